@@ -1,0 +1,1 @@
+"""Prefect flows: when, where and what next. The work itself is dvc.yaml's."""

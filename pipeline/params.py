@@ -1,0 +1,185 @@
+"""params.yaml, typed, complete and strict: a wrong key or value is one clear line before any work."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.errors import ParamsError
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Size = tuple[Positive, Positive]  # (height, width), pixels
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys, wrong types and NaN are refused; values never change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Where the videos are."""
+
+    videos: str = Field(min_length=1)
+
+
+class SampleParams(Section):
+    """The embedded data set: handwritten digits that move and bounce (Moving MNIST, Srivastava et al. 2015)."""
+
+    seed: int
+    train_videos: Positive
+    val_videos: Positive
+    test_videos: Positive
+    num_frames: Positive
+    fps: float = Field(gt=0)
+    frame_size: int = Field(ge=8, multiple_of=2)
+    digit_size: int = Field(ge=4)
+    num_digits: Positive
+    speed: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _digits_fit(self) -> "SampleParams":
+        if self.digit_size >= self.frame_size:
+            raise ValueError(f"digit_size must be below frame_size ({self.frame_size})")
+        return self
+
+
+class ExtractParams(Section):
+    """How a video becomes frames."""
+
+    fps: float | None = Field(gt=0)
+    size: Size
+    fit: Literal["crop", "pad", "stretch"]
+    color: Literal["gray", "rgb"]
+    on_error: Literal["fail", "skip"]
+
+
+class TensorizeParams(Section):
+    """How frames become clips."""
+
+    context: Positive
+    horizon: Positive
+    stride: Positive
+    split: Literal["auto", "folder", "video", "time"]
+    val_fraction: float = Field(gt=0, lt=1)
+    test_fraction: float = Field(gt=0, lt=1)
+
+
+class Recipe(Section):
+    """How a generator is trained; every model keeps its own, as it keeps its own sizes."""
+
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: float = Field(gt=0)
+
+
+class RnnParams(Section):
+    """The plain recurrent network over flattened frames."""
+
+    hidden_size: Positive
+    num_layers: Positive
+    nonlinearity: Literal["tanh", "sigmoid"]
+    recipe: Recipe
+
+
+class LstmParams(Section):
+    """The article's reference model: LSTM, LSTM, Dense(tanh) over flattened frames."""
+
+    hidden_size: Positive
+    num_layers: Positive
+    recipe: Recipe
+
+
+class ConvLstmParams(Section):
+    """Convolutional LSTM on patches (Shi et al. 2015)."""
+
+    hidden_channels: Positive
+    num_layers: Positive
+    kernel_size: int = Field(gt=0)
+    patch_size: Positive
+    recipe: Recipe
+
+
+class ModelParams(Section):
+    """Which generator, and every generator's own section."""
+
+    name: Literal["rnn", "lstm", "convlstm"]
+    rnn: RnnParams
+    lstm: LstmParams
+    convlstm: ConvLstmParams
+
+    @property
+    def selected(self) -> "RnnParams | LstmParams | ConvLstmParams":
+        """The section of the generator that `name` picks."""
+        return getattr(self, self.name)
+
+
+class TrainParams(Section):
+    """What training does whatever the generator is."""
+
+    seed: int
+    max_minutes: float | None = Field(gt=0)
+
+
+class EvaluateParams(Section):
+    """What is measured, and on how much."""
+
+    batch_size: Positive
+    max_clips: Positive | None
+
+
+class RenderParams(Section):
+    """What people look at."""
+
+    num_clips: Positive
+    long_horizon: Positive
+    scale: Positive
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: DataParams
+    task: Literal["predict"]
+    sample: SampleParams
+    extract: ExtractParams
+    tensorize: TensorizeParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    render: RenderParams
+
+
+def load_params(path: Path) -> Params:
+    """The parameters in the file at `path`.
+
+    Raises ParamsError, one line a key that is missing, unknown or wrong: key, expectation and value.
+    """
+    try:
+        # as DVC reads it (YAML 1.2): PyYAML takes 1e-3 for a string
+        raw = YAML(typ="safe").load(path)
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path}: should hold sections, one key each (got {type(raw).__name__})")
+    return parse_params(raw)
+
+
+def parse_params(raw: dict[str, Any]) -> Params:
+    """The parameters in a mapping as it stands in the file; raises ParamsError as load_params does."""
+    try:
+        # JSON mode: in strict mode a Python list is no tuple, a JSON array is
+        return Params.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "params.yaml"
+            got = "" if problem["type"] == "missing" else f" (got {problem['input']!r})"
+            lines.append(f"{key}: {problem['msg']}{got}")
+        raise ParamsError("\n".join(lines)) from error

@@ -1,0 +1,31 @@
+"""Runs a stage function as a command: paths from argv, sections from params.yaml; a user's mistake is one line."""
+
+import argparse
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.params import load_params
+
+
+def run(function: Callable[..., None]) -> None:
+    """Call `function` with the paths in argv and the sections of params.yaml that its keyword-only arguments name."""
+    parameters = inspect.signature(function).parameters.values()
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.stages.{function.__name__}", description=inspect.getdoc(function)
+    )
+    for parameter in parameters:
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            parser.add_argument(parameter.name, type=Path)
+    arguments = parser.parse_args()
+    sections = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    try:
+        params = load_params(Path("params.yaml"))
+        function(*vars(arguments).values(), **{name: getattr(params, name) for name in sections})
+    except PipelineError as error:
+        sys.exit(f"{function.__name__}: {error}")

@@ -1,0 +1,70 @@
+"""A params file is taken whole and right, or refused with one line a key."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ParamsError
+from pipeline.params import load_params
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "params.yaml").read_text()
+
+
+def load_changed(tmp_path: Path, old: str, new: str):
+    assert old in TEXT
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return load_params(path)
+
+
+def test_the_shipped_file_is_read_with_its_types():
+    params = load_params(ROOT / "params.yaml")
+    assert params.data.videos == "data/sample"
+    assert params.extract.size == (32, 32)
+    assert params.model.lstm.recipe.learning_rate == 0.001
+    assert params.model.selected is getattr(params.model, params.model.name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("context: 10", "context: ten", "tensorize.context: Input should be a valid integer (got 'ten')"),
+        ("context: 10", "context: 0", "tensorize.context: Input should be greater than 0 (got 0)"),
+        (
+            "context: 10",
+            "contxt: 10",
+            "tensorize.context: Field required\ntensorize.contxt: Extra inputs are not permitted (got 10)",
+        ),
+        ("speed: 2.0", "speed: .nan", "sample.speed: Input should be a finite number (got nan)"),
+        ("size: [32, 32]", "size: [32]", "extract.size.1: Field required"),
+        ("digit_size: 16", "digit_size: 99", "sample: Value error, digit_size must be below frame_size"),
+    ],
+)
+def test_an_error_names_key_expectation_and_value(tmp_path, old, new, message):
+    with pytest.raises(ParamsError) as error:
+        load_changed(tmp_path, old, new)
+    assert message in str(error.value)
+
+
+def test_two_wrong_keys_are_two_lines(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("context: 10", "context: -1").replace("stride: 5", "stride: x"))
+    with pytest.raises(ParamsError) as error:
+        load_params(path)
+    assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "is not YAML"), ("- a", "should hold sections"), ("", "should hold sections")]
+)
+def test_a_file_that_holds_no_mapping_is_refused(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        load_params(path)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(ParamsError, match="no such file"):
+        load_params(tmp_path / "params.yaml")
