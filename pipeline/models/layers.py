@@ -1,0 +1,38 @@
+"""What several generators share: frames as a grid of cells and back."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHANNELS_LAST = torch.channels_last
+
+
+def to_grid(frames: Tensor, patch_size: int) -> Tensor:
+    """Frames (B, T, C, H, W) as a grid of patches, time first: (T * B, C * patch_size², h, w), channels-last.
+
+    h = ceil(H / patch_size), likewise w: what is missing on the right and at the bottom repeats the edge. Time first,
+    so that one step of all sequences is one block of memory.
+    """
+    frames = frames.transpose(0, 1).flatten(0, 1)  # (T*B, C, H, W)
+    missing_rows, missing_columns = (-frames.shape[-2] % patch_size, -frames.shape[-1] % patch_size)
+    if missing_rows or missing_columns:
+        frames = F.pad(frames, (0, missing_columns, 0, missing_rows), mode="replicate")
+    return channels_last(F.pixel_unshuffle(frames, patch_size))
+
+
+def to_frames(grid: Tensor, patch_size: int, batch_size: int, size: tuple[int, int]) -> Tensor:
+    """The inverse of to_grid: (T * B, C * patch_size², h, w) to (B, T, C, H, W), cropped to `size` (H, W)."""
+    frames = F.pixel_shuffle(grid, patch_size)[..., : size[0], : size[1]]
+    return frames.unflatten(0, (-1, batch_size)).transpose(0, 1)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """The same (N, C, H, W) with channels innermost in memory, the layout in which convolutions run without copies."""
+    return images.contiguous(memory_format=CHANNELS_LAST)
+
+
+def same_conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = True) -> nn.Conv2d:
+    """A convolution that keeps height and width; `kernel_size` must be odd."""
+    assert kernel_size % 2 == 1, f"kernel_size must be odd (got {kernel_size})"
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
+    return conv.to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
