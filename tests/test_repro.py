@@ -1,4 +1,4 @@
-"""`dvc repro` as a person meets it: whole, repeated, killed at any moment. Minutes: `pytest -m slow tests/test_repro.py`."""
+"""`dvc repro` as a person meets it: whole, repeated, killed. Takes minutes: `pytest -m slow tests/test_repro.py`."""
 
 import hashlib
 import os
