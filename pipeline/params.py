@@ -140,6 +140,45 @@ class RenderParams(Section):
     scale: Positive
 
 
+class PromoteParams(Section):
+    """When a candidate takes the champion's place."""
+
+    metric: Literal["mse", "mae"]
+    margin: float = Field(ge=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    resamples: Positive
+    seed: int
+    commit: bool
+
+
+class GenerateParams(Section):
+    """The batch of videos that the champion continues."""
+
+    videos: str = Field(min_length=1)
+    output: str = Field(min_length=1)
+    num_frames: Positive
+    workers: Positive
+    dask: str | None
+
+
+class MonitorParams(Section):
+    """When the champion's errors on new videos are no longer those of its own test set."""
+
+    min_videos: Positive
+    p_value: float = Field(gt=0, lt=1)
+    psi: float = Field(gt=0)
+    bins: int = Field(ge=2)
+
+
+class SchedulesParams(Section):
+    """When flows/deploy.py runs each flow: cron expressions, null for never."""
+
+    timezone: str
+    retrain: str | None
+    generate: str | None
+    monitor: str | None
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -152,6 +191,10 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
     render: RenderParams
+    promote: PromoteParams
+    generate: GenerateParams
+    monitor: MonitorParams
+    schedules: SchedulesParams
 
 
 def load_params(path: Path) -> Params:
