@@ -1,0 +1,115 @@
+"""The frame store: one uint8 array (T, H, W, C) a video, and index.csv, a row a file.
+
+An array is named after the content of its video, so that equal content is stored once and a renamed file keeps its
+array; index.csv says which file has which. Files are written beside their place and renamed: none is ever half there.
+"""
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pipeline.errors import DataError
+
+Frames = NDArray[np.uint8]
+
+INDEX = "index.csv"
+# the types are given on reading, because a column without a value in any row would otherwise become text
+COLUMNS = {
+    "path": "str",  # relative to the folder of videos, with forward slashes
+    "status": "str",  # ok | damaged (its good frames are stored) | skipped
+    "reason": "str",  # why not ok
+    "sha256": "str",  # of the file
+    "num_frames": "Int64",  # of the source
+    "fps": "Float64",  # of the source, on average
+    "height": "Int64",  # of the source, pixels
+    "width": "Int64",
+    "duration_seconds": "Float64",  # of the source
+    "stored_frames": "Int64",
+    "array": "str",  # file in the store
+}
+
+
+class FrameStore:
+    """A folder of frames, read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises DataError if `folder` holds no index."""
+        self.folder = folder
+        if not (folder / INDEX).is_file():
+            raise DataError(f"{folder / INDEX}: no such file; run the extract stage first")
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """Every file that was met, sorted by path; COLUMNS says what is in it. Absent text is "", absent numbers NA."""
+        # a video may be called "NA" or "null", which pandas would take for absent
+        index = pd.read_csv(
+            self.folder / INDEX,
+            dtype=COLUMNS,
+            keep_default_na=False,
+            na_values={name: [""] for name, kind in COLUMNS.items() if kind != "str"},
+        )
+        return index.set_index("path", drop=False, verify_integrity=True).rename_axis(None)
+
+    @cached_property
+    def videos(self) -> list[str]:
+        """The paths of the videos that have frames, sorted; damaged ones among them."""
+        return self.index["path"][self.index["stored_frames"].fillna(0) > 0].tolist()
+
+    @cached_property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(C, H, W), the same for every video; raises DataError if there is no video."""
+        if not self.videos:
+            raise DataError(f"{self.folder}: holds no video; {self.folder / INDEX} says why not")
+        height, width, channels = self.load(self.videos[0]).shape[1:]
+        return channels, height, width
+
+    def load(self, video: str) -> Frames:
+        """The frames of `video` (a path of the index), uint8 (T, H, W, C), memory-mapped and read-only."""
+        return np.load(self.folder / self.index.loc[video, "array"], mmap_mode="r")
+
+
+def write_array(path: Path, frames: Iterable[Frames]) -> int:
+    """Write `frames`, each uint8 (H, W, C), as one .npy file, a frame at a time; returns how many there were.
+
+    The file appears when it is whole; without frames there is none.
+    """
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    num_frames = 0
+    shape: tuple[int, ...] = ()
+    try:
+        with part.open("wb") as file:
+            for frame in frames:
+                if not num_frames:
+                    shape = frame.shape
+                    _write_header(file, (0, *shape))
+                assert frame.shape == shape
+                file.write(frame.tobytes())
+                num_frames += 1
+            if num_frames:
+                file.seek(0)
+                _write_header(file, (num_frames, *shape))
+        if num_frames:
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return num_frames
+
+
+def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:
+    """Write index.csv, sorted by path; a row has a value or None for each of COLUMNS."""
+    index = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS).sort_values("path")
+    part = folder / f".{os.getpid()}.{INDEX}"
+    index.to_csv(part, index=False, lineterminator="\n")
+    part.replace(folder / INDEX)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    # numpy leaves room for a longer first axis, so the header has one length for every T
+    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -1,0 +1,97 @@
+"""Writes videos and pictures that people can open: whole or not at all, and the same bytes for the same frames."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import VideoError
+
+Image = NDArray[np.uint8]
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+ANIMATIONS = (".webp", ".gif", ".png")
+CONSTANT_RATE_FACTOR = 14  # of x264: no loss that an eye finds
+SMALL_PIXELS = 256 * 256  # below it a second thread costs x264 more than it brings
+
+
+def write_video(path: Path, frames: Iterable[Image], fps: float) -> None:
+    """Write `frames`, uint8 (H, W, 3) RGB, as H.264 that browsers play; the file appears when it is whole.
+
+    An odd height or width gets one more row or column, a copy of the last. Raises VideoError if there are no
+    frames, if they differ in size, or if the name does not end in .mp4, .m4v, .mov or .mkv.
+    """
+    container_format = CONTAINERS.get(path.suffix.lower())
+    if container_format is None:
+        raise VideoError(f"{path}: should end in {', '.join(CONTAINERS)}")
+    images = iter(frames)
+    first = next(images, None)
+    if first is None:
+        raise VideoError(f"{path}: no frames to write")
+    height, width = first.shape[:2]
+    with (
+        _replacing(path) as part,
+        av.open(str(part), "w", format=container_format, options={"movflags": "faststart"}) as output,
+    ):
+        stream = output.add_stream(
+            "libx264",
+            rate=Fraction(fps).limit_denominator(1001),
+            options={"crf": str(CONSTANT_RATE_FACTOR), "preset": "veryfast"},
+        )
+        stream.height, stream.width = height + height % 2, width + width % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        # x264's output depends on the number of threads, so it may not depend on the machine
+        context.thread_count = 1 if height * width <= SMALL_PIXELS else 4
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709
+        for image in chain([first], images):
+            if image.shape != (height, width, 3):
+                raise VideoError(f"{path}: a frame is {image.shape}, the first was {(height, width, 3)}")
+            padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write `image`, uint8 (H, W, 3) RGB, as a PNG file, which appears when it is whole."""
+    data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    with _replacing(path) as part:
+        part.write_bytes(data.tobytes())
+
+
+def write_animation(path: Path, frames: Iterable[Image], fps: float) -> None:
+    """Write `frames`, uint8 (H, W, 3) RGB, as an animated .webp, .gif or .png that repeats for ever.
+
+    They are kept in memory: for a short preview. Raises VideoError if there are none or the name ends otherwise.
+    """
+    if path.suffix.lower() not in ANIMATIONS:
+        raise VideoError(f"{path}: should end in {', '.join(ANIMATIONS)}")
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in frames]
+    if not animation.frames:
+        raise VideoError(f"{path}: no frames to write")
+    animation.durations = [round(1000 / fps)] * len(animation.frames)
+    data = cv2.imencodeanimation(path.suffix.lower(), animation)[1]
+    with _replacing(path) as part:
+        part.write_bytes(data.tobytes())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """The name to write to; renamed to `path` at the end, removed if anything goes wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
