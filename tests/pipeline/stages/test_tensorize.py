@@ -1,0 +1,146 @@
+"""The table of clips: every window inside one shot of one split, no copy in two splits, errors that name numbers."""
+
+import json
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.clips import ClipDataset
+from pipeline.errors import DataError
+from pipeline.params import TensorizeParams
+from pipeline.stages.tensorize import tensorize
+
+DEFAULTS = {
+    "context": 2,
+    "horizon": 2,
+    "stride": 1,
+    "split": "auto",
+    "val_fraction": 0.1,
+    "test_fraction": 0.1,
+    "shot_threshold": 0.1,
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(frames, **changes) -> list[tuple]:
+        tensorize(frames, tmp_path / "clips", task="predict", tensorize=TensorizeParams(**DEFAULTS | changes))
+        table = pd.read_csv(tmp_path / "clips/clips.csv")
+        assert list(table.columns) == ["video", "split", "start", "stop", "num_clips"]
+        return list(table.itertuples(index=False, name=None))
+
+    return run
+
+
+def test_folders_of_that_name_are_the_splits(make_store, numbered, run, tmp_path):
+    videos = {
+        "test/a.mp4": numbered(4, 50),
+        "train/a.mp4": numbered(6),
+        "train/b.mp4": numbered(3, 7),
+        "val/a.mp4": numbered(5, 90),
+    }
+    frames = make_store(videos)
+    assert run(frames) == [
+        ("test/a.mp4", "test", 0, 4, 1),
+        ("train/a.mp4", "train", 0, 6, 3),
+        ("val/a.mp4", "val", 0, 5, 2),
+    ]
+    assert json.loads((tmp_path / "clips/clips.json").read_text()) == {
+        "task": "predict",
+        "context": 2,
+        "horizon": 2,
+        "stride": 1,
+        "normalization": "x / 127.5 - 1",
+    }
+    train = ClipDataset(frames, tmp_path / "clips", "train")
+    assert train.gather([0, 2])[:, :, 0, 0, 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5]]
+
+
+def test_ten_videos_are_split_by_their_hash(make_store, numbered, run):
+    names = [f"{i}.mp4" for i in range(10)]
+    digests = dict(zip(names, ("05", "15", "20", *["80"] * 7), strict=True))
+    frames = make_store(
+        {name: numbered(4, 5 * i) for i, name in enumerate(names)}, {name: d * 32 for name, d in digests.items()}
+    )
+    assert [split for _, split, *_ in run(frames)] == ["test", "test", "val"] + ["train"] * 7
+
+
+def test_few_videos_are_cut_in_time(make_store, numbered, run, caplog):
+    caplog.set_level(logging.INFO)
+    rows = run(make_store({"a.mp4": numbered(30), "short.mp4": numbered(19, 100)}))
+    # 30 frames less two gaps of 4 are 22: the tenths are below the 4 frames of a clip, which they get
+    assert rows == [
+        ("a.mp4", "train", 0, 14, 11),
+        ("a.mp4", "val", 18, 22, 1),
+        ("a.mp4", "test", 26, 30, 1),
+        ("short.mp4", "train", 0, 19, 16),
+    ]
+    assert "split by time (chosen by auto)" in caplog.text
+    assert "2 videos, 4 shots, clips: train 27, val 1, test 1; left out: 0 too short, 0 copies" in caplog.text
+
+
+def test_no_window_crosses_a_cut(make_store, numbered, run):
+    cut = np.concatenate([numbered(5), numbered(7, first=200)])
+    frames = make_store({"train/a.mp4": cut, "val/a.mp4": numbered(4, 20), "test/a.mp4": numbered(4, 30)})
+    assert [row for row in run(frames) if row[1] == "train"] == [
+        ("train/a.mp4", "train", 0, 5, 2),
+        ("train/a.mp4", "train", 5, 12, 4),
+    ]
+    assert [row for row in run(frames, shot_threshold=None) if row[1] == "train"] == [
+        ("train/a.mp4", "train", 0, 12, 9)
+    ]
+
+
+def test_a_copy_stays_in_the_strictest_split(make_store, numbered, run, caplog):
+    same = numbered(4)
+    videos = {"train/a.mp4": same, "train/b.mp4": numbered(4, 9), "val/a.mp4": numbered(4, 50)}
+    frames = make_store({**videos, "test/a.mp4": numbered(4, 60), "test/z.mp4": same, "test/zz.mp4": same})
+    assert [row[0] for row in run(frames)] == ["test/a.mp4", "test/z.mp4", "train/b.mp4", "val/a.mp4"]
+    assert "train/a.mp4: left out, holds the same frames as test/z.mp4" in caplog.text
+    assert "test/zz.mp4: left out, holds the same frames as test/z.mp4" in caplog.text
+
+
+def test_same_bytes_twice(make_store, numbered, run, tmp_path):
+    frames = make_store({"a.mp4": numbered(40), "b.mp4": numbered(30, 100)})
+    run(frames)
+    first = {path.name: path.read_bytes() for path in (tmp_path / "clips").iterdir()}
+    run(frames)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "clips").iterdir()} == first
+
+
+def test_too_few_frames_names_the_numbers(make_store, numbered, run):
+    frames = make_store({"a.mp4": numbered(3), "b.mp4": numbered(2)})
+    with pytest.raises(DataError, match=r"4 frames that context 2 \+ horizon 2 need; the longest has 3 \(a.mp4\)"):
+        run(frames)
+
+
+def test_time_that_cannot_be_cut_names_the_numbers(make_store, numbered, run):
+    with pytest.raises(DataError, match=r"no clips for val, test: .*needs 20 frames.*the longest shot has 19"):
+        run(make_store({"a.mp4": numbered(19)}))
+
+
+def test_an_empty_split_is_named(make_store, numbered, run):
+    frames = make_store({"train/a.mp4": numbered(9), "test/a.mp4": numbered(9, 50), "val/a.mp4": numbered(3, 99)})
+    with pytest.raises(DataError, match="no clips for val: no video in the folders val has 4 frames"):
+        run(frames)
+
+
+def test_a_copy_that_empties_a_split_is_an_error(make_store, numbered, run):
+    frames = make_store({"train/a.mp4": numbered(9), "test/a.mp4": numbered(9), "val/a.mp4": numbered(5, 99)})
+    with pytest.raises(DataError, match="no clips for train"):
+        run(frames)
+
+
+def test_a_store_without_videos_is_refused(make_store, run):
+    folder = make_store({"a.mp4": np.zeros((1, 2, 2, 1), np.uint8)})
+    index = pd.read_csv(folder / "index.csv").assign(status="skipped", stored_frames=None, array=None)
+    index.to_csv(folder / "index.csv", index=False)
+    with pytest.raises(DataError, match=r"holds no video.*data.videos"):
+        run(folder)
+
+
+def test_fractions_leave_something_to_train():
+    with pytest.raises(ValueError, match="must be below 1"):
+        TensorizeParams(**DEFAULTS | {"val_fraction": 0.5, "test_fraction": 0.5})

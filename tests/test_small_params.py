@@ -1,0 +1,26 @@
+"""The small parameters are valid, small, and say what each key is as the shipped ones do."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.params import load_params
+from tests.small_params import make_small
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_only_values_change(tmp_path):
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    make_small(path)
+    params = load_params(path)
+    assert params.extract.size == (params.sample.frame_size,) * 2 == (16, 16)
+    assert all(
+        getattr(params.model, name).recipe.epochs == 2 for name in type(params.model).model_fields if name != "name"
+    )
+
+    def keys(text: str) -> list[str]:
+        return [line.split(":")[0] for line in text.splitlines() if ": " in line]
+
+    assert keys(path.read_text()) == keys((ROOT / "params.yaml").read_text())
+    assert path.read_text().count(" # ") == (ROOT / "params.yaml").read_text().count(" # ")
