@@ -1,0 +1,42 @@
+"""The article's reference model: LSTM(128), LSTM(128), Dense(tanh) over flattened frames."""
+
+import torch
+from torch import Tensor, nn
+
+State = tuple[Tensor, Tensor]  # h_t and c_t, (B, num_layers, hidden_size)
+
+
+class StackedLstm(nn.Module):
+    """Stacked long short-term memory (Hochreiter & Schmidhuber 1997; with the forget gate of Gers et al. 2000).
+
+    Weights begin as Keras begins those of the article: Glorot uniform on x, orthogonal on h, forget bias 1.
+    """
+
+    def __init__(
+        self, frame_shape: tuple[int, int, int], out_channels: int, *, hidden_size: int, num_layers: int
+    ) -> None:
+        super().__init__()
+        channels, height, width = frame_shape
+        self.out_shape = (out_channels, height, width)
+        # i, f, o = σ(W x_t + U h_{t-1} + b), g = tanh(W x_t + U h_{t-1} + b), c_t = f c_{t-1} + i g, h_t = o tanh(c_t)
+        self.lstm = nn.LSTM(channels * height * width, hidden_size, num_layers, batch_first=True)
+        self.output = nn.Linear(hidden_size, out_channels * height * width)
+        for layer in range(num_layers):
+            nn.init.xavier_uniform_(getattr(self.lstm, f"weight_ih_l{layer}"))
+            nn.init.orthogonal_(getattr(self.lstm, f"weight_hh_l{layer}"))
+            nn.init.zeros_(getattr(self.lstm, f"bias_hh_l{layer}"))
+            # torch's order of gates is i, f, g, o
+            bias = torch.zeros(4, hidden_size)
+            bias[1] = 1
+            getattr(self.lstm, f"bias_ih_l{layer}").data.copy_(bias.flatten())
+        nn.init.xavier_uniform_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Outputs (B, T, out_channels, H, W) and the state, (B, num_layers, hidden_size) each, after the last frame."""
+        batch, time = frames.shape[:2]
+        # torch keeps a state layers first, the contract batch first
+        begin = None if state is None else tuple(part.transpose(0, 1).contiguous() for part in state)
+        hidden, (h, c) = self.lstm(frames.reshape(batch, time, -1), begin)
+        y = torch.tanh(self.output(hidden))
+        return y.reshape(batch, time, *self.out_shape), (h.transpose(0, 1), c.transpose(0, 1))
