@@ -38,5 +38,6 @@ class StackedLstm(nn.Module):
         # torch keeps a state layers first, the contract batch first
         begin = None if state is None else tuple(part.transpose(0, 1).contiguous() for part in state)
         hidden, (h, c) = self.lstm(frames.reshape(batch, time, -1), begin)
-        y = torch.tanh(self.output(hidden))
+        # float under autocast: bfloat16 has no grey between -1 and -0.996
+        y = torch.tanh(self.output(hidden).float())
         return y.reshape(batch, time, *self.out_shape), (h.transpose(0, 1), c.transpose(0, 1))

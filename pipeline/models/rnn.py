@@ -46,7 +46,7 @@ class PlainRnn(nn.Module):
         for W_xh, W_hh, b_h, h in zip(self.W_xh, self.W_hh, self.b_h, state, strict=True):
             x = self._layer(x, h, W_xh, W_hh, b_h)
             last.append(x[:, -1])
-        y = torch.tanh(self.output(x))  # y_t = W_hy h_t + b_y, bounded
+        y = torch.tanh(self.output(x).float())  # y_t = W_hy h_t + b_y, bounded; in float32 under autocast too
         return y.reshape(batch, time, *self.out_shape), tuple(last)
 
     def _layer(self, x: Tensor, h: Tensor, W_xh: Tensor, W_hh: Tensor, b_h: Tensor) -> Tensor:
