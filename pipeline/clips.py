@@ -21,7 +21,7 @@ from pipeline.frames import FrameStore
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["video", "split", "start", "stop", "num_clips"]  # of clips.csv
-NORMALIZATION = "x / 127.5 - 1"  # what to_float does to a byte x; a model file says so too
+NORMALIZATION = "uint8 / 127.5 - 1"  # what to_float does; a model file says the same
 OPEN_ARRAYS = 256  # each memory map holds a file descriptor, of which a process may have as few as 1024
 
 

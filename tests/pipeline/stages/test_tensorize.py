@@ -52,7 +52,7 @@ def test_folders_of_that_name_are_the_splits(make_store, numbered, run, tmp_path
         "context": 2,
         "horizon": 2,
         "stride": 1,
-        "normalization": "x / 127.5 - 1",
+        "normalization": "uint8 / 127.5 - 1",
     }
     train = ClipDataset(frames, tmp_path / "clips", "train")
     assert train.gather([0, 2])[:, :, 0, 0, 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5]]

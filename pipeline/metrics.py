@@ -1,0 +1,68 @@
+"""How near predicted frames come to the truth: each (B, T, C, H, W) in [-1, 1] twice -> (B, T), a value a frame.
+
+Values are taken to [0, 1] first, as the field does. Whatever lies outside is an error that counts in mse and mae, and
+is cut off for psnr and ssim, which look at pictures.
+"""
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+SIGMA, REACH = 1.5, 5  # pixels: the Gaussian window of SSIM (Wang et al. 2004), which is 11 wide
+
+
+def mse(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Squared error of each frame, summed over its pixels and channels: what the field calls MSE on Moving MNIST."""
+    return _difference(predicted, truth).square().sum(dim=(2, 3, 4))
+
+
+def mae(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Absolute error of each frame, summed over its pixels and channels, as mse is."""
+    return _difference(predicted, truth).abs().sum(dim=(2, 3, 4))
+
+
+def psnr(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each frame, in dB; inf where the frames are equal."""
+    return -10 * torch.log10(_difference(predicted.clamp(-1, 1), truth).square().mean(dim=(2, 3, 4)))
+
+
+def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Structural similarity of each frame, 1 where the frames are equal (Wang et al. 2004); mean over channels.
+
+    As there, only places where the whole window lies in the picture count. A frame less than 11 pixels high or wide
+    gets the largest window that fits.
+    """
+    reach = min(REACH, (min(predicted.shape[-2:]) - 1) // 2)
+    _, similarity = structural_similarity_index_measure(
+        # in float32 the variances of an even picture drown in rounding
+        _unit(predicted.clamp(-1, 1)).double().flatten(0, 1),
+        _unit(truth).double().flatten(0, 1),
+        sigma=max(reach, 0.1) * SIGMA / REACH,  # torchmetrics makes the window 2 int(3.5 sigma + 0.5) + 1 wide
+        data_range=1.0,  # never guessed from the frames: a dark clip would be judged by another scale
+        return_full_image=True,
+    )
+    inside = similarity[..., reach : similarity.shape[-2] - reach, reach : similarity.shape[-1] - reach]
+    return inside.mean(dim=(1, 2, 3)).float().view(predicted.shape[:2])
+
+
+def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Gradient energy of each predicted frame over that of the true one: below 1 is blur, above 1 noise or ghosts.
+
+    1 where neither has a gradient, inf where only the truth has none.
+    """
+    energy, reference = _gradient_energy(predicted), _gradient_energy(truth)
+    return torch.where((energy == 0) & (reference == 0), 1, energy / reference)
+
+
+def _unit(frames: Tensor) -> Tensor:
+    return (frames.float() + 1) / 2
+
+
+def _difference(predicted: Tensor, truth: Tensor) -> Tensor:
+    return (predicted.float() - truth.float()) / 2
+
+
+def _gradient_energy(frames: Tensor) -> Tensor:
+    frames = frames.float()
+    down, across = frames.diff(dim=-2), frames.diff(dim=-1)
+    return down.square().sum(dim=(2, 3, 4)) + across.square().sum(dim=(2, 3, 4))

@@ -1,0 +1,89 @@
+"""Each metric on frames whose value is known, and against another library's."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from pipeline.metrics import mae, mse, psnr, sharpness, ssim
+
+
+def frames(*levels, channels=1, size=4):
+    """One clip of even frames at `levels`."""
+    return torch.tensor(levels, dtype=torch.float32).view(1, -1, 1, 1, 1).expand(1, -1, channels, size, size)
+
+
+def test_mse_and_mae_are_sums_over_pixels_and_channels_of_values_in_0_1():
+    predicted, truth = frames(-1.0, 0.0, 1.0, channels=3, size=2), frames(-1.0, -1.0, -1.0, channels=3, size=2)
+    assert mse(predicted, truth).tolist() == [[0.0, 12 * 0.25, 12 * 1.0]]
+    assert mae(predicted, truth).tolist() == [[0.0, 12 * 0.5, 12 * 1.0]]
+
+
+def test_errors_outside_the_range_count_in_mse_and_are_cut_off_in_psnr():
+    predicted, truth = frames(3.0, size=1), frames(-1.0, size=1)
+    assert mse(predicted, truth).item() == 4.0
+    assert mae(predicted, truth).item() == 2.0
+    assert psnr(predicted, truth).item() == 0.0
+
+
+def test_psnr_is_in_decibels_of_the_peak():
+    # errors of 0.1 and 0.01 of the peak are 20 and 40 dB
+    assert psnr(frames(-0.8, -0.98, -1.0), frames(-1.0, -1.0, -1.0))[0].tolist() == pytest.approx(
+        [20.0, 40.0, math.inf], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 1), (24, 40, 3), (11, 11, 1)])
+def test_ssim_is_that_of_another_library(height, width, channels):
+    rng = np.random.default_rng(0)
+    truth = rng.random((2, 3, channels, height, width))
+    predicted = np.clip(truth + 0.3 * rng.standard_normal(truth.shape), 0, 1)
+    found = ssim(torch.from_numpy(predicted) * 2 - 1, torch.from_numpy(truth) * 2 - 1)
+    assert found.shape == (2, 3)
+    for b in range(2):
+        for t in range(3):
+            expected = structural_similarity(
+                predicted[b, t],
+                truth[b, t],
+                channel_axis=0,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                data_range=1.0,
+            )
+            assert found[b, t].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_of_even_frames_is_the_luminance_term():
+    # 0.25 against 0.75 of the range, C1 = 0.01²: (2 * 0.1875 + C1) / (0.0625 + 0.5625 + C1)
+    assert ssim(frames(-0.5, size=16), frames(0.5, size=16)).item() == pytest.approx(0.3751 / 0.6251, abs=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5, 8, 10, 11])
+def test_ssim_takes_frames_smaller_than_its_window(side):
+    truth = torch.rand(2, 2, 1, side, 30, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert ssim(truth, truth).flatten().tolist() == pytest.approx([1.0] * 4)
+    assert (ssim(-truth, truth) < 0.9).all()
+
+
+def test_blur_lowers_sharpness_and_a_copy_has_one():
+    edge = torch.full((1, 1, 1, 2, 4), -1.0)
+    edge[..., 2:] = 1.0  # one step of 2 in each of two rows: energy 8
+    ramp = torch.tensor([-1.0, -1.0, 0.0, 1.0]).expand(1, 1, 1, 2, 4)  # two steps of 1 in each: energy 4
+    assert sharpness(ramp, edge).item() == pytest.approx(0.5)
+    assert sharpness(edge, edge).item() == 1.0
+    flat = torch.zeros_like(edge)
+    assert sharpness(flat, flat).item() == 1.0
+    assert sharpness(flat, edge).item() == 0.0
+    assert sharpness(edge, flat).item() == math.inf
+
+
+@pytest.mark.parametrize("metric", [mse, mae, psnr, ssim, sharpness])
+def test_every_metric_has_one_value_a_frame(metric):
+    generator = torch.Generator().manual_seed(0)
+    predicted, truth = torch.rand(2, 2, 3, 3, 12, 14, generator=generator).unbind()
+    values = metric(predicted, truth)
+    assert values.shape == (2, 3)
+    assert torch.allclose(metric(predicted[1:, 2:], truth[1:, 2:]), values[1:, 2:])  # no frame looks at another
