@@ -1,0 +1,89 @@
+"""A real Prefect server, on a port and in a home of its own, for all tests of the session that ask for one."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start_server(home: Path, port: int) -> subprocess.Popen:
+    """A server that is ready; its settings other than home and port are the project's own."""
+    with (home.parent / "server.log").open("a") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"},
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+    for _ in range(600):
+        assert server.poll() is None, (home.parent / "server.log").read_text()
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=1).is_success:
+                return server
+        except httpx.TransportError:
+            time.sleep(0.1)
+    server.kill()
+    raise AssertionError(f"the server did not start: {(home.parent / 'server.log').read_text()}")
+
+
+def ask(api: str, path: str, **body: Any) -> Any:
+    """What the server's REST API answers."""
+    response = httpx.post(f"{api}/{path}", json=body, timeout=20)
+    response.raise_for_status()
+    return response.json()
+
+
+def task_runs(api: str, flow_run_id: Any) -> dict[str, Any]:
+    """State (name, type, message) of every task run of a flow run, by the task run's name."""
+    runs = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [str(flow_run_id)]}})
+    return {run["name"]: run["state"] for run in runs}
+
+
+def logs(api: str, flow_run_id: Any) -> list[str]:
+    """The lines of a flow run's log and of its tasks'."""
+    entries = ask(api, "logs/filter", logs={"flow_run_id": {"any_": [str(flow_run_id)]}})
+    return [entry["message"] for entry in entries]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the server's API."""
+    port = free_port()
+    process = start_server(tmp_path_factory.mktemp("prefect") / "home", port)
+    yield f"http://127.0.0.1:{port}/api"
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=5)  # what they still hold would be tried again for a minute at exit
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def api(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Flows that this test calls, and commands that it starts, talk to the session's server."""
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect-home"))
+    with temporary_settings({PREFECT_API_URL: server}):
+        yield server

@@ -1,0 +1,213 @@
+"""dvc.yaml as a Prefect run, on a pipeline of shell commands: it knows no stage by name."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import repro
+from pipeline.errors import ParamsError, PipelineError
+from tests.flows.conftest import logs, task_runs
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = """
+stages:
+  words:
+    cmd: cp words.txt words && echo copied all words
+    deps: [words.txt]
+    outs: [words]
+  count:
+    cmd: python count.py
+    deps: [words, count.py]
+    outs: [count]
+    metrics: [{score.json: {cache: false}}]
+  sort:
+    cmd: sort words > sorted
+    deps: [words]
+    outs: [sorted]
+  join:
+    cmd: cat count sorted > joined
+    deps: [count, sorted]
+    outs: [joined]
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A git and DVC repository with four stages in a diamond; the current folder."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "dvc.yaml").write_text(PIPELINE)
+    (folder / "words.txt").write_text("b\na\n")
+    (folder / "count.py").write_text(
+        "import pathlib as p\n"
+        "n = len(p.Path('words').read_text().split())\n"
+        "p.Path('count').write_text(f'{n}\\n')\n"
+        "p.Path('score.json').write_text(f'{{\"n\": {n}}}')\n"
+    )
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc-site"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    return folder
+
+
+def states(api, state):
+    return {name: run["name"] for name, run in task_runs(api, state.state_details.flow_run_id).items()}
+
+
+def test_every_stage_is_a_task_and_a_second_run_is_cached(workspace, api):
+    first = repro.repro(return_state=True)
+    assert states(api, first) == dict.fromkeys(["words", "count", "sort", "join"], "Completed")
+    assert Path("joined").read_text() == "2\na\nb\n"
+
+    second = repro.repro(return_state=True)
+    assert states(api, second) == dict.fromkeys(["words", "count", "sort", "join"], "Cached")
+
+    # the same words in another order: count's result does not change... but sort is run for nothing, and join is not
+    Path("words.txt").write_text("a\nb\n")
+    third = repro.repro(return_state=True)
+    assert states(api, third) == {"words": "Completed", "count": "Completed", "sort": "Completed", "join": "Cached"}
+
+    # DVC has the result of the first words: it runs nothing
+    Path("words.txt").write_text("b\na\n")
+    fourth = repro.repro(["sort"], return_state=True)
+    assert states(api, fourth) == {"words": "Cached", "sort": "Cached"}
+    assert Path("words").read_text() == "b\na\n"
+
+
+def test_a_stage_that_is_added_to_dvc_yaml_is_in_the_next_plan_with_what_it_needs(workspace):
+    with Path("dvc.yaml").open("a") as file:
+        file.write("  shout:\n    cmd: tr a-z A-Z < joined > shouted\n    deps: [joined]\n    outs: [shouted]\n")
+    stages = repro.plan()
+    needs = {stage.name: stage.needs for stage in stages}
+    assert needs == {
+        "words": (), "count": ("words",), "sort": ("words",), "join": ("count", "sort"), "shout": ("join",)
+    }  # fmt: skip
+    assert [stage.name for stage in repro.plan(["sort"])] == ["words", "sort"]
+    assert all(stage.stale for stage in stages)
+    with pytest.raises(PipelineError, match="no stage nonsense"):
+        repro.plan(["nonsense"])
+
+
+def test_a_failure_says_its_last_lines_and_leaves_the_last_good_outputs(workspace, api):
+    repro.repro()
+    good = Path("count.py").read_text()
+    Path("count.py").write_text(good + "print('about to fail'); raise SystemExit('out of numbers')\n")
+    failed = repro.repro(return_state=True)
+    assert failed.is_failed()
+    runs = task_runs(api, failed.state_details.flow_run_id)
+    assert {name: run["name"] for name, run in runs.items()} == {
+        "words": "Cached", "count": "Failed", "sort": "Cached", "join": "NotReady"
+    }  # fmt: skip
+    assert "about to fail\nout of numbers" in runs["count"]["message"]
+    assert "not run: join" in failed.message
+    assert Path("count").read_text() == "2\n"  # DVC deletes both before the stage starts
+    assert json.loads(Path("score.json").read_text()) == {"n": 2}
+
+    Path("count.py").write_text(good + "# mended\n")
+    assert states(api, repro.repro(return_state=True))["count"] == "Completed"
+
+
+def test_output_is_in_the_log_while_the_stage_runs_and_independent_stages_run_side_by_side(workspace, api):
+    # each waits for the other's sign: one after the other they would never end
+    for mine, other in ("ab", "ba"):
+        Path(f"{mine}.sh").write_text(
+            f"echo {mine} is there; touch {mine}.sign; "
+            f"for i in $(seq 300); do [ -e {other}.sign ] && echo {mine} > {mine} && exit; sleep .1; done; exit 1"
+        )
+    Path("dvc.yaml").write_text(
+        "stages:\n  a: {cmd: sh a.sh, deps: [a.sh], outs: [a]}\n  b: {cmd: sh b.sh, deps: [b.sh], outs: [b]}\n"
+    )
+    state = repro.repro(return_state=True)
+    assert states(api, state) == {"a": "Completed", "b": "Completed"}
+    for _ in range(50):
+        if {"a is there", "b is there"} <= set(logs(api, state.state_details.flow_run_id)):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(logs(api, state.state_details.flow_run_id))
+
+
+def alive(mark):
+    """Processes whose command line holds `mark`."""
+    return [p for p in psutil.process_iter(["cmdline"]) if any(mark in part for part in p.info["cmdline"] or [])]
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("end", ["close the pipe", "kill the caller", "ignore SIGTERM"])
+def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(workspace, end):
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    lock = Path("dvc.lock").read_bytes()
+    mark = f"{1000 + len(end)}.{os.getpid()}"  # seconds of a sleep, to tell it from all others
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if end == "ignore SIGTERM" else ""
+    Path("count.py").write_text(
+        f"{stubborn}import pathlib, subprocess, time\npathlib.Path('started').touch()\n"
+        f"subprocess.Popen(['sleep', '{mark}']); time.sleep({mark})\n"
+    )
+    order = next(stage.order for stage in repro.plan() if stage.name == "count")
+    holder = subprocess.Popen(  # a process of its own holds the pipe, as a flow does
+        [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE,"
+         "start_new_session=True); sys.stdin.read()", *order.command()], stdin=subprocess.PIPE
+    )  # fmt: skip
+    wait_for(lambda: Path("started").exists())
+    wait_for(lambda: alive(mark))
+    begin = time.monotonic()
+    if end == "kill the caller":
+        holder.send_signal(signal.SIGKILL)
+    holder.stdin.close()
+    holder.wait()
+    wait_for(lambda: not alive(mark) and not alive(str(Path.cwd())), 10)
+    wait_for(lambda: not alive('"stage": "count"'), 10)  # the guard itself
+    assert time.monotonic() - begin < 10
+    assert Path("count").read_text() == "2\n"
+    assert json.loads(Path("score.json").read_text()) == {"n": 2}
+    assert Path("dvc.lock").read_bytes() == lock
+    Path("count.py").write_text("open('count', 'w').write('3\\n'); open('score.json', 'w').write('{}')\n")
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    assert Path("joined").read_text() == "3\na\nb\n"
+
+
+def test_overrides_are_checked_before_anything_is_written(workspace):
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    repro.set_params(["model.name=lstm", "tensorize.horizon=3", "extract.size=[8, 8]"])
+    changed = Path("params.yaml").read_text()
+    lines = zip((ROOT / "params.yaml").read_text().splitlines(), changed.splitlines(), strict=True)
+    assert [new.split("#")[0].strip() for old, new in lines if old != new] == [
+        "size: [8, 8]",
+        "horizon: 3",
+        "name: lstm",
+    ]  # all else is as it was, comments and all
+    for wrong, said in {
+        "model.name=nonsense": "model.name: Input should be",
+        "tensorize.horizons=3": "tensorize.horizons=3: should be key=value with a key of params.yaml",
+        "tensorize.horizon=0": "tensorize.horizon: Input should be greater than 0",
+        "tensorize": "should be key=value",
+    }.items():
+        with pytest.raises(ParamsError, match=said):
+            repro.set_params(["train.seed=5", wrong])
+    assert Path("params.yaml").read_text() == changed
+
+
+def test_wrong_overrides_fail_the_run_before_any_stage(workspace, api):
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    state = repro.repro(overrides=["train.seed=x"], return_state=True)
+    assert state.is_failed()
+    assert "train.seed: Input should be a valid integer" in state.message
+    assert task_runs(api, state.state_details.flow_run_id) == {}
