@@ -29,7 +29,7 @@ def run(function: Callable[..., None]) -> None:
 
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         params = load_params(Path("params.yaml"))
         function(*vars(arguments).values(), **{name: getattr(params, name) for name in sections})
