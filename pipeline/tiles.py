@@ -88,7 +88,7 @@ class Tiled(nn.Module):
 
 
 def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """The half-open ranges of `tile` pixels that cover `size`, each sharing `overlap` with the next; the last is cut."""
+    """The half-open ranges of `tile` pixels that cover `size`, `overlap` shared with the next; the last is cut."""
     starts = range(0, max(1, size - overlap), tile - overlap)
     return [(start, min(start + tile, size)) for start in starts]
 
