@@ -12,8 +12,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from pipeline.degrade import Translation
 from pipeline.errors import ModelError
 from pipeline.models import build
+from pipeline.models.residual import Residual
 
 FORMAT_VERSION = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -30,6 +32,8 @@ class ModelCard(BaseModel):
     out_channels: int  # C of a frame that comes out
     noise_channels: int  # planes of noise joined to every frame; 0: one past has one future
     task: Literal["predict", "translate"]
+    translation: Translation | None = None  # what is undone, or the folders it was learnt from; None: task predict
+    residual: bool = False  # what comes out is added to what is fed
     context: int  # frames given in training
     horizon: int  # frames predicted in training
     normalization: Literal["uint8 / 127.5 - 1"] = "uint8 / 127.5 - 1"  # clips.to_float
@@ -39,7 +43,8 @@ class ModelCard(BaseModel):
     def build(self) -> nn.Module:
         """The generator, with fresh weights."""
         channels, height, width = self.frame_shape
-        return build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **self.sizes)
+        model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **self.sizes)
+        return Residual(model, self.out_channels) if self.residual else model
 
 
 def save(folder: Path, model: nn.Module, card: ModelCard) -> None:

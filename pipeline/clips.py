@@ -6,9 +6,11 @@ a slice of the frame store's memory-mapped arrays.
 """
 
 import json
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.degrade import ALIGNMENT, MARGIN, Translation
 from pipeline.errors import DataError
 from pipeline.frames import FrameStore
 
@@ -41,11 +44,23 @@ def to_uint8(frames: Tensor) -> NDArray[np.uint8]:
     return pixels.to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
 
 
-def write_clips(folder: Path, table: pd.DataFrame, *, task: str, context: int, horizon: int, stride: int) -> None:
-    """Write the clips folder: `table` has the columns of clips.csv."""
+def write_clips(
+    folder: Path,
+    table: pd.DataFrame,
+    *,
+    task: str,
+    context: int,
+    horizon: int,
+    stride: int,
+    translation: Translation | None = None,
+) -> None:
+    """Write the clips folder: `table` has the columns of clips.csv; `translation` is for the task translate."""
     folder.mkdir(parents=True, exist_ok=True)
     table[COLUMNS].to_csv(folder / "clips.csv", index=False, lineterminator="\n")
-    settings = {"task": task, "context": context, "horizon": horizon, "stride": stride, "normalization": NORMALIZATION}
+    settings: dict[str, Any] = {"task": task, "context": context, "horizon": horizon, "stride": stride}
+    settings["normalization"] = NORMALIZATION
+    if translation is not None:
+        settings["translation"] = translation.model_dump()
     (folder / "clips.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
@@ -68,6 +83,8 @@ class ClipDataset:
         self.context: int = settings["context"]
         self.horizon: int = settings["horizon"]
         self.task: str = settings["task"]
+        translation = settings.get("translation")
+        self.translation = None if translation is None else Translation(**translation)
         self.frame_shape: tuple[int, int, int] = store.frame_shape
         self._load = lru_cache(OPEN_ARRAYS)(store.load)
         length = self.context + self.horizon
@@ -97,3 +114,53 @@ class ClipDataset:
         length = self.context + self.horizon
         clips = (self._clips[int(index)] for index in indices)
         return [f"{video}[{start}:{start + length}]" for video, start in clips]
+
+    def pairs(
+        self,
+        indices: Sequence[int] | NDArray | Tensor,
+        crop: int | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """What a generator is fed in the clips at `indices`, and what is to come out: uint8 (B, T, H, W, C) each.
+
+        predict: every frame but the last, and every frame but the first. translate: the source and the target. With
+        `crop` they are squares of so many pixels (or the whole side, where that is less) at places that `generator`
+        draws, one a clip: multiples of degrade.ALIGNMENT, so that a crop is degraded as the whole frame is.
+        """
+        length = self.context + self.horizon
+        _, *size = self.frame_shape
+        sources, targets = [], []
+        for index in indices:
+            video, start = self._clips[int(index)]
+            place = [(0, side) if crop is None else _draw(side, crop, generator) for side in size]
+            frames = self._load(video)[start : start + length]
+            targets.append(_cut(frames, place))
+            if self.translation is None:
+                continue
+            if self.translation.degradation is None:
+                sources.append(_cut(self._load(self.translation.source_of(video))[start : start + length], place))
+                continue
+            # with what lies around the crop, because a blur reads it
+            wide = [(max(0, a - MARGIN), min(b + MARGIN, side)) for (a, b), side in zip(place, size, strict=True)]
+            numbers = np.empty((1, length, 4), np.int64)  # these name a frame: video, position in it, place of the crop
+            numbers[0, :, 0], numbers[0, :, 2], numbers[0, :, 3] = zlib.crc32(video.encode()), wide[0][0], wide[1][0]
+            numbers[0, :, 1] = range(start, start + length)
+            degraded = to_uint8(self.translation.degrade(to_float(np.array([_cut(frames, wide)])), numbers))[0]
+            inner = [(a - c, b - c) for (a, b), (c, _) in zip(place, wide, strict=True)]
+            sources.append(_cut(degraded, inner))
+        target = np.stack(targets)
+        return (np.stack(sources), target) if sources else (target[:, :-1], target[:, 1:])
+
+
+def _draw(side: int, crop: int, generator: np.random.Generator | None) -> tuple[int, int]:
+    """A half-open range of `crop` pixels of `side`, or all of it, that begins at a multiple of ALIGNMENT."""
+    assert generator is not None, "a crop is drawn from a generator"
+    places = max(0, side - crop) // ALIGNMENT + 1
+    start = ALIGNMENT * int(generator.integers(places))
+    return start, min(start + crop, side)
+
+
+def _cut(frames: NDArray[np.uint8], place: list[tuple[int, int]]) -> NDArray[np.uint8]:
+    """The rows and columns `place` of frames (T, H, W, C)."""
+    (top, bottom), (left, right) = place
+    return frames[:, top:bottom, left:right]

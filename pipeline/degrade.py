@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from pipeline.errors import DataError
@@ -22,6 +23,35 @@ LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 BLOCK = 8  # pixels: side of a JPEG block, and of a block that `masked` takes away
 ALIGNMENT = BLOCK  # pixels: a crop that begins at a multiple of it is degraded as the whole frame is
 MARGIN = 16  # pixels around a crop that its degradation can depend on, at the strengths that params.py allows
+
+
+class Translation(BaseModel):
+    """Where the source of each target comes from: a folder of its own, or the target, by a degradation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    source: str | None  # folders of the videos, in data.videos
+    target: str | None
+    degradation: str | None  # a name in DEGRADATIONS, where there are no folders
+    strength: float | None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """What people call it: `noise 25`, `winter -> summer`."""
+        if self.degradation is None:
+            return f"{self.source} -> {self.target}"
+        return f"{self.degradation} {self.strength:g}"
+
+    def source_of(self, video: str) -> str:
+        """The path of the source video of the target `video`."""
+        return f"{self.source}{video.removeprefix(str(self.target))}"
+
+    def degrade(self, frames: Tensor, numbers: NDArray[np.int64]) -> Tensor:
+        """The source frames of the target `frames`, as degrade() says."""
+        assert self.degradation is not None
+        assert self.strength is not None
+        return degrade(frames, self.degradation, self.strength, self.seed, numbers)
 
 
 def degrade(frames: Tensor, degradation: str, strength: float, seed: int, numbers: NDArray[np.int64]) -> Tensor:

@@ -78,6 +78,37 @@ class TensorizeParams(Section):
         return self
 
 
+class StrengthParams(Section):
+    """How strong each degradation is; pipeline/degrade.py says in what."""
+
+    edges: float = Field(gt=0, le=4)
+    grey: float = Field(gt=0, le=1)
+    low_resolution: Literal[2, 4]
+    noise: float = Field(gt=0)
+    blur: float = Field(gt=0, le=4)
+    compression: int = Field(ge=1, le=100)
+    masked: float = Field(gt=0, lt=1)
+
+
+class TranslateParams(Section):
+    """The two sequences of the task translate: folders of both, or targets whose sources are made."""
+
+    source: str | None = Field(min_length=1)
+    target: str | None = Field(min_length=1)
+    degradation: Literal["edges", "grey", "low_resolution", "noise", "blur", "compression", "masked"]
+    seed: int
+    residual: bool
+    strength: StrengthParams
+
+    @model_validator(mode="after")
+    def _both_folders_or_none(self) -> "TranslateParams":
+        if (self.source is None) != (self.target is None):
+            raise ValueError(f"source and target go together: two folders, or null (got {self.source}, {self.target})")
+        if self.source is not None and self.source == self.target:
+            raise ValueError(f"source and target are one folder ({self.source})")
+        return self
+
+
 class Recipe(Section):
     """How a generator is trained; every model keeps its own, as it keeps its own sizes."""
 
@@ -192,10 +223,11 @@ class Params(Section):
     """The whole of params.yaml."""
 
     data: DataParams
-    task: Literal["predict"]
+    task: Literal["predict", "translate"]
     sample: SampleParams
     extract: ExtractParams
     tensorize: TensorizeParams
+    translate: TranslateParams
     model: ModelParams
     train: TrainParams
     evaluate: EvaluateParams

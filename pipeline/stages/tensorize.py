@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from pipeline import stage
 from pipeline.clips import COLUMNS, SPLITS, windows, write_clips
+from pipeline.degrade import NEED_COLOR, Translation
 from pipeline.errors import DataError
 from pipeline.frames import FrameStore
-from pipeline.params import TensorizeParams
+from pipeline.pairs import pair_videos
+from pipeline.params import TensorizeParams, TranslateParams
 from pipeline.splits import shots, split_by_folder, split_by_video, split_in_time
 
 logger = logging.getLogger(__name__)
@@ -20,11 +22,13 @@ logger = logging.getLogger(__name__)
 ENOUGH_VIDEOS = 10  # from here on `auto` splits by video: fewer give a val and a test too small to mean anything
 
 
-def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParams) -> None:
+def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParams, translate: TranslateParams) -> None:
     """Write an index of the clips in the frame store FRAMES to the folder CLIPS."""
     store = FrameStore(frames)
     length = tensorize.context + tensorize.horizon
-    videos = sorted(store.videos)
+    translation = translation_of(translate, store) if task == "translate" else None
+    videos = targets_of(translation, store)
+    root = "" if translation is None or translation.target is None else f"{translation.target}/"
     if not videos:
         raise DataError(f"{frames}: holds no video; put some under data.videos (index.csv says what was left out)")
 
@@ -41,13 +45,14 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
         )
     enough = [video for video in videos if any(stop - start >= length for start, stop in shots_of[video])]
 
-    how = tensorize.split if tensorize.split != "auto" else choose_split(enough)
+    how = tensorize.split if tensorize.split != "auto" else choose_split([video.removeprefix(root) for video in enough])
     logger.info("split by %s (%s)", how, "as params.yaml says" if tensorize.split == how else "chosen by auto")
     parts = assign(
         how,
         {video: len(store.load(video)) for video in enough},
         {video: str(store.index.loc[video, "sha256"]) for video in enough},
         tensorize,
+        root,
     )
     parts = without_copies(parts, content)
 
@@ -64,13 +69,42 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
     if empty := [split for split, count in counts.items() if count == 0]:
         raise DataError(empty_split(empty, how, length, longest, tensorize))
 
-    write_clips(clips, table, task=task, context=tensorize.context, horizon=tensorize.horizon, stride=tensorize.stride)
+    write_clips(
+        clips,
+        table,
+        task=task,
+        context=tensorize.context,
+        horizon=tensorize.horizon,
+        stride=tensorize.stride,
+        translation=translation,
+    )
     too_short = len(videos) - len(enough)
     logger.info(
         "%d videos, %d shots, clips: %s; left out: %d too short, %d copies",
         *(len(videos), len(table), ", ".join(f"{split} {count}" for split, count in counts.items())),
         *(too_short, len(enough) - len(parts)),
     )
+
+
+def translation_of(translate: TranslateParams, store: FrameStore) -> Translation:
+    """Where the sources come from; raises DataError where the frames have no colour to take away."""
+    if translate.source is not None:
+        return Translation(
+            source=translate.source, target=translate.target, degradation=None, strength=None, seed=translate.seed
+        )
+    name = translate.degradation
+    if name in NEED_COLOR and store.frame_shape[0] == 1:
+        raise DataError(f"translate.degradation {name}: needs colour, the frames are gray; set extract.color to rgb")
+    strength = float(getattr(translate.strength, name))
+    return Translation(source=None, target=None, degradation=name, strength=strength, seed=translate.seed)
+
+
+def targets_of(translation: Translation | None, store: FrameStore) -> list[str]:
+    """The videos that clips are cut from, sorted: all, or those in the folder of targets."""
+    if translation is None or translation.source is None:
+        return sorted(store.videos)
+    assert translation.target is not None
+    return pair_videos(store.index, translation.source, translation.target)
 
 
 def digest(array: NDArray[np.uint8]) -> str:
@@ -89,14 +123,18 @@ def choose_split(videos: list[str]) -> str:
 
 
 def assign(
-    how: str, num_frames: dict[str, int], hashes: dict[str, str], params: TensorizeParams
+    how: str, num_frames: dict[str, int], hashes: dict[str, str], params: TensorizeParams, root: str
 ) -> dict[str, list[tuple[str, int, int]]]:
-    """The parts (split, start, stop) of each video."""
+    """The parts (split, start, stop) of each video; `root` begins all paths and says nothing of a split."""
     fractions = params.val_fraction, params.test_fraction
     if how == "time":
         length = params.context + params.horizon
         return {video: split_in_time(count, length, *fractions) for video, count in num_frames.items()}
-    split_of = split_by_folder(num_frames, SPLITS) if how == "folder" else split_by_video(hashes, *fractions)
+    if how == "folder":
+        of_name = split_by_folder([video.removeprefix(root) for video in num_frames], SPLITS)
+        split_of = {f"{root}{name}": split for name, split in of_name.items()}
+    else:
+        split_of = split_by_video(hashes, *fractions)
     return {video: [(split_of[video], 0, count)] for video, count in num_frames.items()}
 
 

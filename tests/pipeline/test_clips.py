@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clips import ClipDataset, to_float, to_uint8, windows, write_clips
+from pipeline.degrade import Translation
 from pipeline.errors import DataError
 
 
@@ -91,3 +92,52 @@ def test_more_videos_than_are_kept_open_are_read_right(make_store, numbered, cli
     videos = {f"{i}.mp4": numbered(3, first=10 * i) for i in range(5)}
     dataset = ClipDataset(make_store(videos), clips([(video, "train", 0, 3, 1) for video in videos]), "train")
     assert dataset.gather([4, 0, 1, 2, 3, 0])[:, 0, 0, 0, 0].tolist() == [40, 0, 10, 20, 30, 0]
+
+
+def test_a_pair_for_prediction_is_a_clip_and_the_same_a_frame_later(make_store, numbered, clips):
+    frames = make_store({"a.mp4": numbered(5)})
+    fed, wanted = ClipDataset(frames, clips([("a.mp4", "train", 0, 5, 2)]), "train").pairs([1])
+    assert fed[0, :, 0, 0, 0].tolist() == [2, 3]
+    assert wanted[0, :, 0, 0, 0].tolist() == [3, 4]
+
+
+def translated(make_store, clips, name, strength, size=(80, 96)):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, size[0] // 4, size[1] // 4, 3), dtype=np.uint8)
+    frames = make_store({"a.mp4": coarse.repeat(4, 1).repeat(4, 2)})
+    translation = Translation(source=None, target=None, degradation=name, strength=strength, seed=0)
+    return ClipDataset(frames, clips([("a.mp4", "train", 0, 6, 2)], task="translate", translation=translation), "train")
+
+
+@pytest.mark.parametrize(("name", "strength"), [("blur", 1.5), ("low_resolution", 2), ("compression", 20)])
+def test_a_crop_is_a_part_of_the_whole_pair(make_store, clips, name, strength):
+    dataset = translated(make_store, clips, name, strength)
+    sources, targets = dataset.pairs([0, 1])
+    places = set()
+    for seed in range(8):
+        source, target = dataset.pairs([1], 32, np.random.default_rng(seed))
+        assert source.shape == target.shape == (1, 3, 32, 32, 3)
+        found = [
+            (top, left)
+            for top in range(0, 49, 8)
+            for left in range(0, 65, 8)
+            if np.array_equal(targets[1:, :, top : top + 32, left : left + 32], target)
+        ]
+        assert len(found) == 1
+        top, left = found[0]
+        whole = sources[1:, :, top : top + 32, left : left + 32]
+        assert np.abs(whole.astype(int) - source).max() <= 1
+        places.add(found[0])
+    assert len(places) > 4
+
+
+def test_a_crop_larger_than_the_frame_is_the_frame(make_store, clips):
+    dataset = translated(make_store, clips, "noise", 25.0)
+    source, target = dataset.pairs([0], 88, np.random.default_rng(0))
+    assert source.shape == target.shape == (1, 3, 80, 88, 3)
+
+
+def test_noise_is_that_of_the_frame_whichever_clip_it_is_in(make_store, clips):
+    source, _ = translated(make_store, clips, "noise", 25.0).pairs([0, 1])  # frames 0, 1, 2 and 2, 3, 4
+    assert np.array_equal(source[0, 2], source[1, 0])
+    assert not np.array_equal(source[0, 1], source[1, 1])

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.clips import ClipDataset
 from pipeline.errors import DataError
-from pipeline.params import TensorizeParams
+from pipeline.params import TensorizeParams, TranslateParams
 from pipeline.stages.tensorize import tensorize
 
 DEFAULTS = {
@@ -23,10 +23,34 @@ DEFAULTS = {
 }
 
 
+TRANSLATE = {
+    "source": None,
+    "target": None,
+    "degradation": "noise",
+    "seed": 3,
+    "residual": True,
+    "strength": {
+        "edges": 1.0,
+        "grey": 1.0,
+        "low_resolution": 2,
+        "noise": 25.0,
+        "blur": 1.5,
+        "compression": 20,
+        "masked": 0.25,
+    },
+}
+
+
 @pytest.fixture
 def run(tmp_path):
-    def run(frames, **changes) -> list[tuple]:
-        tensorize(frames, tmp_path / "clips", task="predict", tensorize=TensorizeParams(**DEFAULTS | changes))
+    def run(frames, translate=None, **changes) -> list[tuple]:
+        tensorize(
+            frames,
+            tmp_path / "clips",
+            task="predict" if translate is None else "translate",
+            tensorize=TensorizeParams(**DEFAULTS | changes),
+            translate=TranslateParams(**TRANSLATE | (translate or {})),
+        )
         table = pd.read_csv(tmp_path / "clips/clips.csv")
         assert list(table.columns) == ["video", "split", "start", "stop", "num_clips"]
         return list(table.itertuples(index=False, name=None))
@@ -144,3 +168,46 @@ def test_a_store_without_videos_is_refused(make_store, run):
 def test_fractions_leave_something_to_train():
     with pytest.raises(ValueError, match="must be below 1"):
         TensorizeParams(**DEFAULTS | {"val_fraction": 0.5, "test_fraction": 0.5})
+
+
+def test_a_translation_is_written_beside_the_clips(make_store, numbered, run, tmp_path):
+    frames = make_store({"a.mp4": numbered(30)})
+    run(frames, translate={})
+    assert json.loads((tmp_path / "clips/clips.json").read_text())["translation"] == {
+        "source": None,
+        "target": None,
+        "degradation": "noise",
+        "strength": 25.0,
+        "seed": 3,
+    }
+    dataset = ClipDataset(frames, tmp_path / "clips", "train")
+    source, target = dataset.pairs([0, 1])
+    assert np.array_equal(target, dataset.gather([0, 1]))
+    assert source.shape == target.shape
+    assert not np.array_equal(source, target)
+
+
+def test_pairs_in_folders_are_split_by_the_folders_below(make_store, numbered, run, tmp_path):
+    names = ("train/a.mp4", "val/b.mp4", "test/c.mp4")
+    targets = {f"clean/{name}": numbered(5, 10 * i) for i, name in enumerate(names)}
+    sources = {f"rough/{name}": numbered(5, 100 + 10 * i) for i, name in enumerate(names)}
+    frames = make_store({**targets, **sources, "other/x.mp4": numbered(9, 200)})
+    rows = run(frames, translate={"source": "rough", "target": "clean"})
+    assert [row[:4] for row in rows] == [
+        ("clean/test/c.mp4", "test", 0, 5),
+        ("clean/train/a.mp4", "train", 0, 5),
+        ("clean/val/b.mp4", "val", 0, 5),
+    ]
+    source, target = ClipDataset(frames, tmp_path / "clips", "test").pairs([1])
+    assert source[0, :, 0, 0, 0].tolist() == [121, 122, 123, 124]
+    assert target[0, :, 0, 0, 0].tolist() == [21, 22, 23, 24]
+
+
+def test_colour_that_is_not_there_cannot_be_taken_away(make_store, numbered, run):
+    with pytest.raises(DataError, match=r"grey: needs colour, the frames are gray; set extract.color to rgb"):
+        run(make_store({"a.mp4": numbered(30)}), translate={"degradation": "grey"})
+
+
+def test_a_source_without_a_target_is_refused():
+    with pytest.raises(ValueError, match="source and target go together"):
+        TranslateParams(**TRANSLATE | {"source": "a"})
