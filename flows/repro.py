@@ -1,7 +1,6 @@
 """The DVC graph as a Prefect run: every stage of dvc.yaml is a task; the only caller of DVC that runs anything."""
 
 import argparse
-import logging
 import os
 import re
 import subprocess
@@ -46,6 +45,7 @@ class Stage:
     changes: tuple[str, ...]  # what DVC says has changed since it last ran; empty: nothing
     stale: bool  # it has changes, or one that it needs has
     outs: tuple[str, ...]
+    stored: tuple[str, ...]  # of the outs, those that DVC's cache or remote can give back
     order: Order
 
 
@@ -64,6 +64,10 @@ def plan(targets: list[str] | None = None) -> list[Stage]:
         changes = {name: tuple(_reasons(entries)) for name, entries in repo.status().items()}
         orders = {names[node]: _order(node) for node in graph}
         outs = {names[node]: tuple(sorted(str(out) for out in node.outs)) for node in graph}
+        stored = {
+            names[node]: tuple(sorted(str(out) for out in node.outs if out.use_cache and out.hash_info))
+            for node in graph
+        }
     stages: dict[str, Stage] = {}
 
     def add(name: str) -> None:
@@ -71,7 +75,9 @@ def plan(targets: list[str] | None = None) -> list[Stage]:
             for up in needs[name]:
                 add(up)
             stale = name in changes or any(stages[up].stale for up in needs[name])
-            stages[name] = Stage(name, needs[name], changes.get(name, ()), stale, outs[name], orders[name])
+            stages[name] = Stage(
+                name, needs[name], changes.get(name, ()), stale, outs[name], stored[name], orders[name]
+            )
 
     for name in targets or sorted(needs):
         add(name)
@@ -241,12 +247,18 @@ def set_params(overrides: list[str], path: Path = Path("params.yaml")) -> None:
 
 
 def dvc(*arguments: str) -> None:
-    """Run a DVC command, its output to the log; raises PipelineError with what it said where it fails."""
-    process = subprocess.run([*DVC, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    for line in filter(None, (process.stdout + process.stderr).splitlines()):
-        logging.getLogger("prefect.flow_runs" if process.returncode else __name__).info("%s", line)
-    if process.returncode:
-        raise PipelineError(f"dvc {' '.join(arguments)}: {process.stderr.strip() or process.stdout.strip()}")
+    """Inside a task: run a DVC command, its output to the log; raises PipelineError with what it said if it fails."""
+    result = subprocess.run([*DVC, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    for line in (result.stdout + result.stderr).splitlines():
+        get_run_logger().info("%s", line)
+    if result.returncode:
+        raise PipelineError(f"dvc {' '.join(arguments)}: {result.stderr.strip() or result.stdout.strip()}")
+
+
+def has_remote() -> bool:
+    """Is a default remote set?"""
+    with Repo(".") as repo:
+        return "remote" in repo.config["core"]
 
 
 @flow(name="repro", task_runner=THREADS, flow_run_name="repro {targets}")

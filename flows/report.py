@@ -1,0 +1,87 @@
+"""What people get to see of a run: its report with pictures, tables, a link, and a word when something goes wrong."""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import apprise
+from prefect import Flow, get_run_logger
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import FlowRun, State
+
+from flows.repro import Stage
+from pipeline.registry import Verdict
+
+NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
+PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves data/renders
+RENDERS = Path("data/renders")
+PICTURES = {"preview.webp": "image/webp", "sheet.png": "image/png"}
+MOST_BYTES = 350_000  # of a picture: from 2 MB on the server refuses the event of an artifact
+METRICS = ["mse", "mae", "psnr", "ssim"]
+
+
+def publish(
+    verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
+) -> None:
+    """Inside a flow: the report and the table of metrics as artifacts, a link to the rendered page, a notification."""
+    rows = _rows(scores)
+    title = f"{version} is the new champion" if version else "The champion stays"
+    create_markdown_artifact(_markdown(title, verdict, stages, outcome, rows), key="report", description=title)
+    create_table_artifact(rows, key="metrics", description="On today's test clips, means over the horizon")
+    page = RENDERS / "index.html"
+    if page.exists():
+        link = f"{os.environ[PAGES]}/{page.name}" if PAGES in os.environ else page.resolve().as_uri()
+        create_link_artifact(link, link_text="Rendered test clips", key="rendered-page")
+    if version:
+        notify(f"foreframe: {title}", verdict.reason)
+
+
+def notify(title: str, body: str) -> None:
+    """Send a message to the address in FOREFRAME_NOTIFY, if it is set; a message that is lost stops nothing."""
+    if address := os.environ.get(NOTIFY):
+        sender = apprise.Apprise()
+        if not (sender.add(address) and sender.notify(title=title, body=body)):
+            get_run_logger().warning("%s: the message was not delivered", NOTIFY)
+
+
+def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """A hook for runs that do not end well."""
+    notify(f"foreframe: {flow.name} {state.name}", f"{flow_run.name}: {state.message}")
+
+
+def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row each for the candidate, the champion it was compared with, and the baselines."""
+    measured = json.loads(Path("data/metrics/metrics.json").read_text())
+    rows = [{"method": "candidate", **scores["candidate"]["means"]}]
+    if champion := scores.get("champion"):
+        rows.append({"method": f"champion {champion['version']}", **champion["means"]})
+    rows += [{"method": name, **row} for name, row in measured.items() if isinstance(row, dict) and name != "model"]
+    return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in METRICS}} for row in rows]
+
+
+def _markdown(
+    title: str, verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]]
+) -> str:
+    changes = "; ".join(change for stage in stages for change in stage.changes) or "nothing"
+    lines = [f"# {title}", "", f"{verdict.reason}.", "", f"Changed since the last run: {changes}.", ""]
+    lines += [picture for name, kind in PICTURES.items() if (picture := _picture(RENDERS / name, kind))]
+    lines += ["", "## Metrics on today's test clips", "", *table(rows)]
+    lines += ["", "## Stages", "", *table([{"stage": name, "state": state} for name, state in outcome.items()])]
+    return "\n".join(lines)
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines of a Markdown table; all rows have the keys of the first."""
+    if not rows:
+        return []
+    header = list(rows[0])
+    body = [[str(row[name]).replace("|", "\\|").replace("\n", " ") for name in header] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *body)]
+
+
+def _picture(path: Path, kind: str) -> str | None:
+    if not path.exists() or path.stat().st_size > MOST_BYTES:
+        return None
+    return f"![{path.stem}](data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()})\n"

@@ -1,0 +1,199 @@
+"""The main flow: new data? -> repro stage by stage -> compare with the champion -> promote if better -> tell."""
+
+import argparse
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from ruamel.yaml import YAML
+
+from flows import promotion, report, repro
+from pipeline import registry
+from pipeline.errors import ModelError
+from pipeline.params import Params, load_params
+from pipeline.registry import Verdict
+
+DATA = Path("data")
+CANDIDATE = DATA / "model"
+JUDGED = registry.MODELS / "judged.json"
+# what a promotion commits, and a version's tag holds: which data, parameters and results belong together
+TRACKED = ["dvc.lock", "params.yaml", "data/metrics/metrics.json", "data/metrics/horizon.csv"]
+
+
+@flow(
+    name="retrain",
+    task_runner=repro.THREADS,
+    on_failure=[report.trouble],
+    on_crashed=[report.trouble],
+    on_cancellation=[report.trouble],
+)
+def retrain(overrides: list[str] | None = None) -> State[Any]:
+    """Bring the pipeline up to date, and promote its model if it is better than the champion.
+
+    `overrides`, such as `model.name=lstm`, are written into params.yaml.
+    """
+    repro.set_params(overrides or [])
+    params = load_params(Path("params.yaml"))
+    with workspace():
+        promotion.settle()
+        stages = look(params)
+        if not any(stage.stale for stage in stages) and is_judged(params):
+            return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
+        if absent(stages) and repro.has_remote():
+            pull(absent(stages))
+            stages = repro.plan()
+        outcome = repro.run(stages)
+        verdict, scores = compare(params)
+        version = None
+        if verdict.better:
+            facts = {"reason": verdict.reason, "videos": known_videos(), "scores": scores["candidate"]}
+            version = promotion.promote(
+                CANDIDATE, facts, TRACKED, message(verdict, stages), commit=params.promote.commit
+            )
+        registry.write_json(JUDGED, {**judgement(params), **asdict(verdict)})
+        label(version)
+        report.publish(verdict, version, stages, outcome, scores)
+    return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
+
+
+@contextmanager
+def workspace() -> Iterator[None]:
+    """One retrain at a time in this folder, whoever starts it; the kernel lets go when a process dies."""
+    path = Path(".dvc/tmp/retrain.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@task(cache_policy=NO_CACHE)
+def look(params: Params) -> list[repro.Stage]:
+    """What has changed since the last run: videos, parameters, code."""
+    stages = repro.plan()
+    logger = get_run_logger()
+    for stage in stages:
+        for change in stage.changes:
+            logger.info("%s: %s", stage.name, change)
+    for line in changed_videos(Path(params.data.videos)):
+        logger.info("%s", line)
+    return stages
+
+
+def changed_videos(videos: Path) -> list[str]:
+    """A line for the files that are new in `videos`, and one for those that are gone, since frames were extracted."""
+    index = DATA / "frames/index.csv"
+    if not index.exists() or not videos.is_dir():
+        return []
+    import pandas as pd  # a third of a second that a run without news does not need
+
+    before = set(pd.read_csv(index, keep_default_na=False)["path"])
+    now = {path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.is_file()}
+    return [
+        f"{len(files)} {what} in {videos}: {', '.join(sorted(files)[:10])}{' …' if len(files) > 10 else ''}"
+        for what, files in (("new", now - before), ("removed", before - now))
+        if files
+    ]
+
+
+def judgement(params: Params) -> dict[str, Any]:
+    """What a verdict is about."""
+    return {"candidate": registry.digest(CANDIDATE), "promote": params.promote.model_dump()}
+
+
+def is_judged(params: Params) -> bool:
+    """Was the model of the last run compared already? Not, where that run was stopped before it could."""
+    try:
+        return json.loads(JUDGED.read_text()).items() >= judgement(params).items()
+    except (OSError, ModelError):
+        return False
+
+
+def absent(stages: list[repro.Stage]) -> list[str]:
+    """The outputs that dvc.lock knows and the workspace lacks."""
+    return [out for stage in stages for out in stage.stored if not Path(out).exists()]
+
+
+@task(retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE)
+def pull(paths: list[str]) -> None:
+    """Fetch outputs from the remote; retried, because it fails for reasons that lie outside."""
+    repro.dvc("pull", "--allow-missing", *paths)
+
+
+@task(cache_policy=NO_CACHE)
+def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
+    """Is the new model better than the champion on today's test clips, or, without a champion, than no learning?
+
+    The second value has the mean of every metric for the candidate and, where it can be run, the champion, and the
+    candidate's error on every clip.
+    """
+    from pipeline.scoring import score  # torch takes two seconds to import, and most runs compare nothing
+
+    today = (DATA / "frames", DATA / "clips", params.evaluate)
+    metric = params.promote.metric
+    candidate = score(CANDIDATE, *today)
+    scores: dict[str, Any] = {
+        "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[metric].mean().to_dict()}
+    }
+    current, trouble = registry.champion(), ""
+    if current is not None:
+        try:
+            champion = score(current, *today)
+        except ModelError as error:
+            trouble = f"the champion cannot be run on today's clips ({error}), so it is compared with no learning: "
+        else:
+            scores["champion"] = {"version": current.name, "means": means(champion)}
+            new, old, videos = candidate[metric], champion[metric], candidate["video"]
+            return registry.is_better(new.to_numpy(), old.to_numpy(), videos.to_numpy(), params.promote), scores
+    verdict = registry.beats_baselines(json.loads((DATA / "metrics/metrics.json").read_text()), params.promote)
+    return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
+
+
+def means(scores: Any) -> dict[str, float]:
+    """The mean of every metric in a table of pipeline.scoring."""
+    return scores.drop(columns=["clip", "video"]).mean().to_dict()
+
+
+def known_videos() -> list[str]:
+    """SHA-256 of every video that the workspace was made from."""
+    import pandas as pd
+
+    return sorted(pd.read_csv(DATA / "frames/index.csv", keep_default_na=False)["sha256"])
+
+
+def message(verdict: Verdict, stages: list[repro.Stage]) -> str:
+    """A commit message: what is promoted, why, and what had changed."""
+    changes = [f"- {stage.name}: {change}" for stage in stages for change in stage.changes]
+    return "\n".join(["Promote a model", "", verdict.reason, "", *changes]).rstrip() + "\n"
+
+
+def label(version: str | None) -> None:
+    """Name the run and tag it by the data and the model that it worked with."""
+    stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]
+    data = next(out["md5"][:8] for out in stages["extract"]["outs"])
+    tags = [f"data:{data}", f"model:{registry.digest(CANDIDATE)[:8]}"]
+    current = registry.champion()
+    tags += [f"champion:{current.name}"] if current else []
+    with get_client(sync_client=True) as client:
+        name = f"{'promoted ' + version if version else 'refused'} on data {data}"
+        client.update_flow_run(runtime.flow_run.id, name=name, tags=[*runtime.flow_run.tags, *tags])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=retrain.description)
+    parser.add_argument("action", nargs="?", choices=["rollback"], help="put the champion before this one back instead")
+    parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    if arguments.action == "rollback":
+        os.write(1, f"{promotion.rollback()} is the champion\n".encode())
+    else:
+        retrain(arguments.overrides)

@@ -1,0 +1,51 @@
+"""How good a model folder is on each clip: what promotion and monitoring compare."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import checkpoint
+from pipeline.clips import ClipDataset, write_clips
+from pipeline.errors import DataError
+from pipeline.evaluation import best_device, check_fit, measure, pick, predictor
+from pipeline.frames import FrameStore
+from pipeline.params import EvaluateParams
+
+
+def score(folder: Path, frames: Path, clips: Path, evaluate: EvaluateParams) -> pd.DataFrame:
+    """The model in `folder` on each test clip: columns `clip`, `video`, and a metric each, its mean over the horizon.
+
+    Raises ModelError where the model cannot be read or is not made for these clips, DataError where there are none.
+    """
+    device = best_device()
+    model, card = checkpoint.load(folder, device)
+    dataset = ClipDataset(frames, clips, "test")
+    check_fit(card, dataset)
+    indices = pick(len(dataset), evaluate.max_clips)
+    measured = measure(
+        {"model": predictor(model, card, dataset.horizon, device)}, dataset, indices, evaluate.batch_size
+    )["model"]
+    names = dataset.names(indices)
+    table = {"clip": names, "video": [name.rpartition("[")[0] for name in names]}
+    return pd.DataFrame(table | {metric: values.mean(axis=1) for metric, values in measured.items()})
+
+
+def all_for_test(frames: Path, clips: Path, like: Path) -> None:
+    """Write to `clips` a folder of clips in which every video of the store is for testing, cut as those of `like` are.
+
+    Raises DataError where no video is long enough for one.
+    """
+    pattern = json.loads((like / "clips.json").read_text())
+    length = pattern["context"] + pattern["horizon"]
+    store = FrameStore(frames)
+    counts = {video: len(store.load(video)) for video in store.videos}
+    rows = [
+        {"video": video, "split": "test", "start": 0, "stop": count, "num_clips": 1}
+        for video, count in counts.items()
+        if count >= length
+    ]
+    if not rows:
+        raise DataError(f"{frames}: no video has the {length} frames of a clip")
+    settings = {name: pattern[name] for name in ("task", "context", "horizon", "stride")}
+    write_clips(clips, pd.DataFrame(rows), **settings)
