@@ -87,3 +87,20 @@ def api(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect-home"))
     with temporary_settings({PREFECT_API_URL: server}):
         yield server
+
+
+def git_and_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty git and DVC repository with an identity and state of its own; it becomes the current folder."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc-site"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@localhost")
+    subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    return folder

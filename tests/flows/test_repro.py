@@ -14,7 +14,7 @@ import pytest
 
 from flows import repro
 from pipeline.errors import ParamsError, PipelineError
-from tests.flows.conftest import logs, task_runs
+from tests.flows.conftest import git_and_dvc, logs, task_runs
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """
@@ -42,8 +42,7 @@ stages:
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A git and DVC repository with four stages in a diamond; the current folder."""
-    folder = tmp_path / "workspace"
-    folder.mkdir()
+    folder = git_and_dvc(tmp_path, monkeypatch)
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "words.txt").write_text("b\na\n")
     (folder / "count.py").write_text(
@@ -52,13 +51,6 @@ def workspace(tmp_path, monkeypatch):
         "p.Path('count').write_text(f'{n}\\n')\n"
         "p.Path('score.json').write_text(f'{{\"n\": {n}}}')\n"
     )
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc-site"))
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
     return folder
 
 

@@ -1,0 +1,215 @@
+"""Promotion is all or nothing, whatever goes wrong; on a small git and DVC repository with a model folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gto.api
+import pytest
+from prefect import flow
+
+from flows import promotion
+from pipeline import registry
+from pipeline.errors import ModelError, PipelineError
+from tests.flows.conftest import git_and_dvc
+
+TRACKED = ["dvc.lock", "params.yaml", "data/metrics/metrics.json"]
+
+
+LOCK = "schema: '2.0'\nstages: {}\n"  # as DVC wants it
+# runs a promotion that dies when the step named in argv is done, before the next begins
+KILLED = """
+import os, signal, sys
+from pipeline import registry
+from tests.flows.test_promotion import promote, promotion
+activate = registry.activate
+def die(*_arguments, **_options):
+    if sys.argv[1] == "switch":
+        activate("v2.0.0")
+    os.kill(os.getpid(), signal.SIGKILL)
+owner, name = {"write_down": (promotion, "tag"), "tag": (promotion, "switch"), "switch": (registry, "activate")}[
+    sys.argv[1]
+]
+setattr(owner, name, die)
+promote(commit=True)
+"""
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A repository with what a promotion tracks, one commit, and a candidate; the current folder."""
+    folder = git_and_dvc(tmp_path, monkeypatch)
+    Path(".gitignore").write_text("/data/model\n/models/\n")
+    Path("dvc.yaml").write_text("artifacts:\n  generator: {path: data/model, type: model}\n")
+    Path("params.yaml").write_text("a: 1\n")
+    Path("code.py").write_text("# as committed\n")
+    Path("data/metrics").mkdir(parents=True)
+    candidate("one")
+    git("add", "-A")
+    git("commit", "-qm", "start")
+    return folder
+
+
+def candidate(content: str) -> None:
+    Path("data/model").mkdir(exist_ok=True)
+    Path("data/model/model.json").write_text(json.dumps({"name": content}))
+    Path("data/model/model.safetensors").write_text(content * 1000)
+    Path("dvc.lock").write_text(LOCK + f"# {content}\n")
+    Path("data/metrics/metrics.json").write_text(json.dumps({"of": content}))
+
+
+@flow
+def promote(commit: bool = False) -> str:
+    return promotion.promote(Path("data/model"), {"why": "test"}, TRACKED, "Promote a model\n\nwhy\n", commit=commit)
+
+
+def in_force() -> str:
+    current = registry.champion()
+    assert current is not None
+    assert registry.is_whole(current)
+    return current.name
+
+
+def tags() -> list[str]:
+    return git("tag", "--list").splitlines()
+
+
+def state() -> tuple:
+    """All that a promotion that fails must leave as it was."""
+    return (
+        registry.champion(),
+        registry.versions(),
+        tags(),
+        git("rev-parse", "HEAD"),
+        git("status", "--porcelain"),
+        git("diff", "--cached"),
+    )
+
+
+def test_a_promotion_without_commit_tags_what_the_model_was_made_from_beside_the_branch(workspace, api):
+    head = git("rev-parse", "HEAD")
+    Path("code.py").write_text("# as changed\n")
+    Path("dvc.lock").write_text(LOCK + "# retrained\n")
+    assert promote() == "v1.0.0"
+    assert in_force() == "v1.0.0"
+    assert git("rev-parse", "HEAD") == head
+    assert git("status", "--porcelain") == "M code.py\n M dvc.lock"  # (strip took the first blank)
+    assert git("show", "generator@v1.0.0:code.py") == "# as changed"
+    assert git("show", "generator@v1.0.0:dvc.lock") == LOCK + "# retrained"
+    assert [row["version"] for row in gto.api.show(".", "generator#champion")] == ["v1.0.0"]
+    assert registry.record(registry.champion())["why"] == "test"
+    assert not promotion.JOURNAL.exists()
+
+
+def test_a_promotion_with_commit_commits_just_the_results_and_leaves_a_dirty_tree_dirty(workspace, api):
+    promote()
+    candidate("two")
+    Path("code.py").write_text("# in progress\n")
+    Path("staged.py").write_text("# staged\n")
+    git("add", "staged.py")
+    assert promote(commit=True) == "v2.0.0"
+    assert in_force() == "v2.0.0"
+    assert git("show", "--name-only", "--format=%s", "HEAD").split("\n\n") == [
+        "Promote a model",
+        "data/metrics/metrics.json\ndvc.lock",
+    ]
+    assert git("status", "--porcelain").splitlines() == ["M code.py", "A  staged.py"]
+    assert git("rev-parse", "generator@v2.0.0^{commit}^") == git("rev-parse", "HEAD")  # with code.py as it was used
+    candidate("two")
+    git("stash", "-q")
+    before = git("rev-parse", "HEAD")
+    assert promote(commit=True) == "v3.0.0"  # nothing to commit is no failure
+    assert git("rev-parse", "HEAD") == before
+
+
+@pytest.mark.parametrize("commit", [False, True])
+def test_an_unreachable_remote_leaves_everything_as_it_was(workspace, api, commit):
+    promote()
+    Path("not-a-folder").write_text("")
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "far", "not-a-folder/x"], check=True)
+    Path("data/big").write_text("content to push")
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data/big"], check=True)
+    candidate("two")
+    before = state()
+    with pytest.raises(PipelineError, match="dvc push"):
+        promote(commit)
+    assert state() == before
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "remove", "far"], check=True)
+    assert promote(commit) == "v2.0.0"
+    assert promotion.rollback() == "v1.0.0"
+
+
+@pytest.mark.parametrize("step", ["write_down", "tag", "switch"])
+def test_a_failure_at_any_step_is_taken_back(workspace, api, monkeypatch, step):
+    promote()
+    candidate("two")
+    before = state()
+
+    def fail(*_arguments, **_options):
+        raise OSError("disk full")
+
+    # what lies outside of each step: git's tree, the registry's tags, the rename
+    broken = {"write_down": (promotion, "_commit"), "tag": (promotion, "_assign"), "switch": (registry, "activate")}
+    with monkeypatch.context() as patch:
+        patch.setattr(*broken[step], fail)
+        with pytest.raises(OSError, match="disk full"):
+            promote(commit=True)
+    assert state() == before
+    assert not promotion.JOURNAL.exists()
+    assert promote(commit=True) == "v2.0.0"
+    assert promotion.rollback() == "v1.0.0"
+    assert in_force() == "v1.0.0"
+
+
+@pytest.mark.parametrize("step", ["write_down", "tag", "switch"])
+def test_what_a_promotion_that_was_killed_left_is_taken_back_by_the_next(workspace, api, step):
+    promote()
+    candidate("two")
+    before = state()
+    killed = subprocess.run([sys.executable, "-c", KILLED, step], check=False, capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    assert promotion.JOURNAL.exists()
+    promotion.settle()
+    if step == "switch":  # it was the last step
+        assert in_force() == "v2.0.0"
+    else:
+        assert state() == before
+    assert not promotion.JOURNAL.exists()
+    candidate("three")
+    assert promote() == ("v3.0.0" if step == "switch" else "v2.0.0")
+
+
+def test_a_machine_without_a_git_identity_promotes_under_a_name_of_ours(workspace, api, monkeypatch):
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    git("config", "user.useConfigOnly", "true")
+    candidate("two")
+    assert promote(commit=True) == "v1.0.0"
+    assert git("log", "-1", "--format=%an <%ae>") == "foreframe <foreframe@localhost>"
+    assert git("for-each-ref", "--format=%(taggername)", "refs/tags/generator@v1.0.0") == "foreframe"
+    candidate("three")
+    assert promote() == "v2.0.0"
+    assert promotion.rollback() == "v1.0.0"
+
+
+def test_rollback_assigns_the_stage_anew_and_a_rollback_without_the_tags_is_made_good(workspace, api):
+    promote()
+    with pytest.raises(ModelError, match="no version before"):
+        promotion.rollback()
+    for content in ("two", "three"):
+        candidate(content)
+        promote()
+    assert promotion.rollback() == "v2.0.0"
+    assert [row["version"] for row in gto.api.show(".", "generator#champion")] == ["v2.0.0"]
+    registry.rollback()  # as `foreframe rollback` does, which knows no tags
+    promotion.settle()
+    assert in_force() == "v1.0.0"
+    assert [row["version"] for row in gto.api.show(".", "generator#champion")] == ["v1.0.0"]
