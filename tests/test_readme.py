@@ -13,7 +13,8 @@ from pipeline.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if path.stem != "__init__")
+# those that people start; the others of flows/ are what these are made of
+FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if 'prog="python -m flows.' in path.read_text())
 TABLE = re.compile(r"(?<=<!-- params -->\n).*?(?=<!-- /params -->)", flags=re.DOTALL)
 
 
