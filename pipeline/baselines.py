@@ -1,6 +1,7 @@
 """Predictors that learn nothing: what a generator must beat before its figures mean anything.
 
-`predict(name, context, horizon, background)` is called like rollout.predict, with a name for a model. Besides
+`predict(name, context, horizon, background)` and `translate(name, source, background)` are called like the functions of
+that name in pipeline.rollout, with a name for a model. Besides
 video/ the only user of cv2, for optical flow, because everything that is a baseline should be found in one place.
 """
 
@@ -10,9 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.clips import to_uint8
+from pipeline.clips import to_float, to_uint8
 
 BASELINES = ("last_frame", "mean_frame", "background", "optical_flow")
+TRANSLATION_BASELINES = ("identity", "bilateral", "sharpened", "background")
+# the best of a search on two real clips: for noise of 25 levels, and for a blur of 1.5 pixels
+BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA = 7, 110.0, 2.0
+SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.5, 1.5
 LEAST_SIDE, LARGEST_RATIO = 16, 8  # pixels, and of the sides: what optical flow is found on
 
 
@@ -30,6 +35,29 @@ def predict(name: str, context: Tensor, horizon: int, background: Tensor) -> Ten
         "background": lambda: background.expand(len(context), 1, *background.shape),
     }[name]()
     return still.expand(-1, horizon, -1, -1, -1).clone()
+
+
+def translate(name: str, source: Tensor, background: Tensor) -> Tensor:
+    """(B, T, C, H, W) from `source` of the same shape, both in [-1, 1], as the baseline `name` has it.
+
+    identity: the source as it is; where that was brought to size, bicubic interpolation. bilateral: smoothed, but not
+    across edges (Tomasi & Manduchi 1998). sharpened: what a blur takes away is added (unsharp mask). background: the
+    picture `background` (C, H, W), whatever the source.
+    """
+    if name == "identity":
+        return source.clone()
+    if name == "background":
+        return background.expand(*source.shape[:2], *background.shape).clone()
+    pictures = to_uint8(source).reshape(-1, *source.shape[-2:], source.shape[2])
+    filtered = [_filter(name, picture).reshape(picture.shape) for picture in pictures]
+    return to_float(np.stack(filtered).reshape(*source.shape[:2], *pictures.shape[1:])).to(source)
+
+
+def _filter(name: str, picture: NDArray[np.uint8]) -> NDArray:
+    if name == "bilateral":
+        return cv2.bilateralFilter(picture, BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA)
+    blurred = cv2.GaussianBlur(picture, (0, 0), SHARPEN_SIGMA).reshape(picture.shape)
+    return cv2.addWeighted(picture, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)
 
 
 def extrapolate(context: Tensor, horizon: int) -> Tensor:

@@ -54,6 +54,17 @@ def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:
     return torch.where((energy == 0) & (reference == 0), 1, energy / reference)
 
 
+def flicker(predicted: Tensor, truth: Tensor) -> Tensor:
+    """How much the error of each frame differs from that of the frame before: temporal inconsistency, in levels of 255.
+
+    The root of the mean square over pixels of (predicted_t - predicted_t-1) - (truth_t - truth_t-1): 0 for an error
+    that stands still, which an eye forgives, and for motion that is the truth's. The first frame has none before it:
+    NaN.
+    """
+    change = _difference(predicted, truth).diff(dim=1).square().mean(dim=(2, 3, 4)).sqrt() * 255  # (B, T - 1)
+    return torch.cat([change.new_full((len(change), 1), torch.nan), change], dim=1)
+
+
 def _unit(frames: Tensor) -> Tensor:
     return (frames.float() + 1) / 2
 

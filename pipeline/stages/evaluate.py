@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline import baselines, checkpoint, stage
 from pipeline.clips import ClipDataset, to_float
-from pipeline.evaluation import METRICS, best_device, check_fit, measure, pick, predictor
+from pipeline.evaluation import Predictor, best_device, check_fit, measure, pick, predictor, stateless
 from pipeline.params import EvaluateParams
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ STYLES: dict[str, dict[str, Any]] = {
     "mean_frame": {"color": "#546e7a", "linestyle": "--"},
     "background": {"color": "#9e9e9e", "linestyle": ":"},
     "optical_flow": {"color": "#1976d2", "linestyle": "-."},
+    "stateless": {"color": "#c2185b", "linestyle": "--"},
+    "identity": {"color": "#546e7a", "linestyle": "-"},
+    "bilateral": {"color": "#1976d2", "linestyle": "-."},
+    "sharpened": {"color": "#546e7a", "linestyle": "--"},
 }
 
 
@@ -41,10 +45,15 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     generator, card = checkpoint.load(model, device)
     check_fit(card, dataset)
     picture = background(ClipDataset(frames, clips, "train"))
-    predictors = {"model": predictor(generator, card, dataset.horizon, device)} | {
-        name: partial(baselines.predict, name, horizon=dataset.horizon, background=picture)
-        for name in baselines.BASELINES
-    }
+    of_model = predictor(generator, card, dataset.horizon, device)
+    predictors: dict[str, Predictor] = {"model": of_model}
+    if card.task == "translate":
+        predictors["stateless"] = stateless(of_model)
+        for name in baselines.TRANSLATION_BASELINES:
+            predictors[name] = partial(baselines.translate, name, background=picture)
+    else:
+        for name in baselines.BASELINES:
+            predictors[name] = partial(baselines.predict, name, horizon=dataset.horizon, background=picture)
     indices = pick(len(dataset), evaluate.max_clips)
     measured = measure(predictors, dataset, indices, evaluate.batch_size)
 
@@ -53,7 +62,7 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
             {"method": name, "step": step + 1}
             | {metric: float(values[:, step].mean(dtype=np.float64)) for metric, values in of_metric.items()}
             for name, of_metric in measured.items()
-            for step in range(dataset.horizon)
+            for step in range(of_metric["mse"].shape[1])
         ]
     )
     summary = summarize(table)
@@ -66,11 +75,11 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
         len(indices),
         len(dataset),
         summary["useful_horizon"],
-        dataset.horizon,
+        table["step"].max(),
     )
     for name, row in summary.items():
         if isinstance(row, dict):
-            logger.info("%-12s %s", name, "  ".join(f"{metric} {row[metric]:.4g}" for metric in METRICS))
+            logger.info("%-12s %s", name, "  ".join(f"{metric} {value:.4g}" for metric, value in row.items()))
 
 
 def background(dataset: ClipDataset) -> Tensor:
@@ -88,10 +97,13 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:
 
     `table` has the columns of horizon.csv. Six digits are kept: what lies beyond depends on the machine.
     """
-    means = table.groupby("method", sort=False)[list(METRICS)].mean()
-    rows = {str(name): {metric: float(f"{row[metric]:.6g}") for metric in METRICS} for name, row in means.iterrows()}
+    means = table.drop(columns="step").groupby("method", sort=False).mean()
+    rows = {
+        str(name): {str(key): float(f"{value:.6g}") for key, value in row.items()} for name, row in means.iterrows()
+    }
     errors = table.pivot_table(index="step", columns="method", values="mse")
-    useful = int((errors["model"] < errors.drop(columns="model").min(axis=1)).sum())
+    others = errors.drop(columns=["model", "stateless"], errors="ignore")
+    useful = int((errors["model"] < others.min(axis=1)).sum())
     return {**rows, "useful_horizon": useful}
 
 

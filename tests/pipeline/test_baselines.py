@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.baselines import BASELINES, predict
+from pipeline.baselines import BASELINES, TRANSLATION_BASELINES, predict, translate
 
 BACKGROUND = torch.full((1, 4, 4), -0.5)
 
@@ -79,3 +79,31 @@ def test_a_baseline_leaves_the_context_as_it_was(name, context):
 def test_an_unknown_name_is_a_bug(context):
     with pytest.raises(KeyError):
         predict("oracle", context, 2, BACKGROUND)
+
+
+@pytest.mark.parametrize("name", TRANSLATION_BASELINES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_translations_keep_shape_and_range(name, channels):
+    source = torch.rand(2, 3, channels, 7, 9) * 2 - 1
+    result = translate(name, source, torch.full((channels, 7, 9), 0.5))
+    assert result.shape == source.shape
+    assert result.abs().max() <= 1
+
+
+def test_bilateral_smooths_noise_but_not_an_edge():
+    frames = torch.full((1, 1, 1, 32, 32), -0.8)
+    frames[..., 16:] = 0.8
+    noisy = frames + 0.1 * torch.randn(frames.shape, generator=torch.Generator().manual_seed(0))
+    after = translate("bilateral", noisy, frames[0, 0])
+    assert (after - frames).square().mean() < 0.3 * (noisy - frames).square().mean()
+    assert after[..., 14].max() < -0.5
+    assert after[..., 17].min() > 0.5
+
+
+def test_sharpened_adds_what_a_blur_takes_away():
+    frames = torch.zeros(1, 1, 1, 32, 32)
+    frames[..., 16:] = 0.5
+    after = translate("sharpened", frames, frames[0, 0])[0, 0, 0, 16]
+    assert after[15] < -0.05
+    assert after[16] > 0.55
+    assert after[2].abs() < 0.01

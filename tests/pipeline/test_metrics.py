@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from pipeline.metrics import mae, mse, psnr, sharpness, ssim
+from pipeline.metrics import flicker, mae, mse, psnr, sharpness, ssim
 
 
 def frames(*levels, channels=1, size=4):
@@ -87,3 +87,17 @@ def test_every_metric_has_one_value_a_frame(metric):
     values = metric(predicted, truth)
     assert values.shape == (2, 3)
     assert torch.allclose(metric(predicted[1:, 2:], truth[1:, 2:]), values[1:, 2:])  # no frame looks at another
+
+
+def test_flicker_is_the_change_of_the_error_and_not_the_error():
+    truth = torch.rand(1, 4, 3, 8, 8) - 0.5
+    assert flicker(truth + 0.2, truth)[0, 1:].abs().max() < 1e-4
+    shaking = torch.tensor([0.0, 0.1, 0.0, 0.2]).view(1, 4, 1, 1, 1)
+    found = flicker(truth + shaking, truth)[0]
+    assert found[0].isnan()
+    assert found[1:].tolist() == pytest.approx([0.1 * 127.5, 0.1 * 127.5, 0.2 * 127.5], rel=1e-3)
+
+
+def test_a_flicker_of_one_frame_is_none():
+    frame = torch.zeros(2, 1, 1, 8, 8)
+    assert flicker(frame, frame).shape == (2, 1)
