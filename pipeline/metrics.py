@@ -6,9 +6,9 @@ is cut off for psnr and ssim, which look at pictures.
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-SIGMA, REACH = 1.5, 5  # pixels: the Gaussian window of SSIM (Wang et al. 2004), which is 11 wide
+SIGMA, REACH = 1.5, 5  # pixels: the Gaussian window of SSIM, which is 11 wide
+C1, C2 = 0.01**2, 0.03**2  # what keeps SSIM's quotients away from 0 / 0
 
 
 def mse(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -27,22 +27,26 @@ def psnr(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity of each frame, 1 where the frames are equal (Wang et al. 2004); mean over channels.
+    """Structural similarity of each frame, 1 where the frames are equal; mean over channels (Wang et al. 2004, eq. 13).
 
     As there, only places where the whole window lies in the picture count. A frame less than 11 pixels high or wide
-    gets the largest window that fits.
+    gets the largest window that fits. The range is that of the format, never guessed from the frames: a dark clip
+    would be judged by another scale.
     """
     reach = min(REACH, (min(predicted.shape[-2:]) - 1) // 2)
-    _, similarity = structural_similarity_index_measure(
-        # in float32 the variances of an even picture drown in rounding
-        _unit(predicted.clamp(-1, 1)).double().flatten(0, 1),
-        _unit(truth).double().flatten(0, 1),
-        sigma=max(reach, 0.1) * SIGMA / REACH,  # torchmetrics makes the window 2 int(3.5 sigma + 0.5) + 1 wide
-        data_range=1.0,  # never guessed from the frames: a dark clip would be judged by another scale
-        return_full_image=True,
-    )
-    inside = similarity[..., reach : similarity.shape[-2] - reach, reach : similarity.shape[-1] - reach]
-    return inside.mean(dim=(1, 2, 3)).float().view(predicted.shape[:2])
+    down, across = (_window(size, reach) for size in predicted.shape[-2:])
+
+    def blur(images: Tensor) -> Tensor:
+        return down @ images @ across.mT
+
+    # in float32 the variances of an even picture drown in rounding
+    x, y = (_unit(frames.clamp(-1, 1)).double().cpu() for frames in (predicted, truth))
+    mean_x, mean_y = blur(x), blur(y)
+    variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
+    return (luminance * structure).mean(dim=(2, 3, 4)).float()
 
 
 def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -77,3 +81,14 @@ def _gradient_energy(frames: Tensor) -> Tensor:
     frames = frames.float()
     down, across = frames.diff(dim=-2), frames.diff(dim=-1)
     return down.square().sum(dim=(2, 3, 4)) + across.square().sum(dim=(2, 3, 4))
+
+
+def _window(size: int, reach: int) -> Tensor:
+    """The matrix (size - 2 reach, size) that blurs a row of `size` pixels, where the whole window fits."""
+    taps = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    sigma = max(reach, 1) * SIGMA / REACH
+    taps = torch.exp(-((taps / sigma) ** 2) / 2)
+    matrix = torch.zeros(size - 2 * reach, size, dtype=torch.float64)
+    for row in range(len(matrix)):
+        matrix[row, row : row + 2 * reach + 1] = taps / taps.sum()
+    return matrix

@@ -178,6 +178,7 @@ class RenderParams(Section):
     num_clips: Positive
     long_horizon: Positive
     scale: Positive
+    fps: float = Field(gt=0)
 
 
 class PromoteParams(Section):

@@ -1,0 +1,108 @@
+"""The command `foreframe`: what a person types. Torch is imported by the commands that need it, so help is quick."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+
+DEFAULT_MODEL = Path("data/model")  # where `dvc repro` leaves one
+
+EXAMPLES = """examples:
+  foreframe predict walk.mp4 longer.mp4 --frames 30
+  foreframe predict walk.avi longer.mp4 --frames 300 --model models/champion
+  foreframe info walk.mp4
+  foreframe info data/model
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command in `arguments`, argv by default; a user's mistake is one line and exit code 1."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        options.run(options)
+    except PipelineError as error:
+        sys.exit(f"foreframe {options.command}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands; each adds itself."""
+    top = argparse.ArgumentParser(
+        prog="foreframe",
+        description="Recurrent networks that continue videos. `dvc repro` trains one; these commands use it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_predict(commands)
+    add_info(commands)
+    return top
+
+
+def add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "predict",
+        help="continue a video by generated frames",
+        description="Write the video IN, continued by N generated frames, to OUT: same size, same frame rate.",
+        epilog="example: foreframe predict walk.mp4 longer.mp4 --frames 30",
+    )
+    command.add_argument("source", metavar="IN", type=Path, help="any video file")
+    command.add_argument("output", metavar="OUT", type=Path, help="the file to write: .mp4, .m4v, .mov or .mkv")
+    command.add_argument("--frames", metavar="N", type=positive, required=True, help="frames to generate")
+    add_model(command)
+    command.set_defaults(run=predict)
+
+
+def predict(options: argparse.Namespace) -> None:
+    from pipeline.generation import continue_video
+
+    given = continue_video(options.source, options.output, options.model, options.frames)
+    say(f"{options.output}: {given} frames of {options.source}, then {options.frames} generated")
+
+
+def add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "info",
+        help="say what a video or a model is",
+        description="Say what a video file or a model folder is.",
+        epilog="examples: foreframe info walk.mp4; foreframe info data/model",
+    )
+    command.add_argument("path", metavar="FILE|MODEL", type=Path, help="a video file, or a folder with a model")
+    command.set_defaults(run=info)
+
+
+def info(options: argparse.Namespace) -> None:
+    from pipeline.generation import describe_model, describe_video
+
+    facts = describe_model(options.path) if options.path.is_dir() else describe_video(options.path)
+    width = max(map(len, facts))
+    say("\n".join(f"{heading:{width}}  {text}" for heading, text in facts.items()))
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """The option --model, the same for every command that uses one."""
+    command.add_argument(
+        "--model", metavar="PATH", type=Path, default=DEFAULT_MODEL, help=f"a model folder ({DEFAULT_MODEL})"
+    )
+
+
+def positive(text: str) -> int:
+    """A count of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more (got {text})")
+    return number
+
+
+def say(text: str) -> None:
+    """What a command has to say goes to standard output, what it logs to standard error."""
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()
