@@ -1,0 +1,68 @@
+"""What a person types, and what the terminal says."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.video import read_frames
+
+
+def test_predict_writes_a_longer_video_and_says_so(tiny, bar_video, tmp_path, capsys):
+    out = tmp_path / "new/out.mp4"
+    main(["predict", str(bar_video), str(out), "--frames", "3", "--model", str(tiny.model)])
+    assert len(list(read_frames(out))) == 15
+    assert capsys.readouterr().out == f"{out}: 12 frames of {bar_video}, then 3 generated\n"
+
+
+def test_info_knows_a_video_from_a_model(tiny, bar_video, capsys):
+    main(["info", str(bar_video)])
+    assert capsys.readouterr().out.splitlines()[0] == "picture     8 x 8 pixels"
+    main(["info", str(tiny.model)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("generator      convlstm, ")
+    assert "task           predict, 3 frames given, 4 made at a time in training" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "holds no model"),
+        (["info", "none.mp4"], "foreframe info: none.mp4"),
+        (["info", "."], "holds no model"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ending:
+        main(arguments)
+    assert message in str(ending.value.code)
+    assert len(str(ending.value.code).splitlines()) == 1
+
+
+@pytest.mark.parametrize("frames", ["0", "-3", "many", "1.5"])
+def test_a_count_is_a_whole_number_of_one_or_more(frames, capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["predict", "a.mp4", "b.mp4", "--frames", frames])
+    assert ending.value.code == 2
+    assert "--frames" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_quietly(monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.cli.info", interrupted)
+    with pytest.raises(SystemExit) as ending:
+        main(["info", "a.mp4"])
+    assert ending.value.code == 130
+
+
+def test_help_has_examples_and_loads_no_torch():
+    code = "import sys; from pipeline.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert "foreframe predict walk.mp4 longer.mp4 --frames 30" in done.stdout
+    for command in ("predict", "info"):
+        assert f"\n    {command} " in done.stdout
