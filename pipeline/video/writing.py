@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import VideoError
+from pipeline.video.sound import Sound
 
 Image = NDArray[np.uint8]
 
@@ -22,10 +23,11 @@ CONSTANT_RATE_FACTOR = 14  # of x264: no loss that an eye finds
 SMALL_PIXELS = 256 * 256  # below it a second thread costs x264 more than it brings
 
 
-def write_video(path: Path, frames: Iterable[Image], fps: float) -> None:
+def write_video(path: Path, frames: Iterable[Image], fps: float, sound_of: Path | None = None) -> None:
     """Write `frames`, uint8 (H, W, 3) RGB, as H.264 that browsers play; the file appears when it is whole.
 
-    An odd height or width gets one more row or column, a copy of the last. Raises VideoError if there are no
+    An odd height or width gets one more row or column, a copy of the last. The sound of the video `sound_of` is copied,
+    if it has any, as long as there are frames. Raises VideoError if there are no
     frames, if they differ in size, or if the name does not end in .mp4, .m4v, .mov or .mkv.
     """
     container_format = CONTAINERS.get(path.suffix.lower())
@@ -39,6 +41,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> None:
     with (
         _replacing(path) as part,
         av.open(str(part), "w", format=container_format, options={"movflags": "faststart"}) as output,
+        ExitStack() as stack,
     ):
         stream = output.add_stream(
             "libx264",
@@ -51,13 +54,16 @@ def write_video(path: Path, frames: Iterable[Image], fps: float) -> None:
         # x264's output depends on the number of threads, so it may not depend on the machine
         context.thread_count = 1 if height * width <= SMALL_PIXELS else 4
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709
-        for image in chain([first], images):
+        sound = None if sound_of is None else Sound(sound_of, output, stack)
+        for number, image in enumerate(chain([first], images), start=1):
             if image.shape != (height, width, 3):
                 raise VideoError(f"{path}: a frame is {image.shape}, the first was {(height, width, 3)}")
             padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             output.mux(stream.encode(frame))
+            if sound is not None:
+                sound.write_until(number / fps)
         output.mux(stream.encode(None))
 
 
