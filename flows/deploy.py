@@ -1,0 +1,225 @@
+"""Serves the flows with their schedules: `python -m flows.deploy` starts server, dashboard and schedules."""
+
+import argparse
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    FlowRun,
+    StateType,
+)
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
+from prefect.exceptions import ObjectNotFound
+from prefect.deployments.base import EntrypointType
+from prefect.flows import Flow
+from prefect.runner import Runner
+from prefect.schedules import Cron
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.states import Cancelled, Crashed
+
+from flows.generate import generate
+from flows.monitor import DRIFT, monitor
+from flows.report import PAGES, RENDERS
+from flows.retrain import retrain
+from pipeline.params import Params, load_params
+
+logger = logging.getLogger(__name__)
+
+NAME = "scheduled"  # of every deployment
+PORT = 4200
+MOST_RUNS = 3  # at once: one of each flow
+# What a second trigger does while a run goes. News may have come after the first one looked, so retrain waits for its
+# turn, and ends in seconds if there is none; the others come round again soon.
+COLLISIONS = {
+    "retrain": ConcurrencyLimitStrategy.ENQUEUE,
+    "generate": ConcurrencyLimitStrategy.CANCEL_NEW,
+    "monitor": ConcurrencyLimitStrategy.CANCEL_NEW,
+}
+FLOWS: list[Flow[Any, Any]] = [retrain, generate, monitor]
+
+
+def deployments(params: Params) -> dict[str, RunnerDeployment]:
+    """Every flow with its schedule, by the flow's name; retrain also runs when monitor reports drift."""
+    made = {}
+    for flow in FLOWS:
+        cron = getattr(params.schedules, flow.name)
+        drift = DeploymentEventTrigger(name="foreframe drift", expect={DRIFT})
+        made[flow.name] = cast(  # to_deployment and add_deployment give coroutines to callers that are coroutines
+            RunnerDeployment,
+            flow.to_deployment(
+                NAME,
+                schedules=[Cron(cron, timezone=params.schedules.timezone)] if cron else [],
+                concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=COLLISIONS[flow.name]),
+                triggers=[drift] if flow is retrain else [],
+                entrypoint_type=EntrypointType.MODULE_PATH,
+            ),
+        )
+    return made
+
+
+def missed(last: datetime, cron: str, timezone: str, now: datetime) -> bool:
+    """Was a run due between the last one's time and now?"""
+    schedule = CronSchedule(cron=cron, timezone=timezone)
+    following = asyncio.run(_dates(schedule, last + timedelta(seconds=1)))
+    return following <= now
+
+
+async def _dates(schedule: CronSchedule, start: datetime) -> datetime:
+    from prefect.server.schemas.schedules import CronSchedule as ServerSchedule
+
+    [date] = await ServerSchedule(**schedule.model_dump()).get_dates(1, start=start)
+    return date
+
+
+def serve(params: Params, *, alone: bool) -> None:
+    """Register the deployments and run what is due until SIGTERM or Ctrl-C; then their schedules are paused.
+
+    Of the runs that were missed while nothing served them, one is made up for. `alone`: nobody else uses this API, so
+    that runs which seem to go on are those of a predecessor that was killed.
+    """
+    runner = Runner(name="foreframe", limit=MOST_RUNS, pause_on_shutdown=True)
+    with get_client(sync_client=True) as client:
+        for name, deployment in deployments(params).items():
+            due = _settle(client, name, getattr(params.schedules, name), params.schedules.timezone, alone=alone)
+            identity = cast(UUID, runner.add_deployment(deployment))
+            if due:
+                client.create_flow_run_from_deployment(identity, name=f"missed {name}", tags=["missed"])
+    asyncio.run(runner.start())
+
+
+def _settle(client: SyncPrefectClient, flow: str, cron: str | None, timezone: str, *, alone: bool) -> bool:
+    """Close what the last time of serving left open; was a run of `flow` missed since?"""
+    try:
+        known = client.read_deployment_by_name(f"{flow}/{NAME}")
+    except ObjectNotFound:
+        return False
+    now = datetime.now(UTC)
+    runs = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[known.id])),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=200,
+    )
+    past = [run for run in runs if run.expected_start_time is not None and run.expected_start_time <= now]
+    left = [run for run in past if run.state_type == StateType.SCHEDULED]
+    for run in left:
+        _set(client, run, Cancelled(name="Missed", message="nothing served this flow when it was due"))
+    if alone:
+        for run in past:
+            if run.state_type in (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING):
+                _set(client, run, Crashed(message="what served this run was killed"))
+    served = [run.expected_start_time for run in past if run not in left]
+    last = max([moment for moment in served if moment is not None], default=known.created)
+    return bool(left) or (cron is not None and last is not None and missed(last, cron, timezone, now))
+
+
+def _set(client: SyncPrefectClient, run: FlowRun, state: Any) -> None:
+    client.set_flow_run_state(run.id, state, force=True)
+
+
+@contextmanager
+def server(port: int) -> Iterator[None]:
+    """A Prefect server with its dashboard on 127.0.0.1, with SQLite; started again if it dies; used if it is there."""
+    address = f"http://127.0.0.1:{port}"
+    stopping = threading.Event()
+    ours: list[subprocess.Popen[bytes]] = []
+
+    def keep() -> None:
+        while not stopping.is_set():
+            if not (ours and ours[-1].poll() is None) and not _healthy(address):
+                ours.append(_start(port))
+            stopping.wait(1)
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    deadline = time.monotonic() + 120
+    while not _healthy(address):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{address}: the server did not start; see {PREFECT_HOME.value() / 'server.log'}")
+        time.sleep(0.2)
+    logger.info("dashboard: %s", address)
+    try:
+        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+            yield
+    finally:
+        stopping.set()
+        keeper.join()
+        for process in ours:
+            process.terminate()
+            process.wait()
+
+
+def _start(port: int) -> subprocess.Popen[bytes]:
+    log = PREFECT_HOME.value() / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,  # Ctrl-C ends what uses it first
+        )
+
+
+def _healthy(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/api/health", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def pages() -> Iterator[None]:
+    """Serve data/renders on 127.0.0.1, for the links in reports: a browser opens no files from a web page."""
+    handler = partial(_Quiet, directory=str(RENDERS.resolve()))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
+        os.environ[PAGES] = f"http://127.0.0.1:{service.server_port}"
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        yield
+        service.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def main() -> None:
+    """Start what is needed and serve until stopped."""
+    parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
+    parser.add_argument("--port", type=int, default=PORT, help="of the embedded server (default: %(default)s)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load_params(Path("params.yaml"))
+    with pages():
+        if PREFECT_API_URL.value():
+            serve(params, alone=False)
+        else:
+            with server(arguments.port):
+                serve(params, alone=True)
+
+
+if __name__ == "__main__":
+    main()

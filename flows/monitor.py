@@ -1,0 +1,116 @@
+"""Is the champion still good on what arrives? Its errors on new videos against those at its promotion."""
+
+import argparse
+import base64
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.states import Completed
+
+from flows.report import notify
+from pipeline import registry
+from pipeline.errors import PipelineError
+from pipeline.params import Params, load_params
+
+DRIFT = "foreframe.drift"  # the event that sets off retrain
+
+
+@flow(name="monitor")
+def monitor() -> State[Any]:
+    """Measure the champion on videos that came after its promotion; drift sets off `retrain`."""
+    params = load_params(Path("params.yaml"))
+    champion = registry.champion()
+    if champion is None:
+        return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
+    record = registry.record(champion)
+    videos = arrived(Path(params.data.videos), set(record["videos"]))
+    if not videos:
+        return Completed(name="Nothing new", message=f"no video in {params.data.videos} is newer than {champion.name}")
+    errors = measure(champion, videos, params)
+    return judge(champion.name, record["scores"]["videos"], errors, params)
+
+
+def arrived(videos: Path, known: set[str]) -> list[Path]:
+    """The files under `videos` whose SHA-256 is not `known`."""
+    found = []
+    for path in sorted(videos.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() not in known:
+                    found.append(path)
+    return found
+
+
+@task(cache_policy=NO_CACHE)
+def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, float]:
+    """The champion's mean error on each video, by its path; those without frames enough for a clip are left out."""
+    from pipeline import scoring  # torch takes two seconds to import
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for video in videos:  # the extract stage, on these videos alone: the same frames as in training
+            link = folder / "videos" / video.relative_to(params.data.videos)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(video.resolve())
+        command = [sys.executable, "-m", "pipeline.stages.extract", str(folder / "videos"), str(folder / "frames")]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        get_run_logger().info("%s", result.stdout + result.stderr)
+        if result.returncode:
+            raise PipelineError(result.stderr.strip())
+        scoring.all_for_test(folder / "frames", folder / "clips", Path("data/clips"))
+        table = scoring.score(champion, folder / "frames", folder / "clips", params.evaluate)
+    return table.groupby("video")[params.promote.metric].mean().to_dict()
+
+
+def judge(version: str, reference: dict[str, float], errors: dict[str, float], params: Params) -> State[Any]:
+    """Inside a flow: tell how surprising each video was, and whether all of them together are drift."""
+    import numpy as np
+
+    from pipeline.drift import drift, surprise
+
+    before, now = (np.array(list(values.values())) for values in (reference, errors))
+    result = drift(before, now, params.monitor)
+    scores = dict(zip(errors, surprise(before, now).tolist(), strict=True))
+    rows = [
+        {"video": video, params.promote.metric: f"{errors[video]:.4g}", "surprise": f"{scores[video]:.2f}"}
+        for video in sorted(scores, key=lambda video: -scores[video])
+    ]
+    create_table_artifact(rows, key="surprise", description=f"Error of {version}, and in units of its usual error")
+    picture = plot(before.tolist(), now.tolist(), params.promote.metric)
+    title = f"Drift on {len(rows)} new videos" if result.drifted else f"{version} on {len(rows)} new videos"
+    create_markdown_artifact(f"# {title}\n\n{result.reason}.\n\n![errors]({picture})\n", key="drift", description=title)
+    if not result.drifted:
+        return Completed(name="No drift", message=result.reason)
+    emit_event(DRIFT, resource={"prefect.resource.id": f"foreframe.champion.{version}"}, payload=asdict(result))
+    notify("foreframe: drift", result.reason)
+    return Completed(name="Drift", message=result.reason)
+
+
+def plot(before: list[float], now: list[float], metric: str) -> str:
+    """Both distributions of errors as a picture, a PNG in a data URI."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.hist([before, now], bins=20, density=True, label=["at promotion", "new"], color=["#546e7a", "#c2185b"])
+    axes.set(xlabel=f"{metric} of a video", ylabel="density")
+    axes.legend(frameon=False)
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m flows.monitor", description=monitor.description).parse_args()
+    monitor()
