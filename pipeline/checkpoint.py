@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from pipeline.clips import NORMALIZATION
 from pipeline.degrade import Translation
 from pipeline.errors import ModelError
 from pipeline.models import build
@@ -36,7 +37,7 @@ class ModelCard(BaseModel):
     residual: bool = False  # what comes out is added to what is fed
     context: int  # frames given in training
     horizon: int  # frames predicted in training
-    normalization: Literal["uint8 / 127.5 - 1"] = "uint8 / 127.5 - 1"  # clips.to_float
+    normalization: Literal["uint8 / 127.5 - 1"] = NORMALIZATION  # what clips.to_float does to a byte
     data: str  # fingerprint of the training data
     metrics: dict[str, float]  # of validation, at the weights that were kept
 

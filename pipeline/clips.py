@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from pipeline.frames import FrameStore
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["video", "split", "start", "stop", "num_clips"]  # of clips.csv
-NORMALIZATION = "uint8 / 127.5 - 1"  # what to_float does; a model file says the same
+NORMALIZATION: Final = "uint8 / 127.5 - 1"  # what to_float does; a model file says the same
 OPEN_ARRAYS = 256  # each memory map holds a file descriptor, of which a process may have as few as 1024
 
 

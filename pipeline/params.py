@@ -109,12 +109,33 @@ class TranslateParams(Section):
         return self
 
 
+class LossParams(Section):
+    """Weights of the pixel losses (pipeline/objectives.py)."""
+
+    l1: float = Field(ge=0)
+    l2: float = Field(ge=0)
+    gradient: float = Field(ge=0)
+    ssim: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _not_all_zero(self) -> "LossParams":
+        if not any((self.l1, self.l2, self.gradient, self.ssim)):
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
 class Recipe(Section):
     """How a generator is trained; every model keeps its own, as it keeps its own sizes."""
 
+    objective: Literal["pixel", "adversarial"]
     epochs: Positive
     batch_size: Positive
     learning_rate: float = Field(gt=0)
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    sampling: Literal["teacher", "scheduled", "reverse", "free"]
+    loss: LossParams
+    clip_norm: float | None = Field(gt=0)
+    ema_decay: float = Field(ge=0, lt=1)
 
 
 class RnnParams(Section):
@@ -158,11 +179,31 @@ class ModelParams(Section):
         return getattr(self, self.name)
 
 
+class AdversaryParams(Section):
+    """The discriminator of the recipes whose objective is adversarial."""
+
+    channels: Positive
+    context: Positive
+    learning_rate: float = Field(gt=0)
+    start: Fraction
+    weight: float = Field(gt=0)
+
+
 class TrainParams(Section):
     """What training does whatever the generator is."""
 
     seed: int
     max_minutes: float | None = Field(gt=0)
+    num_threads: Positive
+    precision: Literal["auto", "float32", "bf16"]
+    warmup: float = Field(ge=0, lt=1)
+    accumulate: Positive
+    bptt_steps: Positive | None
+    recompute_steps: Positive | None
+    crop: Positive | None
+    noise_channels: int = Field(ge=0)
+    val_clips: Positive
+    adversary: AdversaryParams
 
 
 class EvaluateParams(Section):

@@ -1,0 +1,89 @@
+"""What a generator is trained towards: pixel losses by weight, and an adversary beside them if the recipe wants one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.metrics import ssim
+
+
+@dataclass(frozen=True)
+class PixelLoss:
+    """Weights of the losses by which predicted frames are compared with the truth; the value is their weighted sum."""
+
+    l1: float  # mean absolute error
+    l2: float  # mean squared error
+    gradient: float  # gradient difference: edges where the truth has edges (Mathieu et al. 2016, eq. 6, exponent 1)
+    ssim: float  # 1 - structural similarity
+
+    def __call__(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """The loss, a scalar; both are (B, T, C, H, W) in [-1, 1]."""
+        loss = predicted.new_zeros(())
+        if self.l1:
+            loss = loss + self.l1 * (predicted - truth).abs().mean()
+        if self.l2:
+            loss = loss + self.l2 * (predicted - truth).square().mean()
+        if self.gradient:
+            loss = loss + self.gradient * _gradient_difference(predicted, truth)
+        if self.ssim:
+            loss = loss + self.ssim * (1 - ssim(predicted, truth).mean())
+        return loss
+
+
+def _gradient_difference(predicted: Tensor, truth: Tensor) -> Tensor:
+    """| |∂truth| - |∂predicted| | of neighbouring pixels, down and across, mean."""
+    total = predicted.new_zeros(())
+    for dim in (-2, -1):
+        total = total + (truth.diff(dim=dim).abs() - predicted.diff(dim=dim).abs()).abs().mean()
+    return total
+
+
+class Adversary:
+    """A discriminator that learns to tell predicted motion from real (Goodfellow et al. 2014).
+
+    Hinge losses (Lim & Ye 2017): the discriminator's is max(0, 1 - D(real)) + max(0, 1 + D(fake)), the generator's
+    -D(fake) and feature matching (Salimans et al. 2016). A fake clip is the last `context` true frames and the
+    predicted ones after them, so that what is judged is how motion goes on.
+    """
+
+    def __init__(self, discriminator: nn.Module, *, context: int, learning_rate: float) -> None:
+        self.discriminator, self.context = discriminator, context
+        # β₁ of a half: the opponent moves, so old gradients mislead (Radford et al. 2016)
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.999), fused=True)
+
+    def loss(self, predicted: Tensor, truth: Tensor, horizon_start: int) -> Tensor:
+        """The generator's part, a scalar; both are (B, T, C, H, W), the frames from `horizon_start` on are judged."""
+        self.discriminator.requires_grad_(False)
+        scores, features = self.discriminator(self._joined(predicted, truth, horizon_start))
+        with torch.no_grad():
+            _, real = self.discriminator(self._joined(truth, truth, horizon_start))
+        self.discriminator.requires_grad_(True)
+        matching = torch.stack([(f - r).abs().mean() for f, r in zip(features, real, strict=True)]).mean()
+        return matching - scores.mean()
+
+    def learn(self, predicted: Tensor, truth: Tensor, horizon_start: int, weight: float) -> None:
+        """Add `weight` times the gradients of the discriminator's own loss on the same frames."""
+        real, _ = self.discriminator(self._joined(truth, truth, horizon_start))
+        fake, _ = self.discriminator(self._joined(predicted.detach(), truth, horizon_start))
+        (weight * (torch.relu(1 - real).mean() + torch.relu(1 + fake).mean())).backward()
+
+    def step(self) -> None:
+        """Use the gradients that `learn` added up."""
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
+        return {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where state_dict left off."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _joined(self, frames: Tensor, truth: Tensor, horizon_start: int) -> Tensor:
+        """The last true frames before the horizon, then `frames`: (B, up to context + horizon, C, H, W)."""
+        start = max(0, horizon_start - self.context)
+        return torch.cat([truth[:, start:horizon_start], frames[:, horizon_start:]], dim=1)

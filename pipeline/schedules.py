@@ -1,0 +1,49 @@
+"""What changes as training goes: learning rate and sampling, as functions of the progress p in [0, 1].
+
+Progress is steps done of steps planned, or minutes spent of the budget, whichever is further: the same schedule fits
+both and always ends at its end.
+"""
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "cosine", "one_cycle"]
+Sampling = Literal["teacher", "scheduled", "reverse", "free"]
+
+
+def learning_rate_factor(schedule: Schedule, progress: float, warmup: float) -> float:
+    """What the recipe's learning rate is multiplied with.
+
+    `constant` is 1 throughout. `cosine` rises from 0 over the first `warmup` of training, then falls to 0 (Loshchilov &
+    Hutter 2017, eq. 5). `one_cycle` rises over the first 30 % from 1/25 along a cosine, then falls to 0 (Smith 2018).
+    """
+    if schedule == "constant":
+        return 1.0
+    if schedule == "one_cycle":
+        if progress < 0.3:
+            return 1 - (1 - 1 / 25) * _half_cosine(progress / 0.3)
+        return _half_cosine((progress - 0.3) / 0.7)
+    if progress < warmup:
+        return progress / warmup
+    return _half_cosine((progress - warmup) / (1 - warmup))
+
+
+def truth_probabilities(sampling: Sampling, progress: float) -> tuple[float, float]:
+    """The probabilities that a horizon step and a context step are fed the truth (rollout.sampling_mask).
+
+    `teacher` is the truth throughout, `free` the model's own output beyond the context. `scheduled` goes from the first
+    to the second over the first half of training (Bengio et al. 2015, linear decay). `reverse` does so from a half, and
+    withholds half the context at first (Wang et al. 2022, section 3.4).
+    """
+    rising = min(1.0, 2 * progress)
+    return {
+        "teacher": (1.0, 1.0),
+        "free": (0.0, 1.0),
+        "scheduled": (1 - rising, 1.0),
+        "reverse": (0.5 * (1 - rising), 0.5 + 0.5 * rising),
+    }[sampling]
+
+
+def _half_cosine(x: float) -> float:
+    """From 1 at 0 to 0 at 1."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, x))))

@@ -1,0 +1,95 @@
+"""Stage: fit the generator that `model.name` picks, and write it with the history of its training."""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+from dvclive.live import Live
+
+from pipeline import checkpoint, stage
+from pipeline.checkpoint import ModelCard
+from pipeline.clips import ClipDataset, to_float
+from pipeline.gradients import gradient_norms
+from pipeline.params import ModelParams, TrainParams, TranslateParams
+from pipeline.resume import StateFile, fingerprint, loaded_sources
+from pipeline.rollout import draw_noise, with_noise
+from pipeline.training import Row, fit
+
+logger = logging.getLogger(__name__)
+STATES = Path(".train")  # beside the outputs, which DVC removes before a stage runs
+GRADIENT_CLIPS = 8
+
+
+def train(
+    frames: Path,
+    clips: Path,
+    folder: Path,
+    history: Path,
+    *,
+    task: Literal["predict", "translate"],
+    translate: TranslateParams,
+    model: ModelParams,
+    train: TrainParams,
+) -> None:
+    """Fit the generator that model.name picks; write the model in FOLDER and how its training went in HISTORY."""
+    torch.set_num_threads(train.num_threads)
+    torch.manual_seed(train.seed)
+    train_clips, val_clips = (ClipDataset(frames, clips, split) for split in ("train", "val"))
+    section = model.selected
+    data = fingerprint([], [frames / "index.csv", *sorted(clips.iterdir()), *sorted(frames.rglob("*.npy"))])
+    card = ModelCard(
+        name=model.name,
+        sizes=section.model_dump(exclude={"recipe"}),
+        frame_shape=train_clips.frame_shape,
+        out_channels=train_clips.frame_shape[0],
+        noise_channels=train.noise_channels,
+        task=task,
+        translation=train_clips.translation,
+        residual=task == "translate" and translate.residual,
+        context=train_clips.context,
+        horizon=train_clips.horizon,
+        data=data,
+        metrics={},
+    )
+    generator = card.build()
+    logger.info(
+        "%s, %s parameters, %s training and %s validation clips",
+        model.name,
+        f"{sum(parameter.numel() for parameter in generator.parameters()):,}",
+        f"{len(train_clips):,}",
+        f"{len(val_clips):,}",
+    )
+    key = fingerprint([card.model_dump_json(), section.model_dump_json(), train.model_dump_json()], loaded_sources())
+    inputs, targets = map(to_float, val_clips.pairs(range(min(GRADIENT_CLIPS, len(val_clips)))))
+    inputs = with_noise(inputs, draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0)))
+    before = gradient_norms(generator, inputs, targets)
+
+    with Live(str(history), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
+
+        def log(row: Row) -> None:
+            for name, value in row.items():
+                live.log_metric(name, value)
+            live.next_step()
+
+        fitted = fit(
+            generator,
+            train_clips,
+            val_clips,
+            recipe=section.recipe,
+            train=train,
+            state=StateFile(STATES, key[:16]),
+            on_epoch=log,
+        )
+    generator = generator.cpu()
+    generator.load_state_dict(fitted.weights)
+    checkpoint.save(folder, generator, card.model_copy(update={"metrics": fitted.best}))
+    norms = pd.DataFrame({"before": before, "after": gradient_norms(generator, inputs, targets)})
+    norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")
+    norms.to_csv(history / "gradients.csv", lineterminator="\n")
+    logger.info("best validation: %s", ", ".join(f"{name} {value:.4g}" for name, value in fitted.best.items()))
+
+
+if __name__ == "__main__":
+    stage.run(train)

@@ -1,0 +1,409 @@
+"""Fits a generator: steps, validation on free-running rollouts, best weights, a budget, and going on after a kill."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.checkpoint import checkpoint
+
+from pipeline.clips import ClipDataset, to_float
+from pipeline.errors import ModelError
+from pipeline.metrics import mse, ssim
+from pipeline.objectives import Adversary, PixelLoss
+from pipeline.params import Recipe, TrainParams
+from pipeline.resume import StateFile
+from pipeline.rollout import State, detach, draw_noise, predict, sampling_mask, translate, unroll
+from pipeline.schedules import learning_rate_factor, truth_probabilities
+
+logger = logging.getLogger(__name__)
+SECONDS_BETWEEN_SAVES = 30.0
+SECONDS_BETWEEN_LINES = 10.0
+Row = dict[str, float]  # what an epoch's end knows: train_loss, val_mse, val_ssim, learning_rate
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The outcome of fit: the weights that were best in validation, that row, and the rows of all epochs."""
+
+    weights: dict[str, Tensor]
+    best: Row
+    history: list[Row]
+
+
+def fit(
+    model: nn.Module,
+    train_clips: ClipDataset,
+    val_clips: ClipDataset,
+    *,
+    recipe: Recipe,
+    train: TrainParams,
+    adversary: Adversary | None = None,
+    state: StateFile | None = None,
+    on_epoch: Callable[[Row], None] = lambda row: None,
+) -> Fitted:
+    """Train `model` in place by `recipe` until its epochs or `train.max_minutes` are over.
+
+    `on_epoch` gets every epoch's row, those of epochs before a kill too. With `state` the training is saved as it goes
+    and taken up where it was. Raises ModelError where the loss stops being a number.
+    """
+    run = _Run(model, train_clips, val_clips, recipe, train, adversary)
+    saved = state.load(run.device) if state is not None else None
+    if saved is not None:
+        run.load_state_dict(saved)
+        logger.info("going on at step %d of %d", run.step, run.num_steps)
+    for row in run.history:
+        on_epoch(row)
+    saved_at = time.monotonic()
+    while not run.finished:
+        run.train_step()
+        ended = run.at_epoch_end
+        if ended:
+            on_epoch(run.end_epoch())
+        if state is not None and (ended or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES):
+            run.save(state)
+            saved_at = time.monotonic()
+    assert run.best_row is not None
+    return Fitted(run.best_weights, run.best_row, run.history)
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """The lower precision that convolutions and products run in, None for float32 throughout.
+
+    `auto` takes bfloat16 where the processor has instructions for it: elsewhere it is emulated, and slower. The answer
+    depends on the machine alone, never on a timing, so that a run can be repeated.
+    """
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+        has = torch.cpu.get_capabilities()
+        return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
+    return torch.bfloat16 if precision == "bf16" else None
+
+
+class _Run:
+    """All that changes while a generator is trained, so all that a resumed run needs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_clips: ClipDataset,
+        val_clips: ClipDataset,
+        recipe: Recipe,
+        train: TrainParams,
+        adversary: Adversary | None,
+    ) -> None:
+        # for device and processes; precision is ours, because Accelerate fixes it for the life of the process
+        self.accelerator = Accelerator(mixed_precision="no")
+        self.device = self.accelerator.device
+        self.dtype = autocast_dtype(train.precision, self.device)
+        self.model = model.to(self.device)
+        if adversary is not None:
+            adversary.discriminator.to(self.device)
+        self.train_clips, self.val_clips = train_clips, val_clips
+        self.recipe, self.train, self.adversary = recipe, train, adversary
+        self.pixel = PixelLoss(**recipe.loss.model_dump())
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, fused=True)
+        self.average = [parameter.detach().clone() for parameter in self.parameters] if recipe.ema_decay else []
+        self.steps_per_epoch = -(-len(train_clips) // recipe.batch_size)
+        self.num_steps = recipe.epochs * self.steps_per_epoch
+        self.order: tuple[int, NDArray] = (-1, np.empty(0))  # epoch, its order of clips
+
+        self.step = 0
+        self.seconds = 0.0  # spent on steps and validation, before a kill too
+        self.step_loss = torch.zeros((), device=self.device)
+        self.epoch_loss = torch.zeros((), device=self.device)  # summed over the epoch's steps so far
+        self.epoch_steps = 0
+        self.history: list[Row] = []
+        self.best_row: Row | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+        self.loading_seconds = 0.0
+        self.meter = (time.monotonic(), 0)  # when the last line was logged, and the step then
+
+    @property
+    def progress(self) -> float:
+        """How far training is, in [0, 1]: steps done of those planned, or time spent of the budget."""
+        share = self.step / self.num_steps
+        if self.train.max_minutes is not None:
+            share = max(share, self.seconds / (60 * self.train.max_minutes))
+        return min(1.0, share)
+
+    @property
+    def finished(self) -> bool:
+        return self.progress >= 1 and self.epoch_steps == 0
+
+    @property
+    def at_epoch_end(self) -> bool:
+        return self.step % self.steps_per_epoch == 0 or self.progress >= 1
+
+    def train_step(self) -> None:
+        """One step of the optimizer on the next batch."""
+        begin = time.monotonic()
+        progress, recipe, train = self.progress, self.recipe, self.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, train.warmup)
+        indices = self._batch_indices()
+        # drawn for the whole batch whatever the number of processes, anew from seed and step: nothing to save
+        generator = torch.Generator().manual_seed(train.seed * 1_000_003 + self.step)
+        context, horizon = self.train_clips.context, self.train_clips.horizon
+        truth = None
+        if recipe.sampling != "teacher" and self.train_clips.task == "predict":
+            probabilities = truth_probabilities(recipe.sampling, progress)
+            truth = sampling_mask(len(indices), context, horizon, *probabilities, generator)
+        noise = draw_noise(len(indices), train.noise_channels, generator)
+
+        self.model.train()
+        mine = np.array_split(np.arange(len(indices)), self.accelerator.num_processes)[self.accelerator.process_index]
+        for piece in np.array_split(mine, train.accumulate):
+            if len(piece) == 0:
+                continue
+            loading = time.monotonic()
+            crops = np.random.default_rng([train.seed, self.step, int(piece[0])])
+            pairs = self.train_clips.pairs(indices[piece], train.crop, crops)
+            inputs, targets = (torch.from_numpy(frames).to(self.device) for frames in pairs)
+            self.loading_seconds += time.monotonic() - loading
+            self._backward(
+                inputs,
+                targets,
+                truth[piece] if truth is not None else None,
+                noise[piece].to(self.device) if noise is not None else None,
+                # processes are averaged, so each counts for its share of the batch times their number
+                len(piece) / len(indices) * self.accelerator.num_processes,
+                progress,
+            )
+        self._reduce()
+        self.epoch_loss += self.step_loss
+        self.step_loss.zero_()
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.adversary is not None:
+            self.adversary.step()
+        if self.average:
+            # as in the usual recipe, short at first: early weights are not worth remembering
+            decay = min(recipe.ema_decay, (1 + self.step) / (10 + self.step))
+            get_ema_multi_avg_fn(decay)(self.average, [p.detach() for p in self.parameters], None)
+        self.step += 1
+        self.epoch_steps += 1
+        self._spend(begin)
+        self._log()
+
+    def _batch_indices(self) -> NDArray:
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        if self.order[0] != epoch:
+            self.order = epoch, np.random.default_rng([self.train.seed, epoch]).permutation(len(self.train_clips))
+        start = position * self.recipe.batch_size
+        return self.order[1][start : start + self.recipe.batch_size]
+
+    def _backward(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        truth: Tensor | None,
+        noise: Tensor | None,
+        share: float,
+        progress: float,
+    ) -> None:
+        """Add the gradients of clips that are `share` of the batch: uint8 `inputs` and `targets`, (B, T, H, W, C) each.
+
+        Every output counts, those over the context too: they cost nothing more and say what motion is. With
+        `bptt_steps` the clip is cut into segments; the state goes on from one to the next, the gradient does not, so
+        memory is that of one segment, however long the clip (truncated back-propagation, Williams & Peng 1990).
+        """
+        num_inputs = inputs.shape[1]
+        # every frame of a translation is to be judged, a continuation beyond the frames that were shown
+        shown = self.train_clips.context - 1 if self.train_clips.task == "predict" else 0
+        length = self.train.bptt_steps or num_inputs
+        state: State = None
+        previous = None
+        for start in range(0, num_inputs, length):
+            stop = min(start + length, num_inputs)
+            target = to_float(targets[:, start:stop])
+            horizon_start = max(0, shown - start)
+            judged = self.adversary is not None and progress >= self.train.adversary.start
+            judged = judged and horizon_start < stop - start
+            with self._autocast():
+                outputs, state = self._unroll(
+                    to_float(inputs[:, start:stop]),
+                    state,
+                    truth[:, start:stop] if truth is not None else None,
+                    previous,
+                    noise,
+                )
+                loss = self.pixel(outputs, target)
+                if self.adversary is not None and judged:
+                    loss = loss + self.train.adversary.weight * self.adversary.loss(outputs, target, horizon_start)
+            weight = share * (stop - start) / num_inputs
+            (loss * weight).backward()
+            self.step_loss += loss.detach() * weight
+            if self.adversary is not None and judged:
+                with self._autocast():
+                    self.adversary.learn(outputs, target, horizon_start, weight)
+            state, previous = detach(state), outputs[:, -1:].detach()
+
+    def _unroll(
+        self, frames: Tensor, state: State, truth: Tensor | None, previous: Tensor | None, noise: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """rollout.unroll, in stretches of `recompute_steps` whose inner values are computed again on the way back."""
+        length = self.train.recompute_steps
+        if length is None:
+            return unroll(self.model, frames, state, truth=truth, previous=previous, noise=noise)
+        outputs = []
+        for start in range(0, frames.shape[1], length):
+            feed = truth[:, start : start + length] if truth is not None else None
+            output, state = checkpoint(
+                unroll,
+                self.model,
+                frames[:, start : start + length],
+                state,
+                truth=feed,
+                previous=previous,
+                noise=noise,
+                use_reentrant=False,
+            )
+            outputs.append(output)
+            previous = output[:, -1:]
+        return torch.cat(outputs, dim=1), state
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
+    def _reduce(self) -> None:
+        """The mean over the processes of gradients and loss, in one message.
+
+        Not DistributedDataParallel: a rollout calls the generator many times a step, which that is not made for.
+        """
+        if self.accelerator.num_processes == 1:
+            return
+        learnt = self.parameters + (list(self.adversary.discriminator.parameters()) if self.adversary else [])
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learnt]
+        flat = torch.cat([self.step_loss.flatten(), *(gradient.flatten() for gradient in gradients)])
+        loss, *parts = self.accelerator.reduce(flat, reduction="mean").split([1, *(p.numel() for p in learnt)])
+        self.step_loss.copy_(loss[0])
+        for parameter, part in zip(learnt, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def end_epoch(self) -> Row:
+        """Validate, keep the weights if they are the best so far, and give the epoch's row."""
+        begin = time.monotonic()
+        loss = self.epoch_loss.item() / self.epoch_steps
+        if not np.isfinite(loss):
+            raise ModelError(
+                f"the loss is not a number after step {self.step}; lower the recipe's learning_rate or its clip_norm"
+            )
+        with self._averaged():
+            errors = self._validate()
+            if self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]:
+                self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+                self.best_row = errors
+        row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        self.history.append(row)
+        self.epoch_loss.zero_()
+        self.epoch_steps = 0
+        self._spend(begin)
+        logger.info("epoch %d: %s", len(self.history), ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
+        return row
+
+    def _validate(self) -> Row:
+        """Mean errors of free-running rollouts, or translations, of validation clips spread evenly over the split."""
+        self.model.eval()
+        context, horizon = self.val_clips.context, self.val_clips.horizon
+        count = min(len(self.val_clips), self.train.val_clips)
+        chosen = np.linspace(0, len(self.val_clips) - 1, count).round().astype(int)
+        mine = np.array_split(chosen, self.accelerator.num_processes)[self.accelerator.process_index]
+        noise = draw_noise(1, self.train.noise_channels, torch.Generator().manual_seed(self.train.seed))
+        sums = torch.zeros(2, device=self.device, dtype=torch.float64)
+        for start in range(0, len(mine), self.recipe.batch_size):
+            pairs = self.val_clips.pairs(mine[start : start + self.recipe.batch_size])
+            inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
+            with torch.no_grad(), self._autocast():
+                repeated = noise.to(self.device).expand(len(inputs), -1) if noise is not None else None
+                if self.val_clips.task == "predict":
+                    predicted = predict(self.model, inputs[:, :context], horizon, repeated)
+                    truth = truth[:, context - 1 :]
+                else:
+                    predicted = translate(self.model, inputs, repeated)
+            sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
+        sums = self.accelerator.reduce(sums, reduction="sum") / count
+        return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model with the moving average of its weights, where the recipe keeps one."""
+        self._swap()
+        yield
+        self._swap()
+
+    def _swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.average, strict=bool(self.average)):
+            parameter.data, average.data = average.data, parameter.data
+
+    def _spend(self, begin: float) -> None:
+        """Count the time since `begin`; all processes must agree on it, because it decides when to stop."""
+        seconds = time.monotonic() - begin
+        if self.train.max_minutes is not None and self.accelerator.num_processes > 1:
+            seconds = self.accelerator.reduce(torch.tensor(seconds, device=self.device), reduction="mean").item()
+        self.seconds += seconds
+
+    def _log(self) -> None:
+        then, step = self.meter
+        now = time.monotonic()
+        if now - then < SECONDS_BETWEEN_LINES or not self.accelerator.is_main_process:
+            return
+        left = self.seconds * (1 / self.progress - 1)
+        logger.info(
+            "step %d/%d: loss %.4g, %.3f s/step, loading %.1f %%, %d:%02d left",
+            self.step,
+            self.num_steps,
+            self.epoch_loss.item() / self.epoch_steps,
+            (now - then) / (self.step - step),
+            100 * self.loading_seconds / (now - then),
+            *divmod(int(left), 60),
+        )
+        self.meter, self.loading_seconds = (now, self.step), 0.0
+
+    def save(self, state: StateFile) -> None:
+        """Write all that changes; one process does it, for they are all alike, and the others need not wait."""
+        if self.accelerator.is_main_process:
+            state.save(self.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a run needs to go on as if it had not been stopped."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "adversary": self.adversary.state_dict() if self.adversary is not None else {},
+            "average": self.average,
+            "random": torch.get_rng_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "epoch_loss": self.epoch_loss,
+            "epoch_steps": self.epoch_steps,
+            "history": self.history,
+            "best_row": self.best_row,
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where state_dict left off."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])
+        for average, value in zip(self.average, state["average"], strict=True):
+            average.copy_(value)
+        torch.set_rng_state(state["random"].cpu())
+        self.epoch_loss.copy_(state["epoch_loss"])
+        for name in ("step", "seconds", "epoch_steps", "history", "best_row", "best_weights"):
+            setattr(self, name, state[name])

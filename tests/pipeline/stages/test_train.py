@@ -1,0 +1,74 @@
+"""Tests of the train stage: what it writes, that it repeats, and that the model it writes is the best one."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline import checkpoint
+from pipeline.clips import ClipDataset, to_float
+from pipeline.metrics import mse
+from pipeline.params import load_params
+from pipeline.rollout import predict
+from pipeline.stages.train import train
+
+
+@pytest.fixture
+def sections(request):
+    params = load_params(request.config.rootpath / "params.yaml")
+    recipe = params.model.rnn.recipe.model_copy(update={"epochs": 3, "batch_size": 4})
+    rnn = params.model.rnn.model_copy(update={"hidden_size": 8, "recipe": recipe})
+    return {
+        "task": "predict",
+        "translate": params.translate,
+        "model": params.model.model_copy(update={"name": "rnn", "rnn": rnn}),
+        "train": params.train.model_copy(update={"num_threads": 1}),
+    }
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_it_writes_the_best_model_and_how_training_went(tiny, sections, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "training", **sections)
+
+    model, card = checkpoint.load(tmp_path / "model")
+    assert (card.name, card.frame_shape, card.context, card.horizon) == ("rnn", (1, 8, 8), 3, 4)
+    assert card.sizes == {"hidden_size": 8, "num_layers": 1, "nonlinearity": "tanh"}
+    clips = ClipDataset(tiny.frames, tiny.clips, "val")
+    frames = to_float(clips.gather(range(len(clips))))
+    with torch.no_grad():
+        error = mse(predict(model, frames[:, :3], 4), frames[:, 3:]).mean().item()
+    history = pd.read_csv(tmp_path / "training/plots/metrics/val_mse.tsv", sep="\t")
+    assert history["step"].tolist() == [0, 1, 2]
+    assert card.metrics["val_mse"] == pytest.approx(history["val_mse"].min())
+    # training may run in bfloat16
+    assert error == pytest.approx(card.metrics["val_mse"], rel=0.05)
+    assert json.loads((tmp_path / "training/metrics.json").read_text())["step"] == 2
+    norms = pd.read_csv(tmp_path / "training/gradients.csv")
+    assert norms["steps_back"].tolist() == [1, 2, 3, 4, 5]
+    assert (norms[["before", "after"]] > 0).all(axis=None)
+
+
+def test_it_repeats_and_a_finished_training_is_taken_from_its_state(tiny, sections, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        for attempt in ("first", "again"):
+            train(tiny.frames, tiny.clips, tmp_path / name / attempt, tmp_path / name / attempt / "history", **sections)
+    written = files(tmp_path / "one/first")
+    assert len(written) > 5
+    for other in ("one/again", "two/first", "two/again"):
+        assert files(tmp_path / other) == written
+
+
+def test_other_parameters_do_not_go_on_from_its_state(tiny, sections, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(tiny.frames, tiny.clips, tmp_path / "a", tmp_path / "ah", **sections)
+    changed = sections | {"train": sections["train"].model_copy(update={"seed": 1})}
+    train(tiny.frames, tiny.clips, tmp_path / "b", tmp_path / "bh", **changed)
+    assert files(tmp_path / "a")["model.safetensors"] != files(tmp_path / "b")["model.safetensors"]
+    assert len(list((tmp_path / ".train").iterdir())) == 2

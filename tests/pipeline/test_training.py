@@ -1,0 +1,179 @@
+"""Tests of pipeline/training.py: it learns, keeps the best, stops in time, and a killed run ends as an unbroken one."""
+
+import pytest
+import torch
+
+from pipeline import training
+from pipeline.clips import ClipDataset
+from pipeline.errors import ModelError
+from pipeline.models import build
+from pipeline.params import load_params
+from pipeline.resume import StateFile
+from pipeline.training import autocast_dtype, fit
+
+RNN = {"hidden_size": 24, "num_layers": 1, "nonlinearity": "tanh"}
+CONV = {"hidden_channels": 8, "num_layers": 1, "kernel_size": 3, "patch_size": 2}
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: nothing of ours runs after it."""
+
+
+@pytest.fixture
+def sections(request):
+    """The recipe of `model` and the train section of params.yaml, made small, with the given changes."""
+    params = load_params(request.config.rootpath / "params.yaml")
+
+    def make(recipe=None, **train):
+        small = {"epochs": 3, "batch_size": 3, "learning_rate": 0.01, "schedule": "cosine", "sampling": "free"}
+        train = {"num_threads": 1, "precision": "float32"} | train
+        return {
+            "recipe": params.model.rnn.recipe.model_copy(update=small | (recipe or {})),
+            "train": params.train.model_copy(update=train),
+        }
+
+    return make
+
+
+@pytest.fixture
+def data(tiny):
+    return tuple(ClipDataset(tiny.frames, tiny.clips, split) for split in ("train", "val"))
+
+
+def make(name="rnn", seed=0):
+    torch.manual_seed(seed)
+    return build(name, (1, 8, 8), 1, **(RNN if name == "rnn" else CONV))
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_it_learns_and_says_how_it_went(data, sections):
+    rows = []
+    fitted = fit(make(), *data, **sections({"epochs": 60}), on_epoch=rows.append)
+    assert len(rows) == 60
+    assert rows == fitted.history
+    assert rows[-1]["train_loss"] < 0.3 * rows[0]["train_loss"]
+    assert fitted.best["val_mse"] < 0.6 * rows[0]["val_mse"]
+    assert set(rows[0]) == {"train_loss", "val_mse", "val_ssim", "learning_rate"}
+
+
+def test_the_best_weights_are_kept_not_the_last(data, sections):
+    model, rows = make(), []
+
+    def spoil_after_the_second(row):
+        rows.append(row)
+        if len(rows) == 2:
+            torch.nn.init.constant_(model.output.bias, 2.0)
+
+    fitted = fit(model, *data, **sections({"epochs": 4}), on_epoch=spoil_after_the_second)
+    errors = [row["val_mse"] for row in fitted.history]
+    assert errors[-1] > min(errors)
+    assert fitted.best["val_mse"] == min(errors)
+    model = make()
+    model.load_state_dict(fitted.weights)
+    assert training._Run(model, *data, **sections(), adversary=None)._validate()["val_mse"] == min(errors)
+
+
+@pytest.mark.parametrize("name", ["rnn", "convlstm"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"recipe": {"sampling": "reverse", "ema_decay": 0.9}, "noise_channels": 0, "precision": "bf16"}]
+)
+def test_the_same_seed_gives_the_same_bits(data, sections, name, changes):
+    first, second = (fit(make(name), *data, **sections(**changes)) for _ in range(2))
+    assert same(first.weights, second.weights)
+    assert first.history == second.history
+    assert not same(first.weights, fit(make(name), *data, **sections(**changes, seed=1)).weights)
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 5, 7, 11, 15])
+def test_a_killed_training_ends_with_the_bits_of_an_unbroken_one(data, sections, tmp_path, monkeypatch, killed_at):
+    settings = sections({"ema_decay": 0.9, "sampling": "scheduled"})
+    unbroken = fit(make(), *data, **settings)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    step = training._Run.train_step
+
+    def until_killed(run):
+        if run.step == killed_at:
+            raise Killed
+        step(run)
+
+    state = StateFile(tmp_path, "key")
+    monkeypatch.setattr(training._Run, "train_step", until_killed)
+    with pytest.raises(Killed):
+        fit(make(), *data, **settings, state=state)
+    monkeypatch.setattr(training._Run, "train_step", step)
+    rows = []
+    # other weights at the start, to see that the saved ones are taken
+    resumed = fit(make(seed=5), *data, **settings, state=state, on_epoch=rows.append)
+    assert same(resumed.weights, unbroken.weights)
+    assert resumed.history == rows == unbroken.history
+    assert resumed.best == unbroken.best
+
+
+def test_a_finished_training_is_not_done_again(data, sections, tmp_path, monkeypatch):
+    state = StateFile(tmp_path, "key")
+    first = fit(make(), *data, **sections(), state=state)
+    monkeypatch.setattr(training._Run, "train_step", lambda run: pytest.fail("trained again"))
+    again = fit(make(), *data, **sections(), state=state)
+    assert same(again.weights, first.weights)
+    assert again.history == first.history
+
+
+def test_a_budget_ends_training_in_the_middle_of_an_epoch(data, sections):
+    fitted = fit(make(), *data, **sections({"epochs": 10_000, "schedule": "cosine"}, max_minutes=1 / 60))
+    assert 1 <= len(fitted.history) < 10_000
+    assert fitted.history[-1]["learning_rate"] < 0.002, "the schedule ends with the budget"
+
+
+@pytest.mark.parametrize("name", ["rnn", "convlstm"])
+@pytest.mark.parametrize("changes", [{"accumulate": 3}, {"recompute_steps": 2}, {"bptt_steps": 6}])
+def test_pieces_recomputation_and_one_long_segment_give_the_same_gradients(data, sections, name, changes):
+    recipe = {"epochs": 1, "batch_size": 16, "sampling": "free", "clip_norm": None}
+    plain, other = make(name), make(name)
+    for model, extra in ((plain, {}), (other, changes)):
+        run = training._Run(model, *data, **sections(recipe, **extra), adversary=None)
+        run.optimizer.step = run.optimizer.zero_grad = lambda: None
+        run.train_step()
+    for one, two in zip(plain.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(one.grad, two.grad, atol=1e-6)
+
+
+def test_truncation_cuts_the_gradient_and_hands_the_state_on(data, sections):
+    recipe = {"epochs": 1, "batch_size": 16, "sampling": "teacher", "clip_norm": None}
+    losses, gradients = [], []
+    for changes in ({}, {"bptt_steps": 2}):
+        model = make()
+        run = training._Run(model, *data, **sections(recipe, **changes), adversary=None)
+        run.optimizer.step = run.optimizer.zero_grad = lambda: None
+        run.train_step()
+        losses.append(run.epoch_loss.item())
+        gradients.append(model.W_hh[0].grad)
+    # the outputs are the same, so the state went on; what they teach is not
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
+
+
+def test_noise_is_fed_and_repeats(data, sections):
+    torch.manual_seed(0)
+    models = [build("rnn", (3, 8, 8), 1, **RNN) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    first, second = (fit(model, *data, **sections(noise_channels=2)) for model in models)
+    assert same(first.weights, second.weights)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(data, sections):
+    model = make()
+    torch.nn.init.constant_(model.output.bias, float("nan"))
+    with pytest.raises(ModelError, match="not a number after step 6; lower the recipe's learning_rate"):
+        fit(model, *data, **sections())
+
+
+def test_precision_is_the_processors_or_the_one_asked_for():
+    cpu = torch.device("cpu")
+    assert autocast_dtype("float32", cpu) is None
+    assert autocast_dtype("bf16", cpu) is torch.bfloat16
+    has = torch.cpu.get_capabilities()
+    expected = torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
+    assert autocast_dtype("auto", cpu) is expected
