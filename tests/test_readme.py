@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.cli import parser
 from pipeline.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 # those that people start; the others of flows/ are what these are made of
 FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if 'prog="python -m flows.' in path.read_text())
+COMMANDS = next(action for action in parser()._actions if action.dest == "command").choices
 TABLE = re.compile(r"(?<=<!-- params -->\n).*?(?=<!-- /params -->)", flags=re.DOTALL)
 
 
@@ -55,6 +57,11 @@ def test_every_model_has_a_row(model):
 @pytest.mark.parametrize("flow", FLOWS)
 def test_every_flow_has_a_row(flow):
     assert in_table(f"python -m flows.{flow}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_row(command):
+    assert re.search(rf"^\| `foreframe {command}[ `]", README.read_text(), flags=re.MULTILINE)
 
 
 def test_the_table_of_parameters_is_that_of_params_yaml():
