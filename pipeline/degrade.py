@@ -43,6 +43,11 @@ class Translation(BaseModel):
             return f"{self.source} -> {self.target}"
         return f"{self.degradation} {self.strength:g}"
 
+    @property
+    def enlarges(self) -> int:
+        """How many times higher and wider a translation is than what a person has; 1 but for a low resolution."""
+        return int(self.strength or 1) if self.degradation == "low_resolution" else 1
+
     def source_of(self, video: str) -> str:
         """The path of the source video of the target `video`."""
         return f"{self.source}{video.removeprefix(str(self.target))}"

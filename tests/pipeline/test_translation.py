@@ -1,0 +1,154 @@
+"""Videos through a translating model: frames, rate, size and state; errors of one line."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import checkpoint, memory
+from pipeline.checkpoint import ModelCard
+from pipeline.degrade import Translation
+from pipeline.errors import ModelError, PipelineError
+from pipeline.rollout import translate
+from pipeline.translation import plan, to_picture, to_source, translate_video, translated
+from pipeline.video import probe, read_frames, write_video
+
+CPU = torch.device("cpu")
+
+
+def make_card(degradation="noise", strength=25.0, channels=3, name="convlstm", **changes):
+    sizes = {"hidden_channels": 6, "num_layers": 1, "kernel_size": 3, "patch_size": 2}
+    fields = {
+        "name": name,
+        "sizes": sizes if name == "convlstm" else {"hidden_size": 4, "num_layers": 1},
+        "frame_shape": (channels, 16, 24),
+        "out_channels": channels,
+        "noise_channels": 0,
+        "task": "translate",
+        "translation": Translation(source=None, target=None, degradation=degradation, strength=strength, seed=0),
+        "residual": True,
+        "context": 2,
+        "horizon": 2,
+        "data": "none",
+        "metrics": {},
+    }
+    return ModelCard(**fields | changes)
+
+
+@pytest.fixture
+def model(tmp_path):
+    def make(**changes):
+        card = make_card(**changes)
+        torch.manual_seed(0)
+        checkpoint.save(tmp_path / "model", card.build(), card)
+        return tmp_path / "model"
+
+    return make
+
+
+@pytest.fixture
+def video(tmp_path):
+    """40 x 56 pixels, 9 frames at 12.5 a second: a gradient that moves."""
+    x = np.arange(56)
+    frames = (np.broadcast_to(((x + 5 * t) * 4 % 256)[None, :, None], (40, 56, 3)).astype(np.uint8) for t in range(9))
+    write_video(tmp_path / "in.mp4", frames, 12.5)
+    return tmp_path / "in.mp4"
+
+
+def pictures(path):
+    return np.stack([image for _, image in read_frames(path)])
+
+
+def test_every_frame_is_translated_with_the_state_of_those_before(video):
+    card = make_card()
+    torch.manual_seed(0)
+    generator = card.build().eval()
+    frames = [to_source(image, card, degrade=True, number=t) for t, image in enumerate(pictures(video))]
+    result = torch.cat(list(translated(generator, card, iter(frames), CPU, None)), dim=1)
+    source = torch.cat(frames, dim=1)
+    with torch.no_grad():
+        assert torch.allclose(result, translate(generator, source), atol=1e-5)
+        assert not torch.allclose(result[:, 5:6], translate(generator, source[:, 5:6]), atol=1e-2)
+
+
+def test_a_video_keeps_its_frames_rate_and_size(model, video, tmp_path):
+    assert translate_video(video, tmp_path / "out.mp4", model(), degrade=False, tile=None) == 9
+    assert pictures(tmp_path / "out.mp4").shape == (9, 40, 56, 3)
+    assert probe(tmp_path / "out.mp4").fps == 12.5
+
+
+def test_a_low_resolution_comes_out_as_many_times_larger(model, video, tmp_path):
+    folder = model(degradation="low_resolution", strength=2.0)
+    translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
+    assert pictures(tmp_path / "out.mp4").shape == (9, 80, 112, 3)
+    translate_video(video, tmp_path / "trial.mp4", folder, degrade=True, tile=None)
+    assert pictures(tmp_path / "trial.mp4").shape == (9, 40, 56, 3)
+
+
+def test_a_gray_model_gives_gray_pictures(model, video, tmp_path):
+    translate_video(video, tmp_path / "out.mp4", model(channels=1), degrade=True, tile=None)
+    result = pictures(tmp_path / "out.mp4").astype(int)
+    assert np.abs(result[..., 0] - result[..., 1]).max() <= 3
+
+
+def test_tiles_give_the_same_video(video):
+    card = make_card()
+    torch.manual_seed(0)
+    generator = card.build().eval()
+    frames = torch.rand(5, 1, 1, 3, 150, 170) * 2 - 1
+    whole = torch.cat(list(translated(generator, card, iter(frames), CPU, 0)))
+    pieces = torch.cat(list(translated(generator, card, iter(frames), CPU, 128)))
+    assert (whole - pieces).abs().max() < 1 / 255
+
+
+def test_memory_decides_whether_frames_are_cut(monkeypatch):
+    generator = make_card().build()
+    shape = torch.Size([1, 1, 3, 1080, 1920])
+    monkeypatch.setattr(memory, "available", lambda device: 2**40)
+    whole = plan(generator, shape, 0, CPU)
+    assert whole.tile is None
+    monkeypatch.setattr(memory, "available", lambda device: whole.bytes // 2)
+    cut = plan(generator, shape, 0, CPU)
+    assert cut.tile in (512, 768, 1024)
+    assert cut.bytes <= whole.bytes // 2
+    monkeypatch.setattr(memory, "available", lambda device: 10 * 2**20)
+    with pytest.raises(
+        ModelError, match=r"1920x1080 needs about 0\.\d GiB of memory, 0\.0 GiB are free; lower the size"
+    ):
+        plan(generator, shape, 0, CPU)
+
+
+def test_a_picture_of_seven_pixels_is_refused():
+    with pytest.raises(ModelError, match="a frame of 7x20 pixels is too small; 8 a side are needed"):
+        to_source(np.zeros((20, 7, 3), np.uint8), make_card(), degrade=False, number=0)
+
+
+def test_a_source_is_made_gray_where_the_model_is():
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[..., 1] = 255
+    frame = to_source(image, make_card(channels=1), degrade=False, number=0)
+    assert frame.shape == (1, 1, 1, 8, 8)
+    assert to_picture(frame)[0, 0].tolist() == [150, 150, 150]
+
+
+def test_a_model_that_predicts_is_refused(model, video, tmp_path):
+    folder = model(task="predict", translation=None, residual=False)
+    with pytest.raises(ModelError, match="made to continue videos, not to translate them; use foreframe predict"):
+        translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
+
+
+def test_a_generator_for_one_size_says_which(model, video, tmp_path):
+    folder = model(name="lstm")
+    with pytest.raises(ModelError, match="lstm takes frames of 24x16 pixels only, the video has 56x40"):
+        translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_there_is_no_degradation_to_try_where_pairs_were_given(model, video, tmp_path):
+    pairs = Translation(source="rough", target="clean", degradation=None, strength=None, seed=0)
+    with pytest.raises(ModelError, match=r"trained on pairs of videos \(rough -> clean\), not on a degradation"):
+        translate_video(video, tmp_path / "out.mp4", model(translation=pairs), degrade=True, tile=None)
+
+
+def test_the_source_is_not_overwritten(model, video):
+    with pytest.raises(PipelineError, match="is the source itself"):
+        translate_video(video, video, model(), degrade=False, tile=None)
