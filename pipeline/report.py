@@ -9,6 +9,7 @@ METRICS = {  # key -> heading, digits after the point, is more better
     "mae": ("MAE", 1, False),
     "psnr": ("PSNR, dB", 2, True),
     "ssim": ("SSIM", 3, True),
+    "flicker": ("Flicker", 2, False),  # of translation only
 }
 
 STYLE = """
@@ -34,17 +35,26 @@ def page(
     card: Mapping[str, Any],
     num_parameters: int,
     summary: Mapping[str, Any],
-    horizon: int,
+    num_steps: int,
     videos: Mapping[str, str],
     long_horizon: int,
 ) -> str:
     """The page about a model.
 
-    `card` is its ModelCard as a dict, `summary` the content of metrics.json, `horizon` the steps that were measured,
-    `videos` file -> name of each clip. It shows horizon.png, sheet.png and rollout.mp4, which lie beside it.
+    `card` is its ModelCard as a dict, `summary` the content of metrics.json, `num_steps` the steps that were
+    measured, `videos` file -> name of each clip. It shows horizon.png, sheet.png and rollout.mp4 (of `long_horizon`
+    frames; not for a translation), which lie beside it.
     """
     channels, height, width = card["frame_shape"]
-    useful = summary["useful_horizon"]
+    translates = card["task"] == "translate"
+    verb = "translates" if translates else "continues"
+    given = f"Given {card['context']} frames of {width} × {height} pixels, it predicts the next {card['horizon']}."
+    if translates:
+        given = f"It translates frames of {width} × {height} pixels one by one, with what it remembers of those before."
+    fed_back = "" if translates else ", each prediction fed back"
+    plays = "First the context plays, then truth, prediction and their difference."
+    if translates:
+        plays = "Source, truth, prediction and their difference."
     clips = "\n".join(_video(file, name) for file, name in videos.items())
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -55,26 +65,23 @@ def page(
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>{escape(card["name"])} continues videos</h1>
-<p>Given {card["context"]} frames of {width} × {height} pixels, it predicts the next {card["horizon"]}. On test clips
-its MSE is below that of every baseline that learns nothing at <strong>{useful} of {horizon}</strong> steps.</p>
+<h1>{escape(card["name"])} {verb} videos</h1>
+<p>{given} On test clips its MSE is below that of every baseline that learns nothing at
+<strong>{summary["useful_horizon"]} of {num_steps}</strong> steps.</p>
 
 <h2>Test clips</h2>
-<p class="quiet">First the context plays, then truth, prediction and their difference. A click stops a video.</p>
+<p class="quiet">{plays} A click stops a video.</p>
 <div class="videos">
 {clips}
 </div>
 
 <h2>Figures</h2>
 {_table(summary)}
-<p class="quiet">Means over the test clips and {horizon} steps, each prediction fed back. MSE and MAE are sums over the
+<p class="quiet">Means over the test clips and {num_steps} steps{fed_back}. MSE and MAE are sums over the
 pixels of a frame, of values from 0 to 1. Underlined: the best of a column.</p>
 <img class="plot" src="horizon.png" alt="Quality of the model and of four baselines against frames ahead">
 
-<h2>Far beyond the horizon</h2>
-<p class="quiet">{long_horizon} frames, made from nothing but the model's own output after the context.</p>
-{_video("rollout.mp4", "")}
-
+{"" if translates else _rollout(long_horizon)}
 <h2>Frame by frame</h2>
 <a href="sheet.png"><img src="sheet.png" alt="Truth, prediction and error of each clip, step by step"></a>
 
@@ -100,21 +107,29 @@ def _video(file: str, name: str) -> str:
     )
 
 
+def _rollout(long_horizon: int) -> str:
+    return f"""<h2>Far beyond the horizon</h2>
+<p class="quiet">{long_horizon} frames, made from nothing but the model's own output after the context.</p>
+{_video("rollout.mp4", "")}
+"""
+
+
 def _table(summary: Mapping[str, Any]) -> str:
     rows = {method: values for method, values in summary.items() if isinstance(values, Mapping)}
     order = ["model", *sorted(rows.keys() - {"model"}, key=lambda method: rows[method]["mse"])]
+    columns = {metric: column for metric, column in METRICS.items() if metric in rows["model"]}
     best = {
-        metric: (max if more else min)(row[metric] for row in rows.values()) for metric, (_, _, more) in METRICS.items()
+        metric: (max if more else min)(row[metric] for row in rows.values()) for metric, (_, _, more) in columns.items()
     }
 
     def mark(condition: bool, name: str) -> str:
         return f' class="{name}"' if condition else ""
 
-    lines = ["<table>", f"<tr><th></th>{''.join(f'<th>{heading}</th>' for heading, _, _ in METRICS.values())}</tr>"]
+    lines = ["<table>", f"<tr><th></th>{''.join(f'<th>{heading}</th>' for heading, _, _ in columns.values())}</tr>"]
     for method in order:
         cells = "".join(
             f"<td{mark(rows[method][metric] == best[metric], 'best')}>{rows[method][metric]:.{digits}f}</td>"
-            for metric, (_, digits, _) in METRICS.items()
+            for metric, (_, digits, _) in columns.items()
         )
         lines.append(f"<tr{mark(method == 'model', 'model')}><td>{escape(method.replace('_', ' '))}</td>{cells}</tr>")
     return "\n".join([*lines, "</table>"])

@@ -24,9 +24,12 @@ SUMMARY = {
 }
 
 
+VIDEOS = {"clip_00.mp4": "a & b.mp4[0:22]"}
+
+
 @pytest.fixture
 def html():
-    return page(CARD, 12345, SUMMARY, 12, {"clip_00.mp4": "a & b.mp4[0:22]"}, 100)
+    return page(CARD, 12345, SUMMARY, 12, VIDEOS, 100)
 
 
 def rows(html):
@@ -67,3 +70,13 @@ def test_every_element_is_closed(html):
     checker = Checker()
     checker.feed(html)
     assert checker.open_tags == []
+
+
+def test_a_translation_has_flicker_and_no_rollout():
+    flicker = {name: row | {"flicker": 3.0} for name, row in SUMMARY.items() if name != "useful_horizon"}
+    html = page(CARD | {"task": "translate"}, 12345, flicker | {"useful_horizon": 5}, 22, VIDEOS, 100)
+    assert "convlstm translates videos" in html
+    assert "<strong>5 of 22</strong>" in html
+    assert "<th>Flicker</th>" in html
+    assert rows(html)[0][-1] == "3.00"
+    assert "rollout.mp4" not in html

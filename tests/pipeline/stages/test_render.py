@@ -3,13 +3,16 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.panels import EMPTY, GENERATED
+from pipeline.checkpoint import load, save
+from pipeline.clips import write_clips
+from pipeline.degrade import Translation
 from pipeline.params import EvaluateParams, RenderParams
 from pipeline.stages.evaluate import evaluate
-from pipeline.stages.render import Clip, comparison, hold, long_rollout, preview, render, sheet
+from pipeline.stages.render import hold, render
 from pipeline.video import probe, read_frames
 
 PARAMS = RenderParams(num_clips=2, long_horizon=9, scale=4, fps=8.0)
@@ -51,63 +54,23 @@ def test_the_page_has_the_figures_of_the_metrics(folders):
     assert "test/0.mp4[0:7]" in html
 
 
-@pytest.fixture
-def clip():
-    """8 x 8 gray: context at 10, 11, truth at 20, 21, 22, prediction at 25, 26, 27, rollout from 25 on."""
-
-    def frames(*levels):
-        return np.array(levels, np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
-
-    return Clip("a.mp4[0:5]", frames(10, 11), frames(20, 21, 22), frames(25, 26, 27), frames(*range(25, 30)))
-
-
-def at_panels(picture, count=4):
-    """The colour in the middle of each of the 16-pixel panels in the row that begins below title and labels."""
-    y = picture.shape[0] - 12 - 5 - 12 - 8
-    return [picture[y, 12 + number * 28 + 8].tolist() for number in range(count)]
-
-
-def test_a_comparison_shows_context_then_truth_prediction_and_error(clip):
-    pictures = list(comparison(clip, 2))
-    assert len(pictures) == 5
-    assert len({picture.shape for picture in pictures}) == 1
-    assert at_panels(pictures[0]) == [[10] * 3, *[list(EMPTY)] * 3]
-    context, truth, predicted, error = at_panels(pictures[4])
-    assert (context, truth, predicted) == ([11] * 3, [22] * 3, [27] * 3)
-    assert max(error) < 30  # 5 of 255 is near the dark end
-
-
-def test_a_long_rollout_goes_on_beyond_the_truth(clip):
-    pictures = list(long_rollout([clip, clip], 2))
-    assert [at_panels(picture, 2) for picture in pictures] == [
-        [[level] * 3] * 2 for level in (10, 11, 25, 26, 27, 28, 29)
-    ]
-
-
-def test_a_preview_has_the_truth_over_the_prediction(clip):
-    pictures = list(preview([clip], 2))
-    assert len(pictures) == 5
-    x = pictures[0].shape[1] - 12 - 8
-    assert [picture[12 + 8, x, 0] for picture in pictures] == [10, 11, 20, 21, 22]
-    assert [picture[12 + 16 + 12 + 8, x, 0] for picture in pictures] == [10, 11, 25, 26, 27]
-
-
-def test_a_sheet_has_a_framed_prediction_for_each_step(clip):
-    picture = sheet([clip, clip], 2)
-    assert picture.shape[0] % 2 == 0
-    half = picture[: picture.shape[0] // 2]
-    assert np.array_equal(half, picture[picture.shape[0] // 2 :])
-    assert (half == GENERATED).all(axis=-1).sum() == 3 * (22 * 22 - 16 * 16)
-    assert (half == 27).all(axis=-1).sum() == 16 * 16
-
-
-def test_a_sheet_of_many_steps_is_thinned_out():
-    many = np.zeros((40, 8, 8, 1), np.uint8)
-    wide = sheet([Clip("a", many, many, many, many)], 2)
-    assert (wide == GENERATED).all(axis=-1).sum() == 10 * (22 * 22 - 16 * 16)
-
-
 def test_a_video_stays_on_its_last_frame():
     pictures = [np.full((1, 1, 3), level, np.uint8) for level in (1, 2)]
     assert [picture[0, 0, 0] for picture in hold(iter(pictures), 3.0)] == [1, 2, 2, 2, 2]
     assert list(hold(iter([]), 3.0)) == []
+
+
+def test_a_translation_is_rendered_without_a_rollout(tiny, tmp_path):
+    translation = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
+    table = pd.read_csv(tiny.clips / "clips.csv")
+    write_clips(tmp_path / "clips", table, task="translate", context=3, horizon=4, stride=3, translation=translation)
+    model, card = load(tiny.model)
+    save(tmp_path / "model", model, card.model_copy(update={"task": "translate", "translation": translation}))
+    folders = tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics"
+    evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    render(*folders, tmp_path / "renders", render=PARAMS)
+    assert sorted(path.name for path in (tmp_path / "renders").iterdir()) == [
+        *["clip_00.mp4", "clip_01.mp4", "horizon.png", "index.html", "preview.webp", "sheet.png"]
+    ]
+    assert len(list(read_frames(tmp_path / "renders/clip_00.mp4"))) == 7 + 8
+    assert "of 7</strong>" in (tmp_path / "renders/index.html").read_text()
