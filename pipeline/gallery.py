@@ -71,7 +71,7 @@ def long_rollout(contexts: Sequence[Frames], rollouts: Sequence[Frames], trained
 
 
 def sheet(clips: Sequence[Clip], scale: int) -> Picture:
-    """Truth, prediction and error of each clip at some of its steps, below the source or after the end of the context."""
+    """Truth, prediction and error of each clip at some of its steps, below the source or after the context."""
     height, width = clips[0].size
     scale = max(1, min(scale, SHEET_CELL // width))
     blocks = []
