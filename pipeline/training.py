@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from pipeline.clips import ClipDataset, to_float
 from pipeline.errors import ModelError
 from pipeline.metrics import mse, ssim
+from pipeline.models.discriminator import Discriminator
 from pipeline.objectives import Adversary, PixelLoss
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
@@ -46,7 +47,6 @@ def fit(
     *,
     recipe: Recipe,
     train: TrainParams,
-    adversary: Adversary | None = None,
     state: StateFile | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> Fitted:
@@ -55,7 +55,7 @@ def fit(
     `on_epoch` gets every epoch's row, those of epochs before a kill too. With `state` the training is saved as it goes
     and taken up where it was. Raises ModelError where the loss stops being a number.
     """
-    run = _Run(model, train_clips, val_clips, recipe, train, adversary)
+    run = _Run(model, train_clips, val_clips, recipe, train)
     saved = state.load(run.device) if state is not None else None
     if saved is not None:
         run.load_state_dict(saved)
@@ -99,18 +99,20 @@ class _Run:
         val_clips: ClipDataset,
         recipe: Recipe,
         train: TrainParams,
-        adversary: Adversary | None,
     ) -> None:
         # for device and processes; precision is ours, because Accelerate fixes it for the life of the process
         self.accelerator = Accelerator(mixed_precision="no")
         self.device = self.accelerator.device
         self.dtype = autocast_dtype(train.precision, self.device)
         self.model = model.to(self.device)
-        if adversary is not None:
-            adversary.discriminator.to(self.device)
         self.train_clips, self.val_clips = train_clips, val_clips
-        self.recipe, self.train, self.adversary = recipe, train, adversary
+        self.recipe, self.train = recipe, train
         self.pixel = PixelLoss(**recipe.loss.model_dump())
+        self.adversary = None
+        if recipe.objective == "adversarial":
+            opponent = train.adversary
+            discriminator = Discriminator(train_clips.frame_shape[0], opponent.channels).to(self.device)
+            self.adversary = Adversary(discriminator, context=opponent.context, learning_rate=opponent.learning_rate)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, fused=True)
         self.average = [parameter.detach().clone() for parameter in self.parameters] if recipe.ema_decay else []

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pipeline.objectives import PixelLoss
+from pipeline.models.discriminator import Discriminator
+from pipeline.objectives import Adversary, PixelLoss
 
 TRUTH = torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]).reshape(1, 1, 1, 2, 2)
 GREY = torch.zeros_like(TRUTH)
@@ -37,3 +38,29 @@ def test_every_loss_has_a_gradient():
     for name in NONE:
         (gradient,) = torch.autograd.grad(PixelLoss(**NONE | {name: 1.0})(predicted, truth), predicted)
         assert gradient.abs().sum() > 0, name
+
+
+def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive():
+    torch.manual_seed(0)
+    adversary = Adversary(Discriminator(1, 8), context=2, learning_rate=2e-3)
+    truth = torch.rand(4, 6, 1, 16, 16).round() * 2 - 1
+    # three frames were shown; what is predicted after them is grey
+    predicted = torch.cat([truth[:, :3], torch.zeros(4, 3, 1, 16, 16)], dim=1).requires_grad_()
+    for _ in range(40):
+        adversary.learn(predicted, truth, 3, 1.0)
+        adversary.step()
+    with torch.no_grad():
+        real, _ = adversary.discriminator(truth[:, 1:])
+        fake, _ = adversary.discriminator(torch.cat([truth[:, 1:3], predicted[:, 3:]], dim=1))
+    assert real.mean() > 0.5 > -0.5 > fake.mean()
+    assert predicted.grad is None, "what it learns must not reach the generator"
+    adversary.loss(predicted, truth, 3).backward()
+    assert predicted.grad[:, :3].abs().sum() == 0
+    assert predicted.grad[:, 3:].abs().sum() > 0
+    assert all(parameter.grad is None for parameter in adversary.discriminator.parameters())
+
+
+def test_a_discriminator_scores_patches_of_frames_from_8_pixels_on():
+    discriminator = Discriminator(3, 4)
+    assert discriminator(torch.zeros(2, 5, 3, 8, 12))[0].shape == (2, 5, 1, 1)
+    assert discriminator(torch.zeros(1, 2, 3, 64, 64))[0].shape == (1, 2, 8, 8)

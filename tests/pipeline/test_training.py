@@ -73,7 +73,7 @@ def test_the_best_weights_are_kept_not_the_last(data, sections):
     assert fitted.best["val_mse"] == min(errors)
     model = make()
     model.load_state_dict(fitted.weights)
-    assert training._Run(model, *data, **sections(), adversary=None)._validate()["val_mse"] == min(errors)
+    assert training._Run(model, *data, **sections())._validate()["val_mse"] == min(errors)
 
 
 @pytest.mark.parametrize("name", ["rnn", "convlstm"])
@@ -133,7 +133,7 @@ def test_pieces_recomputation_and_one_long_segment_give_the_same_gradients(data,
     recipe = {"epochs": 1, "batch_size": 16, "sampling": "free", "clip_norm": None}
     plain, other = make(name), make(name)
     for model, extra in ((plain, {}), (other, changes)):
-        run = training._Run(model, *data, **sections(recipe, **extra), adversary=None)
+        run = training._Run(model, *data, **sections(recipe, **extra))
         run.optimizer.step = run.optimizer.zero_grad = lambda: None
         run.train_step()
     for one, two in zip(plain.parameters(), other.parameters(), strict=True):
@@ -145,7 +145,7 @@ def test_truncation_cuts_the_gradient_and_hands_the_state_on(data, sections):
     losses, gradients = [], []
     for changes in ({}, {"bptt_steps": 2}):
         model = make()
-        run = training._Run(model, *data, **sections(recipe, **changes), adversary=None)
+        run = training._Run(model, *data, **sections(recipe, **changes))
         run.optimizer.step = run.optimizer.zero_grad = lambda: None
         run.train_step()
         losses.append(run.epoch_loss.item())
@@ -177,3 +177,32 @@ def test_precision_is_the_processors_or_the_one_asked_for():
     has = torch.cpu.get_capabilities()
     expected = torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
     assert autocast_dtype("auto", cpu) is expected
+
+
+def test_an_adversary_joins_after_its_start_and_changes_what_is_learnt(data, sections, tmp_path, monkeypatch):
+    recipe = {"objective": "adversarial", "epochs": 4, "ema_decay": 0.9}
+    opponent = sections()["train"].adversary.model_copy(update={"start": 0.5, "weight": 0.5, "channels": 4})
+    pixel = fit(make(), *data, **sections(recipe | {"objective": "pixel"}))
+    settings = sections(recipe, adversary=opponent)
+    judged = fit(make(), *data, **settings)
+    # two epochs without it, two with it
+    assert judged.history[1] == pixel.history[1]
+    assert judged.history[2]["train_loss"] != pixel.history[2]["train_loss"]
+    assert not same(judged.weights, pixel.weights)
+
+    # killed while it plays, the discriminator and its optimizer go on too
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
+    step, state = training._Run.train_step, StateFile(tmp_path, "key")
+
+    def until_killed(run):
+        if run.progress > 0.7:
+            raise Killed
+        step(run)
+
+    monkeypatch.setattr(training._Run, "train_step", until_killed)
+    with pytest.raises(Killed):
+        fit(make(), *data, **settings, state=state)
+    monkeypatch.setattr(training._Run, "train_step", step)
+    resumed = fit(make(seed=3), *data, **settings, state=state)
+    assert resumed.history == judged.history
+    assert same(resumed.weights, judged.weights)
