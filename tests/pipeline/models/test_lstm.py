@@ -46,3 +46,30 @@ def test_weights_begin_as_keras_begins_them():
         assert torch.allclose(recurrent.T @ recurrent, torch.eye(4), atol=1e-5)
     limit = (6 / (16 + 16)) ** 0.5
     assert model.lstm.weight_ih_l0.abs().max() <= limit
+
+
+def test_wide_frames_take_another_way_to_the_same_values(monkeypatch):
+    torch.manual_seed(0)
+    model = StackedLstm((1, 16, 16), 1, hidden_size=8, num_layers=2)
+    frames = torch.rand(3, 5, 1, 16, 16) * 2 - 1
+
+    def run():
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            first, state = model(frames)
+            second, _ = model(frames, state)
+        (first * frames + second).square().sum().backward()
+        return torch.cat([first, second]), [parameter.grad.clone() for parameter in model.parameters()]
+
+    taken = []
+    original = torch.lstm
+    monkeypatch.setattr(torch, "lstm", lambda *arguments: taken.append(1) or original(*arguments))
+    outputs, gradients = run()
+    assert len(taken) == 2
+    monkeypatch.setattr("pipeline.models.lstm.WIDE", 1000)
+    expected, expected_gradients = run()
+    assert len(taken) == 2
+    # bfloat16 has three digits
+    assert torch.allclose(outputs, expected, atol=0.02)
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        assert (one - other).norm() < 0.03 * other.norm()
