@@ -13,6 +13,7 @@ DEFAULT_MODEL = Path("data/model")  # where `dvc repro` leaves one
 EXAMPLES = """examples:
   foreframe predict walk.mp4 longer.mp4 --frames 30
   foreframe predict walk.avi longer.mp4 --frames 300 --model models/champion
+  foreframe translate noisy.mp4 clean.mp4 --model models/denoiser
   foreframe info walk.mp4
   foreframe info data/model
 """
@@ -34,12 +35,13 @@ def parser() -> argparse.ArgumentParser:
     """The commands; each adds itself."""
     top = argparse.ArgumentParser(
         prog="foreframe",
-        description="Recurrent networks that continue videos. `dvc repro` trains one; these commands use it.",
+        description="Recurrent networks for videos: `dvc repro` trains one, these commands use it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_predict(commands)
+    add_translate(commands)
     add_info(commands)
     return top
 
@@ -63,6 +65,37 @@ def predict(options: argparse.Namespace) -> None:
 
     given = continue_video(options.source, options.output, options.model, options.frames)
     say(f"{options.output}: {given} frames of {options.source}, then {options.frames} generated")
+
+
+def add_translate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "translate",
+        help="turn a video into another, frame by frame",
+        description="Write what a translating model makes of the video IN to OUT: any size and length, with its sound.",
+        epilog="example: foreframe translate noisy.mp4 clean.mp4",
+    )
+    command.add_argument("source", metavar="IN", type=Path, help="any video file")
+    command.add_argument("output", metavar="OUT", type=Path, help="the file to write: .mp4, .m4v, .mov or .mkv")
+    command.add_argument(
+        "--degrade",
+        action="store_true",
+        help="IN is a clean video: first do to it what the model was trained to undo, to see how well it does",
+    )
+    command.add_argument(
+        "--tile",
+        metavar="PIXELS",
+        type=pixels,
+        help="compute frames in tiles of that side, a multiple of 32; 0: whole (default: whole if memory suffices)",
+    )
+    add_model(command)
+    command.set_defaults(run=translate)
+
+
+def translate(options: argparse.Namespace) -> None:
+    from pipeline.translation import translate_video
+
+    count = translate_video(options.source, options.output, options.model, degrade=options.degrade, tile=options.tile)
+    say(f"{options.output}: {count} frames of {options.source}, translated")
 
 
 def add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,6 +129,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more (got {text})")
+    return number
+
+
+def pixels(text: str) -> int:
+    """A number of pixels, 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more (got {text})")
     return number
 
 

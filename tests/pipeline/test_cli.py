@@ -16,6 +16,20 @@ def test_predict_writes_a_longer_video_and_says_so(tiny, bar_video, tmp_path, ca
     assert capsys.readouterr().out == f"{out}: 12 frames of {bar_video}, then 3 generated\n"
 
 
+def test_translate_asks_for_a_model_that_translates(tiny, bar_video, tmp_path):
+    with pytest.raises(SystemExit) as ending:
+        main(["translate", str(bar_video), str(tmp_path / "out.mp4"), "--model", str(tiny.model)])
+    expected = f"foreframe translate: {tiny.model}: is made to continue videos, not to translate them"
+    assert str(ending.value.code).startswith(expected)
+
+
+def test_tiles_that_cannot_be_are_refused(capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["translate", "a.mp4", "b.mp4", "--tile", "-32"])
+    assert ending.value.code == 2
+    assert "--tile" in capsys.readouterr().err
+
+
 def test_info_knows_a_video_from_a_model(tiny, bar_video, capsys):
     main(["info", str(bar_video)])
     assert capsys.readouterr().out.splitlines()[0] == "picture     8 x 8 pixels"
