@@ -47,6 +47,22 @@ class ModelCard(BaseModel):
         model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **self.sizes)
         return Residual(model, self.out_channels) if self.residual else model
 
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raises ModelError where the generator is made for one size of frame, and not for `size` (height, width)."""
+        channels, *trained = self.frame_shape
+        if tuple(trained) == size:
+            return
+        with torch.device("meta"):  # only shapes are wanted
+            shapes = [
+                {name: value.shape for name, value in build(self.name, shape, 1, **self.sizes).state_dict().items()}
+                for shape in (self.frame_shape, (channels, *size))
+            ]
+        if shapes[0] != shapes[1]:
+            raise ModelError(
+                f"the generator {self.name} takes frames of {trained[1]}x{trained[0]} pixels only, not "
+                f"{size[1]}x{size[0]}; a convolutional one (model.name) takes any"
+            )
+
 
 def save(folder: Path, model: nn.Module, card: ModelCard) -> None:
     """Write `model` and `card` under `folder`, which is made.

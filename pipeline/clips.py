@@ -96,6 +96,11 @@ class ClipDataset:
         if not self._clips:
             raise DataError(f"{clips}: no clips for {split}")
 
+    @property
+    def num_inputs(self) -> int:
+        """Frames that a generator is fed in a clip: one less than it has, or all in a translation."""
+        return self.context + self.horizon - (self.translation is None)
+
     def __len__(self) -> int:
         return len(self._clips)
 

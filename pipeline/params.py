@@ -200,7 +200,7 @@ class TrainParams(Section):
     accumulate: Positive
     bptt_steps: Positive | None
     recompute_steps: Positive | None
-    crop: Positive | None
+    crop: Annotated[int, Field(gt=0, multiple_of=8)] | None
     noise_channels: int = Field(ge=0)
     val_clips: Positive
     adversary: AdversaryParams

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
+from pipeline import memory
 from pipeline.clips import ClipDataset, to_float
 from pipeline.errors import ModelError
 from pipeline.metrics import mse, ssim
@@ -56,6 +57,7 @@ def fit(
     and taken up where it was. Raises ModelError where the loss stops being a number.
     """
     run = _Run(model, train_clips, val_clips, recipe, train)
+    run.check_memory()
     saved = state.load(run.device) if state is not None else None
     if saved is not None:
         run.load_state_dict(saved)
@@ -131,6 +133,42 @@ class _Run:
 
         self.loading_seconds = 0.0
         self.meter = (time.monotonic(), 0)  # when the last line was logged, and the step then
+
+    def check_memory(self) -> None:
+        """Say how much memory a step will take; raises ModelError, with what to lower, where so much is not free."""
+        channels, *size = self.train_clips.frame_shape
+        length = self.train_clips.num_inputs
+        crop = [min(self.train.crop or side, side) for side in size]
+        batch = -(-self.recipe.batch_size // (self.accelerator.num_processes * self.train.accumulate))
+
+        def step() -> None:
+            shape = (batch, min(self.train.bptt_steps or length, length), channels + self.train.noise_channels, *crop)
+            with self._autocast():
+                outputs, _ = self._unroll(torch.zeros(shape, device=self.device), None, None, None, None)
+                loss = outputs.square().mean()
+            torch.autograd.grad(loss, self.parameters, allow_unused=True)
+
+        def validation() -> None:
+            shape = (self.val_batch, length, channels + self.train.noise_channels, *size)
+            with torch.no_grad(), self._autocast():
+                unroll(self.model, torch.zeros(shape, device=self.device), None)
+
+        free = memory.available(self.device)
+        weights = 6 * sum(parameter.nbytes for parameter in self.parameters)  # gradients, Adam's two, best, average
+        needed = memory.estimate(step) + weights
+        remedies = "the recipe's batch_size, train.crop, train.bptt_steps or train.recompute_steps"
+        logger.info("about %.2f GiB of memory a step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
+        memory.check("a training step", needed, free, remedies)
+        remedies = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"
+        memory.check("validation", memory.estimate(validation) + weights, free, remedies)
+
+    @property
+    def val_batch(self) -> int:
+        """Validation clips at a time: whole frames, so fewer than in a training step on crops."""
+        _, height, width = self.val_clips.frame_shape
+        crop = self.train.crop or max(height, width)
+        share = min(crop, height) * min(crop, width) / (height * width)
+        return max(1, round(self.recipe.batch_size * share))
 
     @property
     def progress(self) -> float:
@@ -326,8 +364,8 @@ class _Run:
         mine = np.array_split(chosen, self.accelerator.num_processes)[self.accelerator.process_index]
         noise = draw_noise(1, self.train.noise_channels, torch.Generator().manual_seed(self.train.seed))
         sums = torch.zeros(2, device=self.device, dtype=torch.float64)
-        for start in range(0, len(mine), self.recipe.batch_size):
-            pairs = self.val_clips.pairs(mine[start : start + self.recipe.batch_size])
+        for start in range(0, len(mine), self.val_batch):
+            pairs = self.val_clips.pairs(mine[start : start + self.val_batch])
             inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
             with torch.no_grad(), self._autocast():
                 repeated = noise.to(self.device).expand(len(inputs), -1) if noise is not None else None

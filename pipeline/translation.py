@@ -17,7 +17,6 @@ from pipeline.clips import to_float, to_uint8
 from pipeline.degrade import NEED_COLOR, bicubic, luma
 from pipeline.errors import ModelError, PipelineError
 from pipeline.evaluation import best_device
-from pipeline.models import build
 from pipeline.tiles import ALIGNMENT, Tiled
 from pipeline.video import probe, read_frames, write_video
 
@@ -84,7 +83,7 @@ def translated(
     with torch.inference_mode():
         for frame in frames:
             if generator is None:
-                check_size(card, frame.shape[-2:])
+                card.check_size((frame.shape[-2], frame.shape[-1]))
                 chosen = (
                     plan(model, frame.shape, card.noise_channels, device) if tile is None else Plan(tile or None, 0)
                 )
@@ -161,23 +160,3 @@ def to_picture(frame: Tensor) -> Picture:
     """A frame (1, 1, C, H, W) in [-1, 1] as a picture, uint8 (H, W, 3)."""
     picture = to_uint8(frame)[0, 0]
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
-
-
-def check_size(card: ModelCard, size: torch.Size) -> None:
-    """Raises ModelError where the generator is made for frames of one size, and that is not `size` (height, width)."""
-    channels, *trained = card.frame_shape
-    if tuple(trained) == tuple(size):
-        return
-    with torch.device("meta"):
-        shapes = [
-            {
-                name: value.shape
-                for name, value in build(card.name, shape, card.out_channels, **card.sizes).state_dict().items()
-            }
-            for shape in (card.frame_shape, (channels, *size))
-        ]
-    if shapes[0] != shapes[1]:
-        raise ModelError(
-            f"the generator {card.name} takes frames of {trained[1]}x{trained[0]} pixels only, the video has "
-            f"{size[1]}x{size[0]}; train a convolutional one (model.name)"
-        )

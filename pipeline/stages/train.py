@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from dvclive.live import Live
@@ -53,6 +54,8 @@ def train(
         data=data,
         metrics={},
     )
+    if train.crop is not None:
+        card.check_size((train.crop, train.crop))
     generator = card.build()
     logger.info(
         "%s, %s parameters, %s training and %s validation clips",
@@ -62,7 +65,8 @@ def train(
         f"{len(val_clips):,}",
     )
     key = fingerprint([card.model_dump_json(), section.model_dump_json(), train.model_dump_json()], loaded_sources())
-    inputs, targets = map(to_float, val_clips.pairs(range(min(GRADIENT_CLIPS, len(val_clips)))))
+    probes = val_clips.pairs(range(min(GRADIENT_CLIPS, len(val_clips))), train.crop, np.random.default_rng(0))
+    inputs, targets = map(to_float, probes)
     inputs = with_noise(inputs, draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0)))
     before = gradient_norms(generator, inputs, targets)
 

@@ -206,3 +206,16 @@ def test_an_adversary_joins_after_its_start_and_changes_what_is_learnt(data, sec
     resumed = fit(make(seed=3), *data, **settings, state=state)
     assert resumed.history == judged.history
     assert same(resumed.weights, judged.weights)
+
+
+def test_a_step_that_does_not_fit_is_refused_before_it_is_taken(data, sections, monkeypatch):
+    monkeypatch.setattr("pipeline.memory.available", lambda device: 1000)
+    rows = []
+    with pytest.raises(ModelError, match=r"a training step needs about .* lower the recipe's batch_size, train\.crop"):
+        fit(make(), *data, **sections(), on_epoch=rows.append)
+    assert not rows
+
+
+def test_crops_train_a_generator_for_whole_frames(data, sections):
+    fitted = fit(make("convlstm"), *data, **sections({"epochs": 2}, crop=8))
+    assert len(fitted.history) == 2

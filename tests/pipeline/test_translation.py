@@ -138,7 +138,7 @@ def test_a_model_that_predicts_is_refused(model, video, tmp_path):
 
 def test_a_generator_for_one_size_says_which(model, video, tmp_path):
     folder = model(name="lstm")
-    with pytest.raises(ModelError, match="lstm takes frames of 24x16 pixels only, the video has 56x40"):
+    with pytest.raises(ModelError, match="lstm takes frames of 24x16 pixels only, not 56x40; a convolutional one"):
         translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
     assert not (tmp_path / "out.mp4").exists()
 

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from pipeline import checkpoint
-from pipeline.clips import ClipDataset, to_float
+from pipeline.clips import ClipDataset, to_float, write_clips
+from pipeline.degrade import Translation
+from pipeline.errors import ModelError
 from pipeline.metrics import mse
 from pipeline.params import load_params
 from pipeline.rollout import predict
+from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 
 
@@ -72,3 +75,43 @@ def test_other_parameters_do_not_go_on_from_its_state(tiny, sections, tmp_path, 
     train(tiny.frames, tiny.clips, tmp_path / "b", tmp_path / "bh", **changed)
     assert files(tmp_path / "a")["model.safetensors"] != files(tmp_path / "b")["model.safetensors"]
     assert len(list((tmp_path / ".train").iterdir())) == 2
+
+
+def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request, tmp_path, monkeypatch):
+    """The whole way of the other task on small real things: pairs, training, figures."""
+    monkeypatch.chdir(tmp_path)
+    noise = Translation(source=None, target=None, degradation="noise", strength=80.0, seed=0)
+    table = pd.read_csv(tiny.clips / "clips.csv")
+    write_clips(tmp_path / "clips", table, task="translate", context=3, horizon=4, stride=3, translation=noise)
+    params = load_params(request.config.rootpath / "params.yaml")
+    recipe = params.model.convlstm.recipe.model_copy(
+        update={"epochs": 25, "batch_size": 4, "learning_rate": 0.01, "ema_decay": 0.0}
+    )
+    conv = params.model.convlstm.model_copy(
+        update={"hidden_channels": 12, "num_layers": 1, "patch_size": 2, "recipe": recipe}
+    )
+    train(
+        tiny.frames,
+        tmp_path / "clips",
+        tmp_path / "model",
+        tmp_path / "history",
+        task="translate",
+        translate=sections["translate"].model_copy(update={"residual": True}),
+        model=sections["model"].model_copy(update={"name": "convlstm", "convlstm": conv}),
+        train=sections["train"].model_copy(update={"crop": 8}),
+    )
+    _, card = checkpoint.load(tmp_path / "model")
+    assert (card.task, card.translation, card.residual) == ("translate", noise, True)
+
+    evaluate(tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics", evaluate=params.evaluate)
+    figures = json.loads((tmp_path / "metrics/metrics.json").read_text())
+    assert set(figures) == {"model", "stateless", "identity", "bilateral", "sharpened", "background", "useful_horizon"}
+    assert figures["model"]["mse"] < 0.7 * figures["identity"]["mse"]
+    assert figures["model"]["flicker"] < 0.8 * figures["identity"]["flicker"]
+
+
+def test_crops_are_for_generators_that_take_any_size(tiny, sections, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cropped = sections | {"train": sections["train"].model_copy(update={"crop": 16})}
+    with pytest.raises(ModelError, match="rnn takes frames of 8x8 pixels only, not 16x16; a convolutional one"):
+        train(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "history", **cropped)
