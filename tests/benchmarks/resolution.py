@@ -1,0 +1,150 @@
+"""`python -m tests.benchmarks.resolution`: time a frame and peak memory of training and generation, by size of frame.
+
+Each cell is a process of its own. Training is one clip of --frames whole frames, forward and backward, in the
+precision that params.yaml's `auto` means here; generation is a frame at a time, in float32. Memory is what the process
+takes beyond what it held after the same at 32 pixels; `estimate` is what pipeline.memory says before. The exponent is
+that of a power of the number of pixels, fitted over the sizes from 128 on.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+
+from pipeline import memory
+from pipeline.models import MODELS, build
+from pipeline.params import load_params
+from pipeline.training import autocast_dtype
+from tests.test_readme import ROOT
+
+SIZES = (64, 128, 256, 512, 1024)
+TEXTBOOK = "textbook"
+MOST_SECONDS = 300  # a cell; a larger one of the same row is then left out
+
+
+class Textbook(nn.Module):
+    """ConvLSTM as its paper prints it: at every step one convolution over [x, h] a layer, float32, no patches."""
+
+    def __init__(self, channels: int, hidden: int, num_layers: int, kernel_size: int) -> None:
+        super().__init__()
+        widths = [channels] + [hidden] * num_layers
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before + hidden, 4 * hidden, kernel_size, padding=kernel_size // 2) for before in widths[:-1]
+        )
+        self.head = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, frames: Tensor, state: list | None = None) -> tuple[Tensor, list]:
+        outputs = []
+        for frame in frames.unbind(dim=1):
+            after = []
+            for i, layer in enumerate(self.layers):
+                shape = (len(frame), layer.out_channels // 4, *frame.shape[-2:])
+                h, c = (frame.new_zeros(shape), frame.new_zeros(shape)) if state is None else state[i]
+                i_gate, f, g, o = layer(torch.cat([frame, h], dim=1)).chunk(4, dim=1)
+                c = torch.sigmoid(f) * c + torch.sigmoid(i_gate) * torch.tanh(g)
+                frame = torch.sigmoid(o) * torch.tanh(c)
+                after.append((frame, c))
+            state = after
+            outputs.append(torch.tanh(self.head(frame)))
+        return torch.stack(outputs, dim=1), state
+
+
+def generator(name: str) -> tuple[nn.Module, bool]:
+    """The generator called `name` with its sizes in params.yaml, and whether it trains in float32 only."""
+    torch.manual_seed(0)
+    if name == TEXTBOOK:
+        sizes = load_params(ROOT / "params.yaml").model.convlstm
+        return Textbook(3, sizes.hidden_channels, sizes.num_layers, sizes.kernel_size), True
+    section = getattr(load_params(ROOT / "params.yaml").model, name)
+    return build(name, (3, 64, 64), 3, **section.model_dump(exclude={"recipe"})), False
+
+
+def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
+    """Seconds a frame, GiB of memory and GiB of the estimate, measured in this process."""
+    model, float_only = generator(name)
+    dtype = None if float_only else autocast_dtype("auto", torch.device("cpu"))
+
+    def train(side: int) -> None:
+        clip = torch.zeros(1, frames, 3, side, side)
+        with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            outputs, _ = model(clip)
+            loss = (outputs - clip).square().mean()
+        torch.autograd.grad(loss, list(model.parameters()))
+
+    def generate(side: int) -> None:
+        state = None
+        with torch.no_grad():
+            for _ in range(frames):
+                _, state = model(torch.zeros(1, 1, 3, side, side), state)
+
+    work = train if mode == "train" else generate
+    work(32)
+    estimate = memory.estimate(lambda: work(size))
+    before = psutil.Process().memory_info().rss
+    memory.check(f"{name}, {mode}, {size} pixels", estimate, memory.available(torch.device("cpu")), "the size")
+    work(size)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    seconds = []
+    while len(seconds) < 3 and sum(seconds) < 20:
+        begin = time.perf_counter()
+        work(size)
+        seconds.append(time.perf_counter() - begin)
+    return {"seconds": min(seconds) / frames, "GiB": peak / memory.GIB, "estimate": estimate / memory.GIB}
+
+
+def exponent(sizes: list[int], values: list[float]) -> float:
+    """n of values ~ pixels^n, by least squares of logarithms over the sizes from 128 on."""
+    points = [(np.log(size**2), np.log(value)) for size, value in zip(sizes, values, strict=True) if size >= 128]
+    return float(np.polyfit(*np.array(points).T, 1)[0]) if len(points) > 1 else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = load_params(ROOT / "params.yaml").model.name
+    parser.add_argument("--models", nargs="+", default=[default, TEXTBOOK], choices=[*MODELS, TEXTBOOK])
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cell:
+        name, mode, size = options.cell
+        print(json.dumps(cell(name, mode, int(size), options.frames)))
+        return
+
+    print("| generator | what | pixels | ms a frame | memory, GiB | estimate, GiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in options.models:
+        for mode in ("train", "generate"):
+            measured: dict[int, dict[str, float]] = {}
+            for size in options.sizes:
+                command = [sys.executable, "-m", "tests.benchmarks.resolution", "--frames", str(options.frames)]
+                command += ["--cell", name, mode, str(size)]
+                try:
+                    result = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS)
+                except subprocess.TimeoutExpired:
+                    print(f"| {name} | {mode} | {size} | over {MOST_SECONDS} s | | |", flush=True)
+                    break
+                if result.returncode:
+                    print(f"| {name} | {mode} | {size} | {result.stderr.strip().splitlines()[-1]} | | |", flush=True)
+                    break
+                row = measured[size] = json.loads(result.stdout)
+                print(
+                    f"| {name} | {mode} | {size} | {1000 * row['seconds']:.1f} | {row['GiB']:.2f} "
+                    f"| {row['estimate']:.2f} |",
+                    flush=True,
+                )
+            time_exponent, memory_exponent = (
+                exponent(list(measured), [row[key] for row in measured.values()]) for key in ("seconds", "GiB")
+            )
+            print(f"| {name} | {mode} | exponent | {time_exponent:.2f} | {memory_exponent:.2f} | |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
