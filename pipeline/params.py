@@ -165,16 +165,27 @@ class ConvLstmParams(Section):
     recipe: Recipe
 
 
+class ForeframeParams(Section):
+    """The project's own generator: it moves the last frame."""
+
+    hidden_channels: Positive
+    num_scales: Positive
+    num_motions: Positive
+    patch_size: Positive
+    recipe: Recipe
+
+
 class ModelParams(Section):
     """Which generator, and every generator's own section."""
 
-    name: Literal["rnn", "lstm", "convlstm"]
+    name: Literal["foreframe", "rnn", "lstm", "convlstm"]
+    foreframe: ForeframeParams
     rnn: RnnParams
     lstm: LstmParams
     convlstm: ConvLstmParams
 
     @property
-    def selected(self) -> "RnnParams | LstmParams | ConvLstmParams":
+    def selected(self) -> "ForeframeParams | RnnParams | LstmParams | ConvLstmParams":
         """The section of the generator that `name` picks."""
         return getattr(self, self.name)
 

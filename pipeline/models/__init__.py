@@ -17,6 +17,7 @@ MODELS = {
     "rnn": "PlainRnn",
     "lstm": "StackedLstm",
     "convlstm": "ConvLstm",
+    "foreframe": "Foreframe",
 }
 
 

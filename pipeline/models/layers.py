@@ -1,5 +1,7 @@
 """What several generators share: frames as a grid of cells and back."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,3 +38,34 @@ def same_conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bo
     assert kernel_size % 2 == 1, f"kernel_size must be odd (got {kernel_size})"
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
     return conv.to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
+
+
+def displace(images: Tensor, motion: Tensor) -> Tensor:
+    """`images` (N, C, H, W) read elsewhere: pixel (x, y) is that at (x, y) + motion[:, :, y, x], or between pixels.
+
+    `motion` is (N, 2, H, W), pixels to the right and down. Beyond the border, the border's pixel goes on.
+    """
+    height, width = images.shape[-2:]
+    x = torch.arange(width, device=images.device) + motion[:, 0]
+    y = torch.arange(height, device=images.device)[:, None] + motion[:, 1]
+    # grid_sample counts from -1 at the left edge of the first pixel to 1 at the right edge of the last
+    where = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    return F.grid_sample(images, where, padding_mode="border", align_corners=False)
+
+
+def clamp(frames: Tensor) -> Tensor:
+    """`frames` cut off at [-1, 1], with a gradient beyond that leads back inside, where torch.clamp's is 0."""
+    return _Clamp.apply(frames)
+
+
+class _Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor) -> Tensor:
+        ctx.save_for_backward(frames)
+        return frames.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (frames,) = ctx.saved_tensors
+        # a step goes against the gradient: what would lead further out is dropped
+        return gradient.masked_fill((frames.abs() > 1) & (frames * gradient < 0), 0)

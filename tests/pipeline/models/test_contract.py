@@ -14,6 +14,7 @@ FRAME_SHAPE = (1, 16, 16)
 SIZES: dict[str, dict] = {
     "rnn": {"hidden_size": 32, "num_layers": 2, "nonlinearity": "sigmoid"},
     "lstm": {"hidden_size": 32, "num_layers": 2},
+    "foreframe": {"hidden_channels": 8, "num_scales": 2, "num_motions": 3, "patch_size": 4},
     "convlstm": {"hidden_channels": 16, "num_layers": 2, "kernel_size": 3, "patch_size": 4},
 }
 # a generator joins by its sizes; test_every_generator_is_held_to_the_contract says when one is forgotten

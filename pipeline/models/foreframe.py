@@ -1,0 +1,128 @@
+"""The project's own generator: it moves the frame that it was shown and paints only what moving cannot explain.
+
+Most of the next frame is the last one, displaced. A network that must paint it spends its capacity, and its training,
+on copying; here the copy is free and stays sharp, and what is learnt is motion. Per step of training and per FLOP that
+gains more than any recurrent cell (see README). The parts: gated recurrent units over grids of several scales
+(Ballas et al. 2016, ConvGRU), joined top-down; from them several displacement fields, a soft choice among them for
+every pixel (as Finn et al. 2016 choose among transformed frames), and what is to be added.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_frames, to_grid
+
+State = tuple[Tensor, ...]
+
+
+class Foreframe(nn.Module):
+    """Recurrent motion: the state is the last frame and one hidden grid a scale, each (B, channels, h, w).
+
+    Scale l has hidden_channels · (l + 1) channels and cells of patch_size · 2^l pixels; frames may have any size. Where
+    fewer channels come out than go in, the first ones are moved, the others (noise) are only read; where more come out
+    there is nothing to move, and the frame is painted.
+    """
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, int, int],
+        out_channels: int,
+        *,
+        hidden_channels: int,
+        num_scales: int,
+        num_motions: int,
+        patch_size: int,
+    ) -> None:
+        super().__init__()
+        in_channels = frame_shape[0]
+        self.patch_size, self.out_channels = patch_size, out_channels
+        self.num_motions = num_motions if out_channels <= in_channels else 0
+        widths = [hidden_channels * (scale + 1) for scale in range(num_scales)]
+        self.encode = same_conv(2 * in_channels * patch_size**2, widths[0], 3)
+        self.down = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 2, stride=2).to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
+            for fine, coarse in pairwise(widths)
+        )
+        self.cells = nn.ModuleList(ConvGru(width) for width in widths)
+        self.up = nn.ModuleList(same_conv(b, 4 * a, 1) for a, b in pairwise(widths))
+        self.join = nn.ModuleList(same_conv(2 * width, width, 3) for width in widths[:-1])
+        # to a cell: what is added to each pixel, how each displacement counts in each pixel, the displacements
+        self.parts = (out_channels * patch_size**2, self.num_motions * patch_size**2, 2 * self.num_motions)
+        self.head = same_conv(widths[0], sum(self.parts), 1)
+        # training begins near "nothing changes", with displacements about it to choose from
+        self.head.weight = nn.Parameter(0.3 * self.head.weight.detach())
+        begin = [torch.zeros(sum(self.parts[:2])), star(self.num_motions).flatten() / patch_size]
+        self.head.bias = nn.Parameter(torch.cat(begin))
+
+    def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Frames (B, T, C, H, W) in [-1, 1] to the frames that follow them, as pipeline.models says."""
+        batch_size, *_, height, width = frames.shape
+        last, hidden = (frames[:, 0], [None] * len(self.cells)) if state is None else (state[0], list(state[1:]))
+        change = frames - torch.cat([last[:, None], frames[:, :-1]], dim=1)
+        grid = F.gelu(self.encode(to_grid(torch.cat([frames, change], dim=2), self.patch_size)))  # (T*B, D, h, w)
+        grids, after = [], [frames[:, -1]]
+        for scale, cell in enumerate(self.cells):
+            if scale:
+                rows, columns = grid.shape[-2:]
+                grid = F.gelu(self.down[scale - 1](F.pad(grid, (0, columns % 2, 0, rows % 2), mode="replicate")))
+            grid, new = cell(grid, batch_size, hidden[scale])
+            grids.append(grid)
+            after.append(new)
+        for scale in reversed(range(len(self.join))):
+            rows, columns = grids[scale].shape[-2:]
+            finer = F.pixel_shuffle(self.up[scale](grid), 2)[..., :rows, :columns]
+            grid = F.gelu(self.join[scale](torch.cat([grids[scale], finer], dim=1)))
+        # what touches pixels is float32: bfloat16 has no grey between -1 and -0.996
+        added, choice, motion = self.head(grid).float().split(self.parts, dim=1)
+        outputs = to_frames(added, self.patch_size, batch_size, (height, width))
+        if self.num_motions:
+            choice = to_frames(choice, self.patch_size, batch_size, (height, width)).softmax(dim=2)
+            outputs = outputs + self.moved(frames[:, :, : self.out_channels], motion, choice)
+        return clamp(outputs), tuple(after)
+
+    def moved(self, frames: Tensor, motion: Tensor, choice: Tensor) -> Tensor:
+        """`frames` displaced each way, mixed in each pixel by `choice` (B, T, M, H, W).
+
+        `motion` is (T * B, 2 * M, h, w): right and down, in patches, from a pixel to where its value is read.
+        """
+        batch_size, _, _, height, width = frames.shape
+        size = [self.patch_size * side for side in motion.shape[-2:]]
+        # between the cells' centres it changes evenly, so that no seams show
+        motion = F.interpolate(motion.contiguous() * self.patch_size, size=size, mode="bilinear", align_corners=False)
+        motion = motion[..., :height, :width].reshape(-1, 2, height, width)  # (T*B*M, 2, H, W)
+        images = frames.transpose(0, 1).flatten(0, 1).repeat_interleave(self.num_motions, dim=0)
+        ways = displace(images, motion).unflatten(0, (-1, batch_size, self.num_motions))  # (T, B, M, C, H, W)
+        return (ways.transpose(0, 1) * choice[:, :, :, None]).sum(dim=2)
+
+
+class ConvGru(nn.Module):
+    """A gated recurrent unit of convolutions, without the reset gate (as Zhou et al. 2016, for half the arithmetic)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.from_input = same_conv(channels, 2 * channels, 3)
+        self.from_hidden = same_conv(channels, 2 * channels, 3, bias=False)
+        # the update gate begins nearly shut: remember, until training says otherwise
+        self.from_input.bias = nn.Parameter(-(torch.arange(2 * channels) < channels).float())
+
+    def forward(self, grid: Tensor, batch_size: int, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Inputs (T * B, channels, h, w), time first, to the hidden states after each step, and the last of them."""
+        outputs = []
+        for gates in self.from_input(grid).split(batch_size):
+            update, new = (gates if hidden is None else gates + self.from_hidden(hidden)).chunk(2, dim=1)
+            update, new = torch.sigmoid(update).float(), torch.tanh(new).float()
+            # the sum of many steps stays in float32 under autocast
+            hidden = update * new if hidden is None else torch.lerp(hidden, new, update)
+            outputs.append(hidden)
+        assert hidden is not None
+        return torch.cat(outputs), hidden
+
+
+def star(num_directions: int) -> Tensor:
+    """Displacements to begin with, (M, 2) pixels: none, and one pixel in evenly spread directions."""
+    angles = [2 * math.pi * m / max(1, num_directions - 1) for m in range(num_directions - 1)]
+    return torch.tensor([(0.0, 0.0), *((math.sin(a), math.cos(a)) for a in angles)][:num_directions])

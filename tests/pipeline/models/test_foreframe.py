@@ -1,0 +1,75 @@
+"""The project's own generator: what it moves, what it paints, frames of any size and any number of channels."""
+
+import pytest
+import torch
+
+from pipeline.models import build
+from pipeline.models.foreframe import star
+from pipeline.models.layers import clamp, displace
+
+SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4}
+
+
+def test_a_displacement_says_where_a_pixel_is_read():
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    motion = torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 4)
+    # one to the right and one up; the border's pixels go on beyond it
+    expected = torch.tensor([[1.0, 2, 3, 3], [1, 2, 3, 3], [5, 6, 7, 7]])
+    torch.testing.assert_close(displace(image, motion)[0, 0], expected)
+    torch.testing.assert_close(displace(image, motion * 0.5)[0, 0, 1, 0], torch.tensor((0 + 1 + 4 + 5) / 4.0))
+
+
+def test_the_clamp_has_a_gradient_that_leads_back_inside():
+    frames = torch.tensor([-2.0, -2.0, 0.5, 2.0, 2.0], requires_grad=True)
+    clamped = clamp(frames)
+    assert clamped.tolist() == [-1, -1, 0.5, 1, 1]
+    (clamped * torch.tensor([-1.0, 1.0, 1.0, 1.0, -1.0])).sum().backward()
+    # a step against the gradient: up from -2 and down from 2 it goes, further out it does not
+    assert frames.grad is not None
+    assert frames.grad.tolist() == [-1, 0, 1, 1, 0]
+
+
+def test_the_first_displacements_are_none_and_a_star_about_it():
+    torch.testing.assert_close(star(3), torch.tensor([[0.0, 0], [0, 1], [0, -1]]), atol=1e-6, rtol=0)
+    assert star(1).tolist() == [[0, 0]]
+
+
+def test_with_nothing_to_add_an_untrained_one_mixes_the_last_frame_moved_about():
+    torch.manual_seed(0)
+    model = build("foreframe", (1, 12, 12), 1, **SIZES)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        frames = torch.rand(1, 2, 1, 12, 12) * 2 - 1
+        outputs, _ = model(frames)
+    middle = (frames + frames.roll(1, dims=3) + frames.roll(-1, dims=3)) / 3
+    torch.testing.assert_close(outputs[..., 1:-1, :], middle[..., 1:-1, :])
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 13), (20, 17), (37, 5)])
+def test_one_model_takes_frames_of_any_size(height, width):
+    model = build("foreframe", (1, 8, 8), 1, **SIZES)
+    frames, state = model(torch.zeros(2, 3, 1, height, width))
+    assert frames.shape == (2, 3, 1, height, width)
+    # a grid is as large as cells are needed, so that tiles of a frame know theirs
+    assert [tuple(part.shape[-2:]) for part in state[1:]] == [
+        (-(-height // cell), -(-width // cell)) for cell in (4, 8, 16)
+    ]
+
+
+@pytest.mark.parametrize(("channels", "out_channels"), [(1, 3), (3, 1), (5, 3)])
+def test_frames_may_come_out_with_other_channels_than_they_go_in(channels, out_channels):
+    model = build("foreframe", (channels, 8, 8), out_channels, **SIZES)
+    outputs, _ = model(torch.rand(1, 2, channels, 8, 8) * 2 - 1)
+    assert outputs.shape == (1, 2, out_channels, 8, 8)
+    assert outputs.abs().max() <= 1
+
+
+def test_bfloat16_gives_nearly_the_same_frames_in_float32():
+    torch.manual_seed(0)
+    model = build("foreframe", (1, 16, 16), 1, **SIZES)
+    frames = torch.rand(2, 4, 1, 16, 16) * 2 - 1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, state = model(frames)
+    assert outputs.dtype == torch.float32
+    assert {part.dtype for part in state} == {torch.float32}
+    torch.testing.assert_close(outputs, model(frames)[0], atol=0.03, rtol=0)
