@@ -72,21 +72,39 @@ def split_by_folder(videos: Iterable[str], splits: Sequence[str]) -> dict[str, s
 
 
 def split_in_time(
-    num_frames: int, length: int, val_fraction: float, test_fraction: float
+    shots: Sequence[tuple[int, int]], length: int, gap: int, val_fraction: float, test_fraction: float
 ) -> list[tuple[str, int, int]]:
-    """(split, start, stop) of the three parts of a video, test last, each at least `length` frames, `length` apart.
+    """(split, start, stop) of the three parts of a video, test last, `gap` frames between them, a clip in each.
 
-    The gap keeps a test clip from starting on frames that a training clip ends on. A video of fewer than 5 `length`
-    frames cannot be cut: it is all train.
+    `shots` are the half-open ranges of its frames that a clip of `length` frames may not leave; the last one ends where
+    the video does. Fractions are of the places where a clip can begin. In a short video the gaps and the clips' own
+    length eat into train: val and test are halved until train has no fewer such places than the two together, at the
+    worst to one clip each. A video too short even for that is all train.
     """
-    if num_frames < 5 * length:
-        return [("train", 0, num_frames)]
-    spared = num_frames - 2 * length  # frames outside the two gaps
-    num_test = min(max(length, round(spared * test_fraction)), spared - 2 * length)
-    num_val = min(max(length, round(spared * val_fraction)), spared - num_test - length)
-    num_train = spared - num_test - num_val
-    return [
-        ("train", 0, num_train),
-        ("val", num_train + length, num_train + length + num_val),
-        ("test", num_frames - num_test, num_frames),
-    ]
+    end = shots[-1][1]
+    whole = num_starts(shots, 0, end, length)
+    num_val, num_test = (max(1, round(whole * fraction)) for fraction in (val_fraction, test_fraction))
+    while True:
+        test_start = latest_start(shots, end, length, num_test)
+        val_start = latest_start(shots, test_start - gap, length, num_val)
+        num_train = num_starts(shots, 0, val_start - gap, length)
+        if num_train >= num_val + num_test or (num_train and num_val == num_test == 1):
+            return [("train", 0, val_start - gap), ("val", val_start, test_start - gap), ("test", test_start, end)]
+        if num_val == num_test == 1:
+            return [("train", 0, end)]
+        num_val, num_test = -(-num_val // 2), -(-num_test // 2)
+
+
+def num_starts(shots: Sequence[tuple[int, int]], start: int, stop: int, length: int) -> int:
+    """At how many frames of [start, stop) a clip of `length` frames can begin that leaves neither it nor its shot."""
+    return sum(max(0, min(stop, last) - max(start, first) - length + 1) for first, last in shots)
+
+
+def latest_start(shots: Sequence[tuple[int, int]], stop: int, length: int, count: int) -> int:
+    """The last frame such that `count` clips can begin between it and `stop`; below 0 where there are not so many."""
+    for first, last in reversed(shots):
+        here = max(0, min(stop, last) - first - length + 1)
+        if here >= count:
+            return min(stop, last) - length - count + 1
+        count -= here
+    return -1

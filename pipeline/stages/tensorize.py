@@ -19,6 +19,8 @@ from pipeline.splits import shots, split_by_folder, split_by_video, split_in_tim
 
 logger = logging.getLogger(__name__)
 
+Ranges = list[tuple[int, int]]  # half-open, of frames
+
 ENOUGH_VIDEOS = 10  # from here on `auto` splits by video: fewer give a val and a test too small to mean anything
 
 
@@ -45,15 +47,12 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
         )
     enough = [video for video in videos if any(stop - start >= length for start, stop in shots_of[video])]
 
-    how = tensorize.split if tensorize.split != "auto" else choose_split([video.removeprefix(root) for video in enough])
+    chosen = {video: shots_of[video] for video in enough}
+    how: str = tensorize.split
+    if how == "auto":
+        how = choose_split({video.removeprefix(root): ranges for video, ranges in chosen.items()}, tensorize)
     logger.info("split by %s (%s)", how, "as params.yaml says" if tensorize.split == how else "chosen by auto")
-    parts = assign(
-        how,
-        {video: len(store.load(video)) for video in enough},
-        {video: str(store.index.loc[video, "sha256"]) for video in enough},
-        tensorize,
-        root,
-    )
+    parts = assign(how, chosen, {video: str(store.index.loc[video, "sha256"]) for video in enough}, tensorize, root)
     parts = without_copies(parts, content)
 
     rows = []
@@ -115,27 +114,38 @@ def digest(array: NDArray[np.uint8]) -> str:
     return state.hexdigest()
 
 
-def choose_split(videos: list[str]) -> str:
-    """What `auto` means for these videos: their folders if they say so, else by video, or in time if there are few."""
-    if {"train", "test"} <= {video.split("/")[0] for video in videos if "/" in video}:
+def choose_split(shots_of: dict[str, Ranges], params: TensorizeParams) -> str:
+    """What `auto` means for these videos: their folders if they say so, else by video, or in time if there are few.
+
+    A few videos too short to be cut in time are split by video, if there is one for each split.
+    """
+    if {"train", "test"} <= {video.split("/")[0] for video in shots_of if "/" in video}:
         return "folder"
-    return "video" if len(videos) >= ENOUGH_VIDEOS else "time"
+    can_be_cut = any(len(cut_in_time(ranges, params)) > 1 for ranges in shots_of.values())
+    return "time" if len(shots_of) < (ENOUGH_VIDEOS if can_be_cut else len(SPLITS)) else "video"
+
+
+def cut_in_time(ranges: Ranges, params: TensorizeParams) -> list[tuple[str, int, int]]:
+    """The parts (split, start, stop) of a video with these shots.
+
+    With a gap of a horizon what is predicted in test is a whole clip away from the last frame that was trained on.
+    """
+    length = params.context + params.horizon
+    return split_in_time(ranges, length, params.horizon, params.val_fraction, params.test_fraction)
 
 
 def assign(
-    how: str, num_frames: dict[str, int], hashes: dict[str, str], params: TensorizeParams, root: str
+    how: str, shots_of: dict[str, Ranges], hashes: dict[str, str], params: TensorizeParams, root: str
 ) -> dict[str, list[tuple[str, int, int]]]:
     """The parts (split, start, stop) of each video; `root` begins all paths and says nothing of a split."""
-    fractions = params.val_fraction, params.test_fraction
     if how == "time":
-        length = params.context + params.horizon
-        return {video: split_in_time(count, length, *fractions) for video, count in num_frames.items()}
+        return {video: cut_in_time(ranges, params) for video, ranges in shots_of.items()}
     if how == "folder":
-        of_name = split_by_folder([video.removeprefix(root) for video in num_frames], SPLITS)
+        of_name = split_by_folder([video.removeprefix(root) for video in shots_of], SPLITS)
         split_of = {f"{root}{name}": split for name, split in of_name.items()}
     else:
-        split_of = split_by_video(hashes, *fractions)
-    return {video: [(split_of[video], 0, count)] for video, count in num_frames.items()}
+        split_of = split_by_video(hashes, params.val_fraction, params.test_fraction)
+    return {video: [(split_of[video], 0, ranges[-1][1])] for video, ranges in shots_of.items()}
 
 
 def without_copies(
@@ -161,9 +171,10 @@ def empty_split(empty: list[str], how: str, length: int, longest: int, params: T
     """What to do about splits without a clip."""
     names = ", ".join(empty)
     if how == "time":
+        least = 3 * length + 2 * params.horizon
         return (
-            f"no clips for {names}: to be cut in three with gaps, a video needs {5 * length} frames "
-            f"(5 x (context {params.context} + horizon {params.horizon})); the longest shot has {longest}"
+            f"no clips for {names}: to be cut in three with gaps, a shot needs {least} frames "
+            f"(3 x (context {params.context} + horizon {params.horizon}) + 2 x horizon); the longest has {longest}"
         )
     where = f"the folders {names}" if how == "folder" else f"{names}"
     return f"no clips for {names}: no video in {where} has {length} frames in one shot (split by {how})"

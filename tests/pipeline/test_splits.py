@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.splits import frame_differences, shots, split_by_folder, split_by_video, split_in_time
+from pipeline.splits import frame_differences, num_starts, shots, split_by_folder, split_by_video, split_in_time
 
 
 def video(*levels):
@@ -115,24 +115,47 @@ def test_the_top_folder_is_the_split():
 
 
 def test_time_is_cut_in_three_with_gaps():
-    # 100 frames, less two gaps of 4, are 92: test 9, val 18, train the rest
-    assert split_in_time(100, 4, val_fraction=0.2, test_fraction=0.1) == [
-        ("train", 0, 65),
-        ("val", 69, 87),
-        ("test", 91, 100),
+    # a clip of 4 can begin at 97 of 100 frames: 10 of them are test, 19 val; 3 frames between the parts
+    assert split_in_time([(0, 100)], 4, 3, val_fraction=0.2, test_fraction=0.1) == [
+        ("train", 0, 59),
+        ("val", 62, 84),
+        ("test", 87, 100),
     ]
 
 
-def test_the_shortest_video_that_can_be_cut_has_a_clip_in_each_part():
-    assert split_in_time(20, 4, 0.1, 0.1) == [("train", 0, 4), ("val", 8, 12), ("test", 16, 20)]
-    assert split_in_time(19, 4, 0.1, 0.1) == [("train", 0, 19)]
+def test_parts_are_looked_for_in_shots_that_hold_a_clip():
+    # 10 clips of 4: 2 begin in the first shot, 2 in the second, 6 in the third, none in the last
+    shots = [(0, 5), (5, 10), (10, 19), (19, 22)]
+    assert split_in_time(shots, 4, 1, 0.1, 0.1) == [("train", 0, 9), ("val", 10, 14), ("test", 15, 22)]
+    # 15 clips, so 3 each in val and test would leave 4 to train; they have 2 each, train those of the first shots
+    shots[2:] = [(10, 24)]
+    assert split_in_time(shots, 4, 1, 0.2, 0.2) == [("train", 0, 12), ("val", 13, 18), ("test", 19, 24)]
 
 
-@given(st.integers(0, 500), st.integers(1, 40), st.floats(0.01, 0.5), st.floats(0.01, 0.49))
-def test_parts_hold_a_clip_and_are_a_clip_apart(num_frames, length, val_fraction, test_fraction):
-    parts = split_in_time(num_frames, length, val_fraction, test_fraction)
+def test_the_shortest_shot_that_can_be_cut_has_a_clip_in_each_part():
+    assert split_in_time([(0, 18)], 4, 3, 0.1, 0.1) == [("train", 0, 4), ("val", 7, 11), ("test", 14, 18)]
+    assert split_in_time([(0, 17)], 4, 3, 0.1, 0.1) == [("train", 0, 17)]
+
+
+def test_in_a_short_video_val_and_test_leave_half_to_train():
+    # of 31 places val and test would have 6 each, which leaves 7 to train; so they have 3 each, and train 13
+    parts = split_in_time([(0, 34)], 4, 3, 0.2, 0.2)
+    assert parts == [("train", 0, 16), ("val", 19, 25), ("test", 28, 34)]
+
+
+@given(
+    st.lists(st.integers(1, 120), min_size=1, max_size=8),
+    *(st.integers(1, 40), st.integers(1, 20), st.floats(0.01, 0.5), st.floats(0.01, 0.49)),
+)
+def test_parts_hold_a_clip_and_are_a_gap_apart(lengths, length, gap, val_fraction, test_fraction):
+    shots = list(pairwise(np.cumsum([0, *lengths]).tolist()))
+    parts = split_in_time(shots, length, gap, val_fraction, test_fraction)
+    assert [split for split, *_ in parts] == ["train", "val", "test"][: len(parts)]
     assert parts[0][1] == 0
-    assert parts[-1][2] == num_frames
+    assert parts[-1][2] == sum(lengths)
     if len(parts) == 3:
-        assert all(stop - start >= length for _, start, stop in parts)
-        assert [after[1] - before[2] for before, after in pairwise(parts)] == [length, length]
+        assert all(num_starts(shots, start, stop, length) >= 1 for _, start, stop in parts)
+        assert [after[1] - before[2] for before, after in pairwise(parts)] == [gap, gap]
+    else:
+        assert len(parts) == 1
+        assert max(lengths) < 3 * length + 2 * gap

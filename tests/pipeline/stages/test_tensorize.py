@@ -93,16 +93,34 @@ def test_ten_videos_are_split_by_their_hash(make_store, numbered, run):
 
 def test_few_videos_are_cut_in_time(make_store, numbered, run, caplog):
     caplog.set_level(logging.INFO)
-    rows = run(make_store({"a.mp4": numbered(30), "short.mp4": numbered(19, 100)}))
-    # 30 frames less two gaps of 4 are 22: the tenths are below the 4 frames of a clip, which they get
+    rows = run(make_store({"a.mp4": numbered(30), "short.mp4": numbered(15, 100)}))
+    # a clip of 4 can begin at 27 of 30 frames: 3 each in val and test, gaps of 2; 16 frames are the least
     assert rows == [
         ("a.mp4", "train", 0, 14, 11),
-        ("a.mp4", "val", 18, 22, 1),
-        ("a.mp4", "test", 26, 30, 1),
-        ("short.mp4", "train", 0, 19, 16),
+        ("a.mp4", "val", 16, 22, 3),
+        ("a.mp4", "test", 24, 30, 3),
+        ("short.mp4", "train", 0, 15, 12),
     ]
     assert "split by time (chosen by auto)" in caplog.text
-    assert "2 videos, 4 shots, clips: train 27, val 1, test 1; left out: 0 too short, 0 copies" in caplog.text
+    assert "2 videos, 4 shots, clips: train 23, val 3, test 3; left out: 0 too short, 0 copies" in caplog.text
+
+
+def test_a_video_with_cuts_is_cut_where_its_shots_hold_clips(make_store, numbered, run):
+    # 9 clips of 4 begin in the shots of 6, 5 and 7 frames, none in that of 3
+    video = np.concatenate([numbered(6), numbered(5, 100), numbered(7, 20), numbered(3, 200)])
+    assert run(make_store({"a.mp4": video})) == [
+        ("a.mp4", "train", 0, 5, 2),
+        ("a.mp4", "val", 7, 11, 1),
+        ("a.mp4", "val", 11, 12, 0),
+        ("a.mp4", "test", 14, 18, 1),
+        ("a.mp4", "test", 18, 21, 0),
+    ]
+
+
+def test_few_videos_too_short_to_be_cut_are_split_by_video(make_store, numbered, run):
+    names = {"a.mp4": "80" * 32, "b.mp4": "01" * 32, "c.mp4": "02" * 32}
+    frames = make_store({name: numbered(15, 50 * i) for i, name in enumerate(names)}, names)
+    assert [row[:2] for row in run(frames)] == [("a.mp4", "train"), ("b.mp4", "test"), ("c.mp4", "val")]
 
 
 def test_no_window_crosses_a_cut(make_store, numbered, run):
@@ -141,8 +159,8 @@ def test_too_few_frames_names_the_numbers(make_store, numbered, run):
 
 
 def test_time_that_cannot_be_cut_names_the_numbers(make_store, numbered, run):
-    with pytest.raises(DataError, match=r"no clips for val, test: .*needs 20 frames.*the longest shot has 19"):
-        run(make_store({"a.mp4": numbered(19)}))
+    with pytest.raises(DataError, match=r"no clips for val, test: .*needs 16 frames.*the longest has 15"):
+        run(make_store({"a.mp4": numbered(15)}))
 
 
 def test_an_empty_split_is_named(make_store, numbered, run):
