@@ -84,9 +84,9 @@ def write_down(name: str, tracked: list[str], message: str, commit: bool) -> str
     if commit:
         made = _commit(head, tracked, message, everything=False)
         if made != head:
-            _note({"commit": made, "tracked": tracked})
+            _note({"commit": made, "tracked": _known(tracked)})
             _git("update-ref", "-m", f"promote: {name}", "HEAD", made, head)
-            _git("add", "--", *(path for path in tracked if Path(path).exists()))
+            _git("add", "--", *_known(tracked))
             head = made
     return _commit(head, tracked, message, everything=True)
 
@@ -161,13 +161,19 @@ def _commit(parent: str, tracked: list[str], message: str, *, everything: bool) 
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         _git("read-tree", parent, **index)
-        _git("add", "--", *(path for path in tracked if Path(path).exists()), **index)
+        _git("add", "--", *_known(tracked), **index)
         if everything:
             _git("add", "--update", ":/", **index)
         tree = _git("write-tree", **index)
     if tree == _git("rev-parse", f"{parent}^{{tree}}"):
         return parent
     return _git("commit-tree", tree, "-p", parent, "-m", message)
+
+
+def _known(paths: list[str]) -> list[str]:
+    """Those of `paths` that are there and that git does not ignore."""
+    listed = _git("ls-files", "--cached", "--others", "--exclude-standard", "--", *paths).splitlines()
+    return sorted({path for path in listed if Path(path).exists()})
 
 
 def _tags(pattern: str, *options: str) -> list[str]:

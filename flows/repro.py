@@ -29,7 +29,7 @@ from pipeline.params import parse_params
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner()
 LAST_LINES = 20  # of a failed stage's log, told in its state
 NULL = "tag:yaml.org,2002:null"
-PROGRESS = re.compile(r"\bepoch\s+(\d+)\s*(?:/|of)\s*(\d+)", re.IGNORECASE)
+PROGRESS = re.compile(r"\b(?:step|epoch) (\d+)/(\d+)\b")
 
 
 class StageError(PipelineError):
@@ -61,7 +61,11 @@ def plan(targets: list[str] | None = None) -> list[Stage]:
         if unknown := sorted(set(targets or []) - wanted):
             raise PipelineError(f"dvc.yaml: no stage {', '.join(unknown)} (there are: {', '.join(sorted(wanted))})")
         needs = {names[node]: tuple(sorted(names[up] for up in graph.successors(node))) for node in graph}
-        changes = {name: tuple(_reasons(entries)) for name, entries in repo.status().items()}
+        never = {names[node] for node in graph if not any(out.hash_info for out in node.outs)}
+        changes = {
+            name: ("has not run here yet",) if name in never else tuple(_reasons(entries))
+            for name, entries in repo.status().items()
+        }
         orders = {names[node]: _order(node) for node in graph}
         outs = {names[node]: tuple(sorted(str(out) for out in node.outs)) for node in graph}
         stored = {

@@ -26,8 +26,6 @@ from pipeline.registry import Verdict
 DATA = Path("data")
 CANDIDATE = DATA / "model"
 JUDGED = registry.MODELS / "judged.json"
-# what a promotion commits, and a version's tag holds: which data, parameters and results belong together
-TRACKED = ["dvc.lock", "params.yaml", "data/metrics/metrics.json", "data/metrics/horizon.csv"]
 
 
 @flow(
@@ -58,7 +56,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         if verdict.better:
             facts = {"reason": verdict.reason, "videos": known_videos(), "scores": scores["candidate"]}
             version = promotion.promote(
-                CANDIDATE, facts, TRACKED, message(verdict, stages), commit=params.promote.commit
+                CANDIDATE, facts, tracked(stages), message(verdict, stages), commit=params.promote.commit
             )
         registry.write_json(JUDGED, {**judgement(params), **asdict(verdict)})
         label(version)
@@ -168,6 +166,11 @@ def known_videos() -> list[str]:
     import pandas as pd
 
     return sorted(pd.read_csv(DATA / "frames/index.csv", keep_default_na=False)["sha256"])
+
+
+def tracked(stages: list[repro.Stage]) -> list[str]:
+    """The files that say which data, parameters and results belong together: DVC's lock, and what git keeps itself."""
+    return ["dvc.lock", "params.yaml", *(path for stage in stages for path in stage.order.uncached)]
 
 
 def message(verdict: Verdict, stages: list[repro.Stage]) -> str:

@@ -70,12 +70,16 @@ def is_better(
     low, high = (float(bound) for bound in np.quantile(resampled, [tail, 1 - tail]))
     better = low > promote.margin
     reason = (
-        f"{abs(improvement):.1%} {'less' if improvement >= 0 else 'more'} error than the champion "
+        f"{promote.metric} is {_compared(improvement)} than the champion's "
         f"({promote.confidence:.0%} interval of the improvement {low:+.1%} to {high:+.1%}, "
         f"{len(new)} {'videos' if len(labels) > 1 else 'clips'}): "
         f"{'clears' if better else 'does not clear'} the margin of {promote.margin:.1%}"
     )
     return Verdict(better, reason, improvement, low, high)
+
+
+def _compared(improvement: float) -> str:
+    return f"{abs(improvement):.1%} {'lower' if improvement >= 0 else 'higher'}"
 
 
 def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
@@ -92,7 +96,7 @@ def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
     improvement = float(1 - model / best) if best else 0.0
     better = improvement > promote.margin
     reason = (
-        f"{promote.metric} {model:.4g} against {best:.4g} of the best baseline ({name}), {improvement:+.1%} better: "
+        f"{promote.metric} {model:.4g} is {_compared(improvement)} than the {best:.4g} of the best baseline, {name}: "
         f"{'clears' if better else 'does not clear'} the margin of {promote.margin:.1%}"
     )
     return Verdict(better, reason, improvement)
