@@ -1,6 +1,7 @@
 """A real Prefect server, on a port and in a home of its own, for all tests of the session that ask for one."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.workspace import make_workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,3 +107,32 @@ def git_and_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The real pipeline on small parameters, reproduced once; its videos are in `videos`, a folder of the user."""
+    folder = tmp_path_factory.mktemp("template") / "workspace"
+    environment = make_workspace(folder)
+    subprocess.run([sys.executable, "-m", "pipeline.stages.sample", "videos"], cwd=folder, env=environment, check=True)
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("videos: data/sample", "videos: videos"))
+    ignored = folder / ".gitignore"
+    ignored.write_text(ignored.read_text() + "/prefect-home/\n")
+    for command in (
+        [sys.executable, "-m", "dvc", "repro", "--quiet"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-qm", "first results"],
+    ):
+        subprocess.run(command, cwd=folder, env=environment, check=True)
+    return folder, environment
+
+
+@pytest.fixture
+def reproduced(_template: tuple[Path, dict[str, str]], tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A copy of the real pipeline's workspace for this test, and the environment for commands in it."""
+    folder, environment = _template
+    copy = tmp_path / "pipeline"
+    shutil.copytree(folder, copy, symlinks=True)
+    state = {"DVC_SITE_CACHE_DIR": str(tmp_path / "dvc-site"), "PREFECT_HOME": str(tmp_path / "home" / "prefect")}
+    return copy, {**environment, **state, "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,200 @@
+"""The retrain flow on a pipeline that copies what was prepared, with real frames, clips and tiny real models.
+
+What a model predicts is one shade of grey, so that its error is known: the nearer to the videos' shade, the better.
+"""
+
+import hashlib
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from flows import promotion, retrain
+from pipeline import checkpoint, registry
+from pipeline.checkpoint import ModelCard
+from pipeline.clips import write_clips
+from pipeline.errors import ModelError
+from tests.flows.conftest import ROOT, ask, git_and_dvc, task_runs
+from tests.flows.test_promotion import git, in_force
+
+PIPELINE = """
+stages:
+  extract: {cmd: cp -r prepared/frames data/frames, deps: [videos, prepared/frames], outs: [data/frames]}
+  tensorize: {cmd: cp -r prepared/clips data/clips, deps: [data/frames], outs: [data/clips]}
+  train: {cmd: cp -r prepared/model data/model, deps: [data/clips, prepared/model], outs: [data/model]}
+  evaluate:
+    cmd: mkdir -p data/metrics && cp prepared/metrics.json data/metrics/metrics.json
+    deps: [data/clips, data/model]
+    metrics: [{data/metrics/metrics.json: {cache: false}}]
+  render: {cmd: mkdir -p data/renders && cp page.html data/renders/index.html, deps: [data/model], outs: [data/renders]}
+artifacts:
+  generator: {path: data/model, type: model}
+"""
+SHADE = 0.5  # of the videos, in [-1, 1]
+BASELINES = {"last_frame": 0.1, "mean_frame": 0.09, "background": 9.0, "optical_flow": 0.11}  # MSE over 16 pixels
+
+
+def prepare_model(shade: float, hidden_size: int = 1) -> None:
+    """A model that predicts `shade` everywhere: a change of `hidden_size` is another model with the same error."""
+    sizes = {"hidden_size": hidden_size, "num_layers": 1, "nonlinearity": "tanh"}
+    card = ModelCard(
+        name="rnn", sizes=sizes, frame_shape=(1, 4, 4), out_channels=1, noise_channels=0, task="predict",
+        context=2, horizon=3, data="abc", metrics={},
+    )  # fmt: skip
+    model = card.build()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.output.bias.fill_(np.arctanh(shade))
+    shutil.rmtree("prepared/model", ignore_errors=True)
+    checkpoint.save(Path("prepared/model"), model, card)
+    error = float(16 * ((shade - SHADE) / 2) ** 2)
+    rows = {name: dict.fromkeys(["mae", "psnr", "ssim"], 1.0) | {"mse": mse} for name, mse in BASELINES.items()}
+    rows["model"] = dict.fromkeys(["mae", "psnr", "ssim"], 1.0) | {"mse": error}
+    Path("prepared/metrics.json").write_text(json.dumps({**rows, "useful_horizon": 1}))
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """Ten videos of one shade with a little noise, their clips, a model that is better than no learning."""
+    folder = git_and_dvc(tmp_path, monkeypatch)
+    Path("dvc.yaml").write_text(PIPELINE)
+    Path("page.html").write_text("<p>a page")
+    Path("code.py").write_text("\n")
+    Path(".gitignore").write_text("/data/*\n!/data/metrics/\n/models/\n")
+    params = (ROOT / "params.yaml").read_text()
+    Path("params.yaml").write_text(params.replace("videos: data/sample", "videos: videos"))
+    frames, rng = Path("prepared/frames"), np.random.default_rng(0)
+    frames.mkdir(parents=True)
+    Path("videos").mkdir()
+    Path("data").mkdir()
+    rows = []
+    for number in range(10):
+        name = f"{number}.mp4"
+        Path("videos", name).write_text(name)
+        shade = rng.normal(SHADE, 0.05, (8, 4, 4, 1)).clip(-1, 1)
+        np.save(frames / f"{number}.npy", ((shade + 1) * 127.5).round().astype(np.uint8))
+        sha256 = hashlib.sha256(name.encode()).hexdigest()
+        rows.append({"path": name, "status": "ok", "sha256": sha256, "stored_frames": 8, "array": f"{number}.npy"})
+    columns = ["path", "status", "reason", "sha256", "num_frames", "fps", "height", "width", "duration_seconds"]
+    pd.DataFrame(rows, columns=[*columns, "stored_frames", "array"]).to_csv(frames / "index.csv", index=False)
+    stretches = [{"video": row["path"], "split": "test", "start": 0, "stop": 8, "num_clips": 2} for row in rows]
+    write_clips(Path("prepared/clips"), pd.DataFrame(stretches), task="predict", context=2, horizon=3, stride=3)
+    prepare_model(0.4)
+    git("add", "-A")
+    git("commit", "-qm", "start")
+    return folder
+
+
+def run(**options):
+    return retrain.retrain(return_state=True, **options)
+
+
+def test_the_first_model_is_promoted_then_nothing_is_new_then_a_new_video_redoes_what_depends_on_it(workspace, api):
+    first = run()
+    assert first.name == "Promoted v1.0.0", first.message
+    assert "lower than the 0.09 of the best baseline, mean_frame: clears the margin of 1.0%" in first.message
+    assert in_force() == "v1.0.0"
+
+    second = run()
+    assert second.name == "Nothing new"
+    assert [name for name in task_runs(api, second.state_details.flow_run_id) if "look" not in name] == []
+
+    Path("videos/new.mp4").write_text("new")
+    third = run()
+    assert third.name == "Refused"  # the very same model: data/frames came out as before
+    states = task_runs(api, third.state_details.flow_run_id)
+    assert {name: states[name]["name"] for name in ("extract", "tensorize", "train", "evaluate", "render")} == {
+        "extract": "Completed", "tensorize": "Cached", "train": "Cached", "evaluate": "Cached", "render": "Cached"
+    }  # fmt: skip
+    [entry] = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [str(third.state_details.flow_run_id)]}})
+    assert "champion:v1.0.0" in entry["tags"]
+    assert entry["name"].startswith("refused on data ")
+
+
+def test_the_report_has_the_verdict_the_metrics_and_a_link_to_the_page(workspace, api):
+    state = run()
+    found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}})
+    artifacts = {artifact["key"]: artifact for artifact in found}
+    report = artifacts["report"]["data"]
+    assert "# v1.0.0 is the new champion" in report
+    assert "| mean_frame | 0.09 |" in report
+    assert "| evaluate | Completed |" in report
+    assert [row["method"] for row in json.loads(artifacts["metrics"]["data"])] == ["candidate", *BASELINES]
+    assert Path("data/renders/index.html").resolve().as_uri() in artifacts["rendered-page"]["data"]
+
+
+@pytest.mark.parametrize(
+    ("shade", "hidden_size", "outcome", "reason"),
+    [
+        (0.2, 1, "Refused", "higher than the champion's"),
+        (0.4, 2, "Refused", "0.0% lower than the champion's"),
+        (0.48, 1, "Promoted v2.0.0", "clears the margin"),
+        (float("nan"), 1, "Refused", "the candidate's error is not a finite number on 20 of 20 clips"),
+    ],
+    ids=["worse", "equal", "better", "broken"],
+)
+def test_a_candidate_is_promoted_or_refused_and_can_be_rolled_back(workspace, api, shade, hidden_size, outcome, reason):
+    run()
+    prepare_model(shade, hidden_size)
+    state = run()
+    assert state.name == outcome
+    assert reason in state.message
+    if state.name == "Refused":
+        assert in_force() == "v1.0.0"
+        with pytest.raises(ModelError, match="no version before"):
+            promotion.rollback()
+        assert in_force() == "v1.0.0"
+    else:
+        assert promotion.rollback() == "v1.0.0"
+        assert in_force() == "v1.0.0"
+        assert run().name == "Nothing new"  # what was rolled back is not promoted again
+
+
+def test_a_corrupt_champion_is_replaced_by_what_beats_no_learning(workspace, api):
+    run()
+    weights = registry.champion() / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    prepare_model(0.38)  # worse than the champion was
+    state = run()
+    assert state.name == "Promoted v2.0.0"
+    assert "the champion cannot be run on today's clips" in state.message
+    assert in_force() == "v2.0.0"
+    with pytest.raises(ModelError, match="no version before"):
+        promotion.rollback()  # v1 is not whole
+    assert in_force() == "v2.0.0"
+
+
+def test_a_run_that_was_stopped_before_its_verdict_is_made_good(workspace, api, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(retrain, "promotion", None)  # anything that breaks the flow
+        assert run().is_failed()
+    assert run().name == "Promoted v1.0.0"
+
+
+def test_a_failure_is_told_to_the_address_that_is_set(workspace, api, monkeypatch):
+    received = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        monkeypatch.setenv("FOREFRAME_NOTIFY", f"json://127.0.0.1:{service.server_port}")
+        assert run(overrides=["train.seed=x"]).is_failed()
+        assert run().name == "Promoted v1.0.0"
+        service.shutdown()
+    assert [message["title"] for message in received] == [
+        "foreframe: retrain Failed",
+        "foreframe: v1.0.0 is the new champion",
+    ]
+    assert "train.seed: Input should be a valid integer" in received[0]["message"]
