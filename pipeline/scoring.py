@@ -7,9 +7,11 @@ import pandas as pd
 
 from pipeline import checkpoint
 from pipeline.clips import ClipDataset, write_clips
+from pipeline.degrade import Translation
 from pipeline.errors import DataError
 from pipeline.evaluation import best_device, check_fit, measure, pick, predictor
 from pipeline.frames import FrameStore
+from pipeline.pairs import pair_videos
 from pipeline.params import EvaluateParams
 
 
@@ -39,7 +41,11 @@ def all_for_test(frames: Path, clips: Path, like: Path) -> None:
     pattern = json.loads((like / "clips.json").read_text())
     length = pattern["context"] + pattern["horizon"]
     store = FrameStore(frames)
-    counts = {video: len(store.load(video)) for video in store.videos}
+    translation = Translation(**pattern["translation"]) if "translation" in pattern else None
+    videos = store.videos
+    if translation is not None and translation.source is not None and translation.target is not None:
+        videos = pair_videos(store.index, translation.source, translation.target)
+    counts = {video: len(store.load(video)) for video in videos}
     rows = [
         {"video": video, "split": "test", "start": 0, "stop": count, "num_clips": 1}
         for video, count in counts.items()
@@ -48,4 +54,4 @@ def all_for_test(frames: Path, clips: Path, like: Path) -> None:
     if not rows:
         raise DataError(f"{frames}: no video has the {length} frames of a clip")
     settings = {name: pattern[name] for name in ("task", "context", "horizon", "stride")}
-    write_clips(clips, pd.DataFrame(rows), **settings)
+    write_clips(clips, pd.DataFrame(rows), **settings, translation=translation)
