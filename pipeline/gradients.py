@@ -28,10 +28,10 @@ def gradient_norms(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     model.train(training)
     norms, position = [], 0
     for parts in states[:-1]:
-        squares = torch.zeros(inputs.shape[0], device=inputs.device)
+        squares = torch.zeros(inputs.shape[0], dtype=torch.float64, device=inputs.device)  # tiny ones, squared
         for gradient in gradients[position : position + len(parts)]:
             if gradient is not None:  # None: a part of the state that no later output reads
-                squares = squares + gradient.float().flatten(1).square().sum(dim=1)
+                squares = squares + gradient.double().flatten(1).square().sum(dim=1)
         position += len(parts)
         norms.append(squares.sqrt().mean())
     return torch.stack(norms[::-1])

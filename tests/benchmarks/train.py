@@ -1,0 +1,183 @@
+"""What training costs, against its targets: `python -m tests.benchmarks.train [lstm] [memory] [gradients] …`.
+
+Each benchmark is a function that gives rows of one table; a new one joins BENCHMARKS. Run it on a quiet machine.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline.clips import COLUMNS, ClipDataset, to_float, write_clips
+from pipeline.gradients import gradient_norms
+from pipeline.models import build
+from pipeline.params import Params, load_params
+from pipeline.training import _Run, fit
+from tests.conftest import write_store
+
+THREADS = 2
+# seconds a step, Keras 3 on TensorFlow 2.21 on this kind of machine, by features a frame (the lower end of its spread)
+KERAS = {1024: 0.050, 4096: 0.13}
+STEPS, ROUNDS = 12, 5  # the median of so many rounds is reported
+Row = dict[str, Any]
+
+
+def bouncing_square(num_frames: int, side: int, seed: int) -> np.ndarray:
+    """A square that bounces, uint8 (T, side, side, 1): something to learn without any file."""
+    generator = np.random.default_rng(seed)
+    edge = side // 4
+    room = side - edge
+    position, velocity = generator.uniform(0, room, 2), generator.uniform(0.5, 2, 2) * generator.choice([-1, 1], 2)
+    frames = np.zeros((num_frames, side, side, 1), np.uint8)
+    for frame in frames:
+        y, x = (room - np.abs(position % (2 * room) - room)).astype(int)
+        frame[y : y + edge, x : x + edge] = 255
+        position += velocity
+    return frames
+
+
+def dataset(folder: Path, side: int, length: int, num_videos: int) -> tuple[ClipDataset, ClipDataset]:
+    """Training and validation clips of `length` frames, the first half context, a clip a video."""
+    names = {f"{i:03d}.mp4": "val" if i < num_videos // 8 else "train" for i in range(num_videos)}
+    store = write_store(
+        folder / "frames", {name: bouncing_square(length, side, i) for i, name in enumerate(sorted(names))}
+    )
+    table = pd.DataFrame([(name, split, 0, length, 1) for name, split in names.items()], columns=COLUMNS)
+    write_clips(folder / "clips", table, task="predict", context=length // 2, horizon=length - length // 2, stride=1)
+    return ClipDataset(store, folder / "clips", "train"), ClipDataset(store, folder / "clips", "val")
+
+
+def prepared(
+    name: str, clips: tuple[ClipDataset, ClipDataset], recipe: dict[str, Any] | None = None, **train: Any
+) -> _Run:
+    """A training of the generator `name` as params.yaml has it, less the given changes."""
+    params = shipped()
+    section = getattr(params.model, name)
+    torch.manual_seed(0)
+    model = build(name, clips[0].frame_shape, clips[0].frame_shape[0], **section.model_dump(exclude={"recipe"}))
+    return _Run(
+        model,
+        *clips,
+        section.recipe.model_copy(update=recipe or {}),
+        params.train.model_copy(update={"num_threads": THREADS} | train),
+    )
+
+
+def shipped() -> Params:
+    """The parameters of the repository."""
+    return load_params(Path(__file__).parents[2] / "params.yaml")
+
+
+def lstm() -> list[Row]:
+    """The reference LSTM, T = 20, batch 32: seconds a step with loader and loop, against Keras's."""
+    rows = []
+    for features, keras in KERAS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            run = prepared("lstm", dataset(Path(folder), round(features**0.5), 21, 200))
+            for _ in range(3):
+                run.train_step()
+            seconds, loading = [], run.loading_seconds
+            for _ in range(ROUNDS):
+                begin = time.perf_counter()
+                for _ in range(STEPS):
+                    run.train_step()
+                seconds.append((time.perf_counter() - begin) / STEPS)
+            step = float(np.median(seconds))
+            share = (run.loading_seconds - loading) / sum(seconds) / STEPS
+        name = f"reference LSTM, {features} features"
+        rows += [
+            row(f"{name}: step", f"{step:.4f} s ({min(seconds):.4f}-{max(seconds):.4f})", "", None),
+            row(f"{name}: of Keras's {keras} s", f"{step / keras:.2f}x", "<= 0.55x", step / keras <= 0.55),
+            row(f"{name}: loader's share", f"{share:.1%}", "", None),
+        ]
+    return rows
+
+
+def memory() -> list[Row]:
+    """Peak memory of training on clips of 200 frames, of that on 20, with truncated back-propagation."""
+    peaks = {
+        (length, steps): int(
+            subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.train", "peak", str(length), str(steps)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for length, steps in ((20, 10), (200, 10), (20, 0), (200, 0))
+    }
+    truncated, whole = peaks[200, 10] / peaks[20, 10], peaks[200, 0] / peaks[20, 0]
+    shown = {key: f"{value / 1024:.0f} MiB" for key, value in peaks.items()}
+    return [
+        row("ConvLSTM, 64x64, batch 4, 20 frames, bptt_steps 10: peak", shown[20, 10], "", None),
+        row("the same, 200 frames", shown[200, 10], "", None),
+        row("200 frames of 20, bptt_steps 10", f"{truncated:.2f}x", "<= 1.3x", truncated <= 1.3),
+        row("200 frames of 20, whole clip", f"{whole:.2f}x ({shown[20, 0]}, {shown[200, 0]})", "", None),
+    ]
+
+
+def peak(length: int, bptt_steps: int) -> int:
+    """KiB: the most memory that a process held in two steps on clips of `length` frames; 0 steps is the whole clip."""
+    with tempfile.TemporaryDirectory() as folder:
+        clips = dataset(Path(folder), 64, length, 9)
+        run = prepared("convlstm", clips, {"batch_size": 4}, bptt_steps=bptt_steps or None, num_threads=1)
+        run.train_step()
+        run.train_step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def gradients() -> list[Row]:
+    """How far back the gradient reaches: its norm 50 steps back, of that one step back, fresh and trained."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        clips = dataset(Path(folder), 16, 60, 160)
+        inputs, targets = map(to_float, clips[1].pairs(range(8)))
+        for label, name, sizes in (
+            ("plain RNN, sigmoid", "rnn", {"hidden_size": 128, "num_layers": 1, "nonlinearity": "sigmoid"}),
+            ("plain RNN, tanh", "rnn", {"hidden_size": 128, "num_layers": 1, "nonlinearity": "tanh"}),
+            ("LSTM", "lstm", {"hidden_size": 128, "num_layers": 1}),
+            ("reference LSTM, 2 layers", "lstm", {"hidden_size": 128, "num_layers": 2}),
+        ):
+            torch.manual_seed(0)
+            model = build(name, (1, 16, 16), 1, **sizes)
+            params = shipped()
+            recipe = getattr(params.model, name).recipe.model_copy(update={"epochs": 40})
+            for when in ("fresh", "after 40 epochs"):
+                if when != "fresh":
+                    fit(model, *clips, recipe=recipe, train=params.train.model_copy(update={"num_threads": 1}))
+                norms = gradient_norms(model, inputs, targets)
+                shown = f"{norms[0]:.1e} at 1, {norms[9]:.1e} at 10, {norms[49]:.1e} at 50: {norms[49] / norms[0]:.1e}x"
+                rows.append(row(f"gradient by the state, {label}, {when}", shown, "", None))
+    return rows
+
+
+def row(what: str, value: str, target: str, met: bool | None) -> Row:
+    """A row of the table; `met` is None where there is no target."""
+    return {"what": what, "value": value, "target": target, "met": {None: "", True: "yes", False: "NO"}[met]}
+
+
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"lstm": lstm, "memory": memory, "gradients": gradients}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmarks that are named, or all, and print their table."""
+    torch.set_num_threads(THREADS)
+    if arguments[:1] == ["peak"]:
+        torch.set_num_threads(1)
+        print(peak(int(arguments[1]), int(arguments[2])))
+        return
+    rows = [row for name in arguments or BENCHMARKS for row in BENCHMARKS[name]()]
+    with pd.option_context("display.max_colwidth", None, "display.width", 200):
+        print(pd.DataFrame(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
