@@ -20,6 +20,9 @@ MODELS = {
     "foreframe": "Foreframe",
 }
 
+# their output begins from their input as it is, so that nothing is gained by adding it once more (residual.py)
+BEGIN_FROM_INPUT = {"foreframe"}
+
 
 def build(name: str, frame_shape: tuple[int, int, int], out_channels: int, **sizes: Any) -> nn.Module:
     """The generator called `name` for frames of `frame_shape` (C, H, W), giving frames (out_channels, H, W).

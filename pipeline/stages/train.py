@@ -13,6 +13,7 @@ from pipeline import checkpoint, stage
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
 from pipeline.gradients import gradient_norms
+from pipeline.models import BEGIN_FROM_INPUT
 from pipeline.params import ModelParams, TrainParams, TranslateParams
 from pipeline.resume import StateFile, fingerprint, loaded_sources
 from pipeline.rollout import draw_noise, with_noise
@@ -48,7 +49,7 @@ def train(
         noise_channels=train.noise_channels,
         task=task,
         translation=train_clips.translation,
-        residual=task == "translate" and translate.residual,
+        residual=task == "translate" and translate.residual and model.name not in BEGIN_FROM_INPUT,
         context=train_clips.context,
         horizon=train_clips.horizon,
         data=data,
