@@ -1,0 +1,211 @@
+"""Schedules: what they promise in a table of times, and (slow) a server that serves the real pipeline for minutes."""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.server.schemas.schedules import CronSchedule
+
+from flows import deploy
+from pipeline import registry
+from pipeline.checkpoint import load
+from pipeline.params import load_params
+from tests.flows.conftest import ROOT, ask, task_runs
+from tests.flows.served import Served
+
+STAGES = ["sample", "extract", "tensorize", "train", "evaluate", "render"]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def dates(cron: str, start: str, count: int) -> list[str]:
+    schedule = CronSchedule(cron=cron, timezone="Europe/Berlin")
+    found = asyncio.run(schedule.get_dates(count, start=moment(start)))
+    return [date.astimezone(UTC).strftime("%m-%d %H:%M") for date in found]
+
+
+def test_a_nightly_run_comes_once_a_night_when_the_clock_changes():
+    # 2:30 in Berlin is 1:30 UTC in winter, 0:30 in summer; on 29 March there is none, on 25 October there are two
+    assert dates("30 2 * * *", "2026-03-28", 3) == ["03-28 01:30", "03-29 00:30", "03-30 00:30"]
+    assert dates("30 2 * * *", "2026-10-24", 3) == ["10-24 00:30", "10-25 00:30", "10-26 01:30"]
+
+
+def test_several_runs_an_hour_pause_in_the_hour_that_autumn_repeats():
+    assert dates("*/30 * * * *", "2026-10-25T00:00", 3) == ["10-25 00:00", "10-25 00:30", "10-25 02:00"]
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "expected"),
+    [
+        ("2026-11-20T03:00", "2026-11-20T22:00", False),
+        ("2026-11-20T03:00", "2026-11-21T02:59", False),
+        ("2026-11-20T03:00", "2026-11-21T03:00", True),
+        ("2026-11-20T03:00", "2026-11-25T12:00", True),
+        ("2026-11-20T17:00", "2026-11-21T02:00", False),  # a run by hand in between
+    ],
+)
+def test_a_run_is_missed_when_one_was_due_since_the_last(last, now, expected):
+    assert deploy.missed(moment(last), "0 3 * * *", "UTC", moment(now)) is expected
+
+
+def test_every_flow_is_served_once_at_a_time_with_its_schedule_and_drift_sets_off_retrain():
+    params = load_params(ROOT / "params.yaml")
+    made = deploy.deployments(params)
+    assert {name: deployment.schedules[0].schedule.cron for name, deployment in made.items()} == {
+        "retrain": "0 3 * * *", "generate": "*/15 * * * *", "monitor": "30 * * * *"
+    }  # fmt: skip
+    assert {name: deployment.concurrency_options.collision_strategy for name, deployment in made.items()} == {
+        "retrain": "ENQUEUE", "generate": "CANCEL_NEW", "monitor": "CANCEL_NEW"
+    }  # fmt: skip
+    assert all(deployment.concurrency_limit == 1 for deployment in made.values())
+    assert [list(trigger.expect) for trigger in made["retrain"].triggers] == [["foreframe.drift"]]
+    never = params.model_copy(update={"schedules": params.schedules.model_copy(update={"retrain": None})})
+    assert deploy.deployments(never)["retrain"].schedules == []
+
+
+def test_the_server_takes_its_settings_from_the_project_and_tells_nobody(server):
+    settings = httpx.get(f"{server}/admin/settings").json()["server"]
+    assert settings["analytics_enabled"] is False
+    assert settings["ui"]["v2_enabled"] is False
+    assert os.environ["DO_NOT_TRACK"] == "1"
+    assert httpx.get(server.removesuffix("/api"), follow_redirects=True).is_success
+
+
+def test_the_pages_that_reports_link_to_are_served_on_loopback(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/renders").mkdir(parents=True)
+    (tmp_path / "data/renders/index.html").write_text("<p>here")
+    (tmp_path / "data/secret").write_text("no")
+    monkeypatch.setenv(deploy.PAGES, "")
+    monkeypatch.setattr(deploy, "RENDERS", Path("data/renders"))
+    with deploy.pages():
+        address = os.environ[deploy.PAGES]
+        assert address.startswith("http://127.0.0.1:")
+        assert httpx.get(f"{address}/index.html").text == "<p>here"
+        assert httpx.get(f"{address}/%2e%2e/secret").status_code == 404
+
+
+def champion_is_whole(folder: Path) -> Path:
+    current = registry.champion(folder / "models")
+    assert current is not None
+    assert registry.is_whole(current)
+    load(current)
+    return current
+
+
+def make_champion(folder: Path) -> None:
+    """The model that is there, promoted, so that candidates have something to beat."""
+    models = folder / "models"
+    facts = {"videos": [], "scores": {"videos": {}}}
+    registry.activate(registry.store(folder / "data/model", facts, models=models), models)
+
+
+@pytest.mark.slow
+def test_a_schedule_runs_unasked_then_finds_nothing_then_redoes_what_a_new_video_changes(reproduced):
+    folder, environment = reproduced
+    for path in ("data", "models"):
+        shutil.rmtree(folder / path, ignore_errors=True)
+    (folder / "dvc.lock").unlink()
+    shutil.rmtree(folder / ".dvc/cache")
+    with Served(folder, environment, retrain="* * * * * */5") as served:
+        served.wait_for(lambda: served.ended(), 300)
+        first = served.ended()[0]
+        assert first["state_name"] == "Refused", first["state"]["message"]  # two epochs on eight videos
+        assert "of the best baseline" in first["state"]["message"]
+        states = task_runs(served.api, first["id"])
+        assert {name: states[name]["name"] for name in STAGES} == dict.fromkeys(STAGES, "Completed")
+
+        served.wait_for(lambda: len(served.ended()) > 1, 60)
+        second = served.ended()[1]
+        assert second["state_name"] == "Nothing new"
+        assert second["total_run_time"] < 20
+
+        shutil.copy(folder / "videos/train/0000.mp4", folder / "videos/train/another.mp4")
+        with (folder / "videos/train/another.mp4").open("ab") as file:
+            file.write(b"\0" * 8)  # other bytes, so another video
+        served.wait_for(lambda: [run for run in served.ended() if run["state_name"] != "Nothing new"][1:], 300)
+        third = [run for run in served.ended() if run["state_name"] != "Nothing new"][1]
+        assert third["state_name"] in ("Refused", "Promoted v1.0.0"), third["state"]["message"]
+        states = {name: state["name"] for name, state in task_runs(served.api, third["id"]).items()}
+        assert states["sample"] == "Cached"
+        assert states["extract"] == "Completed"
+        print(json.dumps({name: states[name] for name in STAGES}))
+        for run in served.ended()[:3]:
+            print(run["name"], run["state_name"], run["state"]["message"], run["total_run_time"])
+
+
+@pytest.mark.slow
+def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_seconds(reproduced):
+    folder, environment = reproduced
+    with Served(folder, environment) as served:
+        model = (folder / "data/model/model.safetensors").read_bytes()
+        metrics = (folder / "data/metrics/metrics.json").read_bytes()
+        first = served.trigger(overrides=["train.seed=5", "model.convlstm.recipe.epochs=500"])
+        served.wait_for(lambda: served.processes("pipeline.stages.train"), 90)
+        second = served.trigger()
+        served.wait_for(lambda: served.run(second)["state_name"] == "AwaitingConcurrencySlot", 30)
+        before = set(served.processes("pipeline.stages.train"))
+        ask(served.api, f"flow_runs/{first}/set_state", state={"type": "CANCELLING"})
+        seconds = served.wait_for(lambda: not any(process.is_running() for process in before), 10)
+        gone = served.wait_for(lambda: not served.processes("flows.guard"), 10)
+        print(f"stage gone after {seconds:.1f} s, guard after {gone:.1f} s more")
+        assert seconds + gone < 10
+        assert served.finish(first, 30)["state_name"] == "Cancelled"
+        assert (folder / "data/model/model.safetensors").read_bytes() == model
+        assert (folder / "data/metrics/metrics.json").read_bytes() == metrics
+        ask(served.api, f"flow_runs/{second}/set_state", state={"type": "CANCELLING"})
+        third = served.trigger(overrides=["model.convlstm.recipe.epochs=2"])
+        assert served.finish(third)["state_name"] in ("Refused", "Promoted v1.0.0")
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_leave_a_whole_champion_and_a_workspace_that_the_next_run_finishes(reproduced):
+    folder, environment = reproduced
+    make_champion(folder)
+    rng = random.Random(6)
+    targets = ["prefect.flow_engine", "pipeline.stages", "prefect server"] * 3 + ["flows.guard"]
+    with Served(folder, environment) as served:
+        for number, target in enumerate(targets):
+            identity = served.trigger(overrides=[f"train.seed={100 + number}"])
+            served.wait_for(lambda mark=target: served.processes(mark), 120)
+            time.sleep(rng.uniform(0, 8))
+            killed = served.processes(target)
+            for process in killed:
+                process.send_signal(signal.SIGKILL)
+            print(f"{number}: killed {len(killed)} x {target} of run {identity}")
+            champion_is_whole(folder)
+            served.wait_for(served._deployed, 60)
+            last = served.finish(served.trigger(overrides=[f"train.seed={100 + number}"]), 420)
+            print(f"   next: {last['state_name']}: {last['state']['message']}")
+            assert last["state_type"] == "COMPLETED", last["state"]
+            champion_is_whole(folder)
+            assert not served.processes("pipeline.stages")
+
+
+@pytest.mark.slow
+def test_what_was_missed_while_nothing_served_is_made_up_for_once(reproduced):
+    folder, environment = reproduced
+    served = Served(folder, environment, retrain="* * * * * */20")
+    with served:
+        served.wait_for(lambda: served.ended(), 120)
+        served.process.kill()  # power cut: nothing was paused, the server's next runs stay planned
+        served.process.wait()
+        for process in served.processes():
+            process.kill()
+        time.sleep(65)  # three runs are missed
+        served.start()
+        served.wait_for(lambda: [run for run in served.ended() if run["name"] == "missed retrain"], 90)
+        names = [(run["name"], run["state_name"]) for run in served.runs()]
+        print(names)
+        assert len([name for name, _ in names if name == "missed retrain"]) == 1
+        assert len([state for _, state in names if state == "Missed"]) >= 2
