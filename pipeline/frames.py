@@ -4,20 +4,17 @@ An array is named after the content of its video, so that equal content is store
 array; index.csv says which file has which. Files are written beside their place and renamed: none is ever half there.
 """
 
-import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-from numpy.lib import format as npy
-from numpy.typing import NDArray
 
+from pipeline.arrays import Frames, write_array
 from pipeline.errors import DataError
 
-Frames = NDArray[np.uint8]
+__all__ = ["COLUMNS", "INDEX", "FrameStore", "array_is_whole", "read_index", "write_array", "write_index"]
 
 INDEX = "index.csv"
 # the types are given on reading, because a column without a value in any row would otherwise become text
@@ -31,8 +28,10 @@ COLUMNS = {
     "height": "Int64",  # of the source, pixels
     "width": "Int64",
     "duration_seconds": "Float64",  # of the source
+    "codec": "str",  # of the source
     "stored_frames": "Int64",
     "array": "str",  # file in the store
+    "recipe": "str",  # hash of the parameters, code and decoders that made it
 }
 
 
@@ -48,13 +47,7 @@ class FrameStore:
     @cached_property
     def index(self) -> pd.DataFrame:
         """Every file that was met, sorted by path; COLUMNS says what is in it. Absent text is "", absent numbers NA."""
-        # a video may be called "NA" or "null", which pandas would take for absent
-        index = pd.read_csv(
-            self.folder / INDEX,
-            dtype=COLUMNS,
-            keep_default_na=False,
-            na_values={name: [""] for name, kind in COLUMNS.items() if kind != "str"},
-        )
+        index = read_index(self.folder)
         return index.set_index("path", drop=False, verify_integrity=True).rename_axis(None)
 
     @cached_property
@@ -75,41 +68,31 @@ class FrameStore:
         return np.load(self.folder / self.index.loc[video, "array"], mmap_mode="r")
 
 
-def write_array(path: Path, frames: Iterable[Frames]) -> int:
-    """Write `frames`, each uint8 (H, W, C), as one .npy file, a frame at a time; returns how many there were.
+def read_index(folder: Path) -> pd.DataFrame:
+    """index.csv in `folder`; absent text is "", absent numbers are NA."""
+    # a video may be called "NA" or "null", which pandas would take for absent
+    absent = {name: [""] for name, kind in COLUMNS.items() if kind != "str"}
+    return pd.read_csv(
+        folder / INDEX,
+        dtype=COLUMNS,
+        keep_default_na=False,
+        na_values=absent,
+        float_precision="round_trip",
+    )
 
-    The file appears when it is whole; without frames there is none.
-    """
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    num_frames = 0
-    shape: tuple[int, ...] = ()
+
+def array_is_whole(path: Path, num_frames: int, size: tuple[int, int]) -> bool:
+    """Whether the array at `path` is there with so many frames of `size`, (height, width)."""
     try:
-        with part.open("wb") as file:
-            for frame in frames:
-                if not num_frames:
-                    shape = frame.shape
-                    _write_header(file, (0, *shape))
-                assert frame.shape == shape
-                file.write(frame.tobytes())
-                num_frames += 1
-            if num_frames:
-                file.seek(0)
-                _write_header(file, (num_frames, *shape))
-        if num_frames:
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return num_frames
+        shape = np.load(path, mmap_mode="r").shape
+    except (OSError, ValueError, EOFError):
+        return False
+    return len(shape) == 4 and shape[:3] == (num_frames, *size)
 
 
 def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:
     """Write index.csv, sorted by path; a row has a value or None for each of COLUMNS."""
     index = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS).sort_values("path")
-    part = folder / f".{os.getpid()}.{INDEX}"
+    part = folder / f".{INDEX}.part"
     index.to_csv(part, index=False, lineterminator="\n")
     part.replace(folder / INDEX)
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    # numpy leaves room for a longer first axis, so the header has one length for every T
-    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -56,6 +56,12 @@ class ExtractParams(Section):
     fit: Literal["crop", "pad", "stretch"]
     color: Literal["gray", "rgb"]
     on_error: Literal["fail", "skip"]
+    image_fps: float = Field(gt=0)
+    max_pixels: Positive
+    max_seconds: float = Field(gt=0)
+    timeout_seconds: float = Field(gt=0)
+    max_memory_mb: int = Field(ge=512)
+    executor: Literal["local", "dask"]
 
 
 class TensorizeParams(Section):

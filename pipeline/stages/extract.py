@@ -1,24 +1,34 @@
-"""Decodes every video into resized frames, chosen by their presentation times."""
+"""Decodes every video into resized frames, chosen by their presentation times; what is known already is not redone."""
 
 import hashlib
+import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 from tqdm import tqdm
 
-from pipeline import stage
-from pipeline.errors import DamagedVideo, PipelineError, VideoError
-from pipeline.frames import write_array, write_index
+import pipeline
+from pipeline import extraction, stage, workers
+from pipeline.errors import PipelineError, VideoError
+from pipeline.extraction import Job, Outcome
+from pipeline.frames import COLUMNS, INDEX, array_is_whole, read_index, write_index
+from pipeline.ledger import Ledger
 from pipeline.params import ExtractParams
-from pipeline.video import read_frames
+from pipeline.scan import Entry, scan
+from pipeline.video import content_hash, versions
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[np.uint8]
+# what decides the bytes of an array, beside its video and the parameters
+CODE = ("arrays.py", "extraction.py", "video/containers.py", "video/decoding.py", "video/pictures.py",
+        "video/reading.py", "video/sequences.py")  # fmt: skip
+NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb"}
+EXPECTED = ("hidden file", "same content as ")  # reasons that are nobody's mistake
 
 
 def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
@@ -26,87 +36,162 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
     if not videos.is_dir():
         raise PipelineError(f"{videos}: no such folder; data.videos in params.yaml names the folder of videos")
     frames.mkdir(parents=True, exist_ok=True)
-    paths = sorted(path for path in videos.rglob("*") if path.is_file())
-    rows = []
-    for path in tqdm(paths, desc="extract", unit="video"):
-        row = extract_video(path, frames, extract)
-        if row["status"] != "ok" and extract.on_error == "fail":
-            raise VideoError(f"{path}: {row['reason']}; remove it, or set extract.on_error to skip")
-        rows.append({**row, "path": path.relative_to(videos).as_posix()})
-    write_index(frames, rows)
-    kept = {row["array"] for row in rows} | {"index.csv"}
-    for path in sorted(frames.iterdir()):
-        if path.name not in kept:
-            path.unlink()
-    logger.info("%d files, %d without frames", len(rows), sum(not row["stored_frames"] for row in rows))
+    ledger = Ledger(frames.parent / f".{frames.name}")
+    with ledger.held():
+        entries = scan(videos)
+        hashes = content_hashes(entries, ledger)
+        recipe = recipe_of(extract)
+        outcomes = {
+            sha256: outcome
+            for sha256, outcome in (known_outcomes(frames, recipe) | journalled(ledger, recipe)).items()
+            if not outcome.stored_frames
+            or array_is_whole(frames / array_name(sha256, recipe), outcome.stored_frames, extract.size)
+        }
+        todo = {hashes[entry.name]: entry for entry in reversed(entries) if hashes[entry.name] not in outcomes}
+        todo.pop("", None)
+        logger.info("%d files under %s: %d to decode", len(entries), videos, len(todo))
+        lost: dict[str, str] = {}
+        for sha256, result in decoded(todo, ledger, extract):
+            if isinstance(result, workers.Died):
+                lost[sha256] = str(result)
+            else:
+                if result.stored_frames:
+                    (ledger.parts / f"{sha256}.npy").replace(frames / array_name(sha256, recipe))
+                ledger.note(recipe, sha256, asdict(result))
+                outcomes[sha256] = result
+            problem = lost.get(sha256) or outcomes[sha256].reason
+            _stop_if_asked(videos, todo[sha256].name, problem, extract)
+        rows = list(index_rows(entries, hashes, outcomes, lost, recipe))
+        for row in rows:
+            _stop_if_asked(videos, row["path"], row["reason"], extract)
+        write_index(frames, rows)
+        kept = {row["array"] for row in rows} | {INDEX}
+        for path in sorted(frames.iterdir()):
+            if path.name not in kept:
+                path.unlink()
+        ledger.forget()
+    counts = {name: sum(row["status"] == name for row in rows) for name in ("ok", "damaged", "skipped")}
+    logger.info("%d videos, %d damaged, %d files skipped; %s says why", *counts.values(), frames / INDEX)
 
 
-def extract_video(path: Path, folder: Path, params: ExtractParams) -> dict[str, object]:
-    """Write the frames of one video into `folder`; returns its row of the index."""
-    row: dict[str, object] = {"status": "ok", "reason": "", "array": "", "stored_frames": 0}
-    row["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    times: list[float] = []
-
-    def source() -> Iterator[tuple[float, Image]]:
-        try:
-            for seconds, image in read_frames(path):
-                row["height"], row["width"] = image.shape[:2]
-                times.append(seconds)
-                yield seconds, resize(image, params.size, params.fit, params.color)
-        except DamagedVideo as error:
-            row.update(status="damaged", reason=str(error))
-        except VideoError as error:
-            row.update(status="skipped", reason=str(error))
-
-    array = f"{str(row['sha256'])[:32]}.npy"
-    row["stored_frames"] = write_array(folder / array, resample(source(), params.fps))
-    if row["stored_frames"]:
-        row["array"] = array
-    row["num_frames"] = len(times)
-    if len(times) > 1:
-        row["fps"] = (len(times) - 1) / times[-1]
-        row["duration_seconds"] = times[-1] * len(times) / (len(times) - 1)
-    return row
+def content_hashes(entries: list[Entry], ledger: Ledger) -> dict[str, str]:
+    """The sha256 of each entry's content, by name; "" for one that is refused or cannot be read."""
+    files = ledger.hashes([path for entry in entries for path in entry.paths])
+    hashes = {}
+    for entry in entries:
+        own = [files[path] for path in entry.paths]
+        if not own or not all(own):
+            hashes[entry.name] = ""
+        else:
+            hashes[entry.name] = content_hash(entry.paths, own) if entry.is_sequence else own[0]
+    return hashes
 
 
-def resample(frames: Iterable[tuple[float, Image]], fps: float | None) -> Iterator[Image]:
-    """The frames that a player shows at 0, 1 / fps, 2 / fps … seconds, or all of them."""
-    count = 0
-    shown: Image | None = None
-    for seconds, image in frames:
-        if fps is None:
-            yield image
-            continue
-        while shown is not None and count / fps < seconds - 1e-6:
-            yield shown
-            count += 1
-        shown = image
-    if shown is not None:
-        yield shown
+def recipe_of(params: ExtractParams) -> str:
+    """A hash of what decides the frames of a given video: parameters, code, and the versions of the decoders."""
+    code = hashlib.sha256(b"\n".join((Path(pipeline.__path__[0]) / name).read_bytes() for name in CODE))
+    parts = [
+        params.model_dump(mode="json", exclude=NOT_IN_RECIPE),
+        code.hexdigest(),
+        versions(),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def resize(image: NDArray, size: tuple[int, int], fit: str, color: str) -> NDArray:
-    """`image`, uint8 (H, W, 3), as uint8 (height, width, C): cropped or padded to the shape of `size`, or stretched."""
-    height, width = size
-    rows, columns = image.shape[:2]
-    if color == "gray":
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if fit == "crop":
-        scale = max(height / rows, width / columns)
-        kept_rows, kept_columns = min(rows, round(height / scale)), min(columns, round(width / scale))
-        top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
-        image = image[top : top + kept_rows, left : left + kept_columns]
-    scaled = (height, width)
-    if fit == "pad":
-        scale = min(height / rows, width / columns)
-        scaled = (max(1, round(rows * scale)), max(1, round(columns * scale)))
-    shrinks = scaled[0] <= image.shape[0] and scaled[1] <= image.shape[1]
-    image = cv2.resize(image, scaled[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    image = image.reshape(*scaled, -1)
-    result = np.zeros((height, width, image.shape[2]), dtype=np.uint8)
-    top, left = (height - scaled[0]) // 2, (width - scaled[1]) // 2
-    result[top : top + scaled[0], left : left + scaled[1]] = image
-    return result
+def array_name(sha256: str, recipe: str) -> str:
+    """The file in the store for the frames of the video with this content."""
+    return f"{sha256[:32]}-{recipe}.npy"
+
+
+def known_outcomes(frames: Path, recipe: str) -> dict[str, Outcome]:
+    """What the index in `frames` knows of each content, as far as it was made by `recipe`."""
+    if not (frames / INDEX).is_file():
+        return {}
+    try:
+        index = read_index(frames)
+    except ValueError:  # not ours
+        return {}
+    if not set(COLUMNS) <= set(index):  # of an earlier version
+        return {}
+    known = {}
+    for row in index[index["recipe"] == recipe].to_dict("records"):
+        values: dict[str, Any] = {name: row[name] for name in Outcome.__dataclass_fields__}
+        values = {name: None if pd.isna(value) else value for name, value in values.items()}
+        known[row["sha256"]] = Outcome(**values)
+    return known
+
+
+def journalled(ledger: Ledger, recipe: str) -> dict[str, Outcome]:
+    """What an interrupted run has found out."""
+    return {sha256: Outcome(**outcome) for sha256, outcome in ledger.outcomes(recipe).items()}
+
+
+def decoded(
+    todo: dict[str, Entry], ledger: Ledger, params: ExtractParams
+) -> Iterator[tuple[str, Outcome | workers.Died]]:
+    """The outcome for each content in `todo`, as they are done; arrays are in the ledger's parts."""
+    if not todo:
+        return
+    cores = len(os.sched_getaffinity(0))
+    # the longest first, so that no worker is left alone with it at the end
+    order = sorted(todo, key=lambda sha256: -sum(path.stat().st_size for path in todo[sha256].paths))
+    jobs = [
+        Job(
+            paths=[str(path) for path in todo[sha256].paths],
+            is_sequence=todo[sha256].is_sequence,
+            array=str((ledger.parts / f"{sha256}.npy").absolute()),
+            size=params.size,
+            fit=params.fit,
+            color=params.color,
+            fps=params.fps,
+            image_fps=params.image_fps,
+            max_pixels=params.max_pixels,
+            max_seconds=params.max_seconds,
+            threads=max(1, cores // len(todo)),
+        )
+        for sha256 in order
+    ]
+    task = workers.Task(
+        extraction.__name__,
+        extraction.extract_video.__name__,
+        Job.__name__,
+        Outcome.__name__,
+        params.timeout_seconds,
+        params.max_memory_mb,
+    )
+    pool = workers.dask(task) if params.executor == "dask" else workers.local(task, min(cores, len(jobs)))
+    with pool as run, tqdm(total=len(jobs), desc="extract", unit="video") as progress:
+        for number, result in run(jobs):
+            progress.update()
+            yield order[number], result
+
+
+def index_rows(
+    entries: Iterable[Entry], hashes: dict[str, str], outcomes: dict[str, Outcome], lost: dict[str, str], recipe: str
+) -> Iterator[dict[str, Any]]:
+    """The rows of the index; of several entries with one content the first has the frames."""
+    first: dict[str, str] = {}
+    for entry in entries:
+        sha256 = hashes[entry.name]
+        row: dict[str, Any] = {"path": entry.name, "sha256": sha256, "array": "", "recipe": ""}
+        if not sha256:
+            row |= asdict(Outcome("skipped", entry.reason or "cannot be read"))
+        elif sha256 in first:
+            row |= asdict(Outcome("skipped", f"same content as {first[sha256]}"))
+        elif sha256 in lost:
+            # not kept for the next run: it may have been this machine's fault
+            row |= asdict(Outcome("skipped", lost[sha256]))
+        else:
+            first[sha256] = entry.name
+            outcome = outcomes[sha256]
+            array = array_name(sha256, recipe) if outcome.stored_frames else ""
+            row |= asdict(outcome) | {"array": array, "recipe": recipe}
+        yield row
+
+
+def _stop_if_asked(videos: Path, name: str, problem: str, params: ExtractParams) -> None:
+    if problem and params.on_error == "fail" and not problem.startswith(EXPECTED):
+        raise VideoError(f"{videos / name}: {problem}; remove it, or set extract.on_error to skip")
 
 
 if __name__ == "__main__":

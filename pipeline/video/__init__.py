@@ -3,7 +3,19 @@
 Everywhere outside, an image is uint8 (H, W, 3), RGB, as a player shows it.
 """
 
+from pipeline.video.decoding import complain_to_stderr, versions
 from pipeline.video.reading import VideoInfo, probe, read_frames
+from pipeline.video.sequences import content_hash
 from pipeline.video.writing import write_animation, write_png, write_video
 
-__all__ = ["VideoInfo", "probe", "read_frames", "write_animation", "write_png", "write_video"]
+__all__ = [
+    "VideoInfo",
+    "complain_to_stderr",
+    "content_hash",
+    "probe",
+    "read_frames",
+    "versions",
+    "write_animation",
+    "write_png",
+    "write_video",
+]

@@ -14,28 +14,6 @@ def frames(count, value=0):
     return np.arange(count * 6, dtype=np.uint8).reshape(count, 2, 3, 1) + np.uint8(value)
 
 
-def test_an_array_reads_back_and_is_what_numpy_would_write(tmp_path):
-    assert write_array(tmp_path / "a.npy", iter(frames(5))) == 5
-
-    np.save(tmp_path / "b.npy", frames(5))
-    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-
-
-def test_no_frames_make_no_array(tmp_path):
-    assert write_array(tmp_path / "a.npy", iter([])) == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failure_half_way_leaves_nothing(tmp_path):
-    def broken():
-        yield from frames(2)
-        raise RuntimeError("half way")
-
-    with pytest.raises(RuntimeError):
-        write_array(tmp_path / "a.npy", broken())
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_store_gives_videos_that_have_frames_memory_mapped(tmp_path):
     write_array(tmp_path / "one.npy", frames(5))
     write_array(tmp_path / "two.npy", frames(4, value=100))

@@ -4,12 +4,14 @@ import pytest
 from pipeline.errors import PipelineError, VideoError
 from pipeline.frames import FrameStore
 from pipeline.params import ExtractParams
-from pipeline.stages.extract import extract, resample, resize
+from pipeline.stages.extract import extract
 from pipeline.video import write_video
 
 
 def params(**changes):
-    values = {"fps": None, "size": (8, 8), "fit": "stretch", "color": "gray", "on_error": "skip"}
+    values = {"fps": None, "size": (8, 8), "fit": "stretch", "color": "gray", "on_error": "skip", "image_fps": 25.0}
+    values |= {"max_pixels": 10**7, "max_seconds": 1000.0, "timeout_seconds": 30.0, "max_memory_mb": 2048}
+    values |= {"executor": "local"}
     return ExtractParams(**(values | changes))
 
 
@@ -46,17 +48,3 @@ def test_a_file_that_cannot_be_read_stops_the_stage_if_asked(tmp_path):
 def test_no_folder_says_where_it_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"data\.videos"):
         extract(tmp_path / "in", tmp_path / "out", extract=params())
-
-
-def test_resample_takes_the_frame_on_show():
-    times = [0.0, 0.1, 0.5, 0.6]  # of variable rate
-    shown = list(resample(((t, t) for t in times), fps=5.0))
-    assert shown == [0.0, 0.1, 0.1, 0.6]  # at 0, 0.2, 0.4, 0.6
-
-
-def test_fit_crops_pads_or_stretches():
-    image = np.zeros((4, 8, 3), dtype=np.uint8)
-    image[:, 2:6] = 200
-    assert (resize(image, (4, 4), "crop", "gray") == 200).all()
-    assert resize(image, (8, 8), "pad", "gray")[:, 4, 0].tolist() == [0, 0, 200, 200, 200, 200, 0, 0]
-    assert resize(image, (4, 4), "stretch", "rgb")[0, :, 0].tolist() == [0, 200, 200, 0]

@@ -1,0 +1,150 @@
+"""Makes of a decoded frame the picture that a player shows: upright, in its true shape, in RGB, at a wanted size."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+import cv2
+import numpy as np
+from av.filter import Graph
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+# averages over areas where it shrinks; without full chroma interpolation red and blue are 18 dB worse
+FLAGS = "area+full_chroma_int"
+MAX_RATIO = 100  # a filter of swscale has at most 256 taps, so a stronger reduction takes two steps
+HD_HEIGHT, HD_WIDTH = 576, 1280  # above this height or from this width players take untagged video for BT.709
+# ITU-T H.273's numbers, as FFmpeg's scale filter calls them
+MATRICES = {0: "auto", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+RANGES = {1: "tv", 2: "pc"}
+NOT_SQUARE_LIMITS = Fraction(1, 10), Fraction(10)  # a pixel's shape beyond these is a mistake in the header
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a picture is wanted."""
+
+    size: tuple[int, int] | None  # (height, width), pixels; None: as the first frame is shown
+    fit: str  # crop | pad | stretch
+    color: str  # gray | rgb
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """How the stored picture is turned before it is shown, and the shape of its pixels."""
+
+    quarter_turns: int  # counter-clockwise
+    mirrored: bool  # left to right, after turning
+    pixel_aspect: Fraction  # width by height
+
+
+class Painter:
+    """Turns frames into images of one size."""
+
+    def __init__(self, look: Look, pixel_aspect: Fraction | None) -> None:
+        """`pixel_aspect` is the shape of a stored pixel, width by height; None where it is not known."""
+        low, high = NOT_SQUARE_LIMITS
+        self._aspect = pixel_aspect if pixel_aspect and low <= pixel_aspect <= high else Fraction(1)
+        self._look = look
+        self._pose = _Pose(0, False, self._aspect)
+        self.shown_size: tuple[int, int] | None = None  # (height, width) in which a player shows the first frame
+        self._graphs: dict[tuple, tuple[Graph, tuple[int, int]]] = {}
+
+    def note(self, frame: av.VideoFrame) -> None:
+        """Take the size and the pose of the first frame."""
+        if self.shown_size is None:
+            self._pose = _pose(frame, self._aspect)
+            self.shown_size = shown_size(frame.height, frame.width, self._pose)
+
+    def paint(self, frame: av.VideoFrame) -> Image:
+        """The frame as uint8 (height, width, C)."""
+        self.note(frame)
+        pose = self._pose
+        size = self._look.size or self.shown_size
+        assert size is not None
+        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), pose)
+        if key not in self._graphs:
+            self._graphs.clear()  # the stream has changed its size or colours
+            self._graphs[key] = _graph(frame, pose, size, self._look.fit)
+        graph, scaled = self._graphs[key]
+        frame.pts = None
+        graph.push(frame)
+        image: NDArray[Any] = graph.vpull().to_ndarray(format="rgb24")
+        if pose.mirrored:
+            image = image[:, ::-1]
+        image = np.rot90(image, pose.quarter_turns)
+        if self._look.color == "gray":
+            image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[:, :, None]
+        if scaled == size:
+            return np.ascontiguousarray(image)
+        padded = np.zeros((*size, image.shape[2]), dtype=np.uint8)
+        top, left = (size[0] - scaled[0]) // 2, (size[1] - scaled[1]) // 2
+        padded[top : top + scaled[0], left : left + scaled[1]] = image
+        return padded
+
+
+def _pose(frame: av.VideoFrame, pixel_aspect: Fraction) -> _Pose:
+    # asked of one frame only: asking makes a cycle, and the memory of the picture then waits for the garbage collector
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return _Pose(0, False, pixel_aspect)
+    a, b, _, c, d, *_ = np.frombuffer(cast(Any, matrix), dtype=np.int32).tolist()
+    mirrored = a * d - b * c < 0
+    if mirrored:  # undone first, so that a turn is left
+        a, b = -a, -b
+    turns = (0 if a > 0 else 2) if abs(a) >= abs(b) else (3 if b > 0 else 1)
+    return _Pose(turns, mirrored, pixel_aspect)
+
+
+def shown_size(height: int, width: int, pose: "_Pose") -> tuple[int, int]:
+    """(height, width) in pixels in which a player shows a picture: pixels made square, never by throwing any away."""
+    aspect = pose.pixel_aspect
+    height, width = (height, round(width * aspect)) if aspect >= 1 else (round(height / aspect), width)
+    return (width, height) if pose.quarter_turns % 2 else (height, width)
+
+
+def _graph(frame: av.VideoFrame, pose: _Pose, size: tuple[int, int], fit: str) -> tuple[Graph, tuple[int, int]]:
+    """A filter graph from stored frames to RGB ones before they are turned, and the size of the picture in `size`."""
+    rows, columns = shown_size(frame.height, frame.width, pose)
+    scaled, kept = placed(rows, columns, size, fit)
+    if pose.quarter_turns % 2:  # crop and scale come before the turn
+        rows, columns, kept, unturned = columns, rows, kept[::-1], scaled[::-1]
+    else:
+        unturned = scaled
+    kept_height = max(1, round(kept[0] * frame.height / rows))
+    kept_width = max(1, round(kept[1] * frame.width / columns))
+    steps = []
+    if (kept_height, kept_width) != (frame.height, frame.width):
+        steps.append(("crop", f"{kept_width}:{kept_height}"))
+    hd = frame.height > HD_HEIGHT or frame.width >= HD_WIDTH
+    matrix = MATRICES.get(int(frame.colorspace), "bt709" if hd else "bt601")
+    colours = f"in_color_matrix={matrix}:in_range={RANGES.get(int(frame.color_range), 'auto')}"
+    middle = [min(wanted * MAX_RATIO, have) for wanted, have in zip(unturned, (kept_height, kept_width), strict=True)]
+    if middle != [kept_height, kept_width]:
+        steps.append(("scale", f"{middle[1]}:{middle[0]}:flags={FLAGS}:{colours}"))
+    steps.append(("scale", f"{unturned[1]}:{unturned[0]}:flags={FLAGS}:{colours}"))
+    steps.append(("format", "rgb24"))
+    graph = Graph()
+    graph.threads = 1
+    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
+    for name, arguments in steps:
+        step = graph.add(name, arguments)
+        last.link_to(step)
+        last = step
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph, scaled
+
+
+def placed(rows: int, columns: int, size: tuple[int, int], fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """How a picture of (rows, columns) goes into `size`: the (height, width) that it fills, and what of it is kept."""
+    height, width = size
+    if fit == "crop":
+        scale = max(height / rows, width / columns)
+        return size, (min(rows, round(height / scale)), min(columns, round(width / scale)))
+    if fit == "pad":
+        scale = min(height / rows, width / columns)
+        return (max(1, round(rows * scale)), max(1, round(columns * scale))), (rows, columns)
+    return size, (rows, columns)
