@@ -1,0 +1,87 @@
+"""A headless Chromium spoken to through its debugging socket: open a page, wait for words on it, take a picture."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+from websockets.sync.client import connect
+
+from tests.flows.conftest import free_port
+
+
+class Browser:
+    """Chromium, with every host but 127.0.0.1 unknown to it; what it asked of others is in `outside`."""
+
+    def __init__(self, profile: Path) -> None:
+        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        assert program, "the tests of the dashboard need Chromium: apt-get install chromium"
+        port = free_port()
+        self.process = subprocess.Popen(
+            [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
+             f"--user-data-dir={profile}", f"--remote-debugging-port={port}", "--window-size=1400,900",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.count = 0
+        self.outside: list[str] = []
+        for _ in range(300):
+            try:
+                pages = httpx.get(f"http://127.0.0.1:{port}/json").json()
+                address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+                break
+            except (httpx.TransportError, StopIteration):
+                time.sleep(0.1)
+        self.socket = connect(address, max_size=None)
+        self.ask("Network.enable")
+        self.ask("Page.enable")
+
+    def __enter__(self) -> "Browser":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait()
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command of the DevTools protocol and give its result."""
+        self.count += 1
+        self.socket.send(json.dumps({"id": self.count, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self.socket.recv(timeout=30))
+            if message.get("method") == "Network.requestWillBeSent":
+                url = message["params"]["request"]["url"]
+                if not url.startswith(("http://127.0.0.1", "data:", "blob:", "about:", "ws://127.0.0.1", "chrome")):
+                    self.outside.append(url)
+            if message.get("id") == self.count:
+                assert "error" not in message, message
+                return dict(message["result"])
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression on the page."""
+        return self.ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def open(self, address: str, *words: str, seconds: float = 40) -> str:
+        """Open a page and wait until all `words` are on it; gives its text. AssertionError with the text if not."""
+        self.ask("Page.navigate", url=address)
+        deadline = time.monotonic() + seconds
+        text = ""
+        while time.monotonic() < deadline:
+            text = self.run("document.body ? document.body.innerText : ''") or ""
+            if all(word in text for word in words):
+                return text
+            time.sleep(0.3)
+        raise AssertionError(f"{address}: not all of {words} in:\n{text}")
+
+    def picture(self, path: Path) -> None:
+        """What the window shows, as a PNG."""
+        time.sleep(1)  # transitions end
+        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
