@@ -19,6 +19,7 @@ Image = NDArray[np.uint8]
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 ANIMATIONS = (".webp", ".gif", ".png")
+LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # up to 100 a WebP loses, and its frames leave ghosts in the next ones
 CONSTANT_RATE_FACTOR = 14  # of x264: no loss that an eye finds
 SMALL_PIXELS = 256 * 256  # below it a second thread costs x264 more than it brings
 
@@ -77,7 +78,8 @@ def write_png(path: Path, image: Image) -> None:
 def write_animation(path: Path, frames: Iterable[Image], fps: float) -> None:
     """Write `frames`, uint8 (H, W, 3) RGB, as an animated .webp, .gif or .png that repeats for ever.
 
-    They are kept in memory: for a short preview. Raises VideoError if there are none or the name ends otherwise.
+    All but .gif, which has 256 colours, keep every pixel as it is. The frames are held in memory: for a short preview.
+    Raises VideoError if there are none or the name ends otherwise.
     """
     if path.suffix.lower() not in ANIMATIONS:
         raise VideoError(f"{path}: should end in {', '.join(ANIMATIONS)}")
@@ -86,7 +88,7 @@ def write_animation(path: Path, frames: Iterable[Image], fps: float) -> None:
     if not animation.frames:
         raise VideoError(f"{path}: no frames to write")
     animation.durations = [round(1000 / fps)] * len(animation.frames)
-    data = cv2.imencodeanimation(path.suffix.lower(), animation)[1]
+    data = cv2.imencodeanimation(path.suffix.lower(), animation, LOSSLESS)[1]
     with _replacing(path) as part:
         part.write_bytes(data.tobytes())
 

@@ -1,6 +1,7 @@
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.errors import VideoError
 from pipeline.video import probe, read_frames, write_animation, write_png, write_video
@@ -89,3 +90,13 @@ def test_an_animation_has_all_its_frames(tmp_path):
     assert (tmp_path / "a.webp").read_bytes().count(b"ANMF") == 4
     with pytest.raises(VideoError, match="no frames"):
         write_animation(tmp_path / "b.gif", [], fps=10)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_an_animation_keeps_every_pixel(tmp_path, suffix):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
+    write_animation(tmp_path / f"a{suffix}", frames, fps=10)
+    with Image.open(tmp_path / f"a{suffix}") as animation:
+        for number, frame in enumerate(frames):
+            animation.seek(number)
+            assert (np.asarray(animation.convert("RGB")) == frame).all()
