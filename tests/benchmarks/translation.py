@@ -54,6 +54,10 @@ def parameters(degradation: str, minutes: float, changes: list[str]) -> Params:
     raw["extract"] |= {"size": SIZE, "color": "rgb", "fit": "crop"}
     raw["tensorize"] |= {"context": 4, "horizon": 4, "stride": 2, "split": "time", "test_fraction": 0.2}
     raw["translate"] |= {"degradation": degradation, "residual": degradation != "edges"}
+    raw["model"]["name"] = "foreframe"
+    # what is to be restored is as fine as a pixel: small patches; and small batches, because minutes are few
+    raw["model"]["foreframe"] |= {"patch_size": 2}
+    raw["model"]["foreframe"]["recipe"] |= {"batch_size": 4}
     raw["train"] |= {"max_minutes": minutes, "crop": 64, "val_clips": 8}
     raw["evaluate"] |= {"batch_size": 2}
     for change in changes:
