@@ -32,6 +32,7 @@ from pipeline.video import write_png
 ROOT = Path(__file__).parents[2]
 CLIPS = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4")
 MAPS = ("low_resolution", "noise", "grey", "edges")
+SEE_FAR = ("grey", "edges")  # what is lost is not to be found next to a pixel
 ROWS = ("model", "stateless", "identity", "bilateral", "sharpened", "background")
 SIZE = [144, 176]
 
@@ -56,7 +57,7 @@ def parameters(degradation: str, minutes: float, changes: list[str]) -> Params:
     raw["translate"] |= {"degradation": degradation, "residual": degradation != "edges"}
     raw["model"]["name"] = "foreframe"
     # what is to be restored is as fine as a pixel: small patches; and small batches, because minutes are few
-    raw["model"]["foreframe"] |= {"patch_size": 2}
+    raw["model"]["foreframe"] |= {"patch_size": 2, "num_scales": 4 if degradation in SEE_FAR else 3}
     raw["model"]["foreframe"]["recipe"] |= {"batch_size": 4}
     raw["train"] |= {"max_minutes": minutes, "crop": 64, "val_clips": 8}
     raw["evaluate"] |= {"batch_size": 2}
