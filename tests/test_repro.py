@@ -1,6 +1,7 @@
 """`dvc repro` as a person meets it: whole, repeated, killed. Takes minutes: `pytest -m slow tests/test_repro.py`."""
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -71,6 +72,23 @@ def test_another_model_changes_only_train_and_what_follows(unbroken, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     ran = [stage for stage in lock(workspace) if f"Running stage '{stage}'" in done.stdout]
     assert sorted(ran) == ["evaluate", "render", "train"]
+
+
+def test_the_other_task_is_a_parameter_and_its_video_a_command(tmp_path):
+    workspace = tmp_path / "w"
+    environment = make_workspace(workspace)
+    params = workspace / "params.yaml"
+    text = params.read_text().replace("task: predict", "task: translate", 1)
+    params.write_text(text.replace("degradation: low_resolution", "degradation: noise", 1))
+    repro(workspace, environment)
+    figures = json.loads((workspace / "data/metrics/metrics.json").read_text())
+    assert {"model", "stateless", "identity", "bilateral"} <= figures.keys()
+    card = json.loads((workspace / "data/model/model.json").read_text())
+    assert card["translation"]["degradation"] == "noise"
+    source = sorted((workspace / "data/sample").rglob("*.mp4"))[0]
+    command = ["python", "-m", "pipeline.cli", "translate", str(source), "out.mp4", "--degrade"]
+    done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True)
+    assert "out.mp4: 12 frames of" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("trial", range(NUM_KILLS))
