@@ -260,6 +260,15 @@ class GenerateParams(Section):
     dask: str | None
 
 
+class CompareParams(Section):
+    """Every generator and objective for the same minutes."""
+
+    minutes: float = Field(gt=0)
+    generators: tuple[str, ...] | None = Field(min_length=1)
+    objectives: tuple[Literal["pixel", "adversarial"], ...] = Field(min_length=1)
+    output: str = Field(min_length=1)
+
+
 class MonitorParams(Section):
     """When the champion's errors on new videos are no longer those of its own test set."""
 
@@ -293,8 +302,16 @@ class Params(Section):
     render: RenderParams
     promote: PromoteParams
     generate: GenerateParams
+    compare: CompareParams
     monitor: MonitorParams
     schedules: SchedulesParams
+
+    @model_validator(mode="after")
+    def _generators_exist(self) -> "Params":
+        unknown = set(self.compare.generators or ()) - (ModelParams.model_fields.keys() - {"name"})
+        if unknown:
+            raise ValueError(f"compare.generators: no model is called {', '.join(sorted(unknown))}")
+        return self
 
 
 def load_params(path: Path) -> Params:

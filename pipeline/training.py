@@ -39,6 +39,8 @@ class Fitted:
     weights: dict[str, Tensor]
     best: Row
     history: list[Row]
+    steps: int
+    seconds: float  # spent on steps and validation
 
 
 def fit(
@@ -74,7 +76,7 @@ def fit(
             run.save(state)
             saved_at = time.monotonic()
     assert run.best_row is not None
-    return Fitted(run.best_weights, run.best_row, run.history)
+    return Fitted(run.best_weights, run.best_row, run.history, run.step, run.seconds)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -62,5 +62,5 @@ def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive():
 
 def test_a_discriminator_scores_patches_of_frames_from_8_pixels_on():
     discriminator = Discriminator(3, 4)
-    assert discriminator(torch.zeros(2, 5, 3, 8, 12))[0].shape == (2, 5, 1, 1)
+    assert discriminator(torch.zeros(2, 5, 3, 8, 12))[0].shape == (2, 5, 2, 3)
     assert discriminator(torch.zeros(1, 2, 3, 64, 64))[0].shape == (1, 2, 8, 8)

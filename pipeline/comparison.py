@@ -1,0 +1,177 @@
+"""Generators against each other, trained for the same minutes on the same clips, then measured: table and picture."""
+
+import json
+import time
+from itertools import islice
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from pipeline import baselines, checkpoint, evaluation, metrics, rollout
+from pipeline.checkpoint import ModelCard
+from pipeline.clips import ClipDataset, to_float
+from pipeline.params import Params
+from pipeline.resume import StateFile, fingerprint, loaded_sources
+from pipeline.training import fit
+
+UNBOUNDED = 1_000_000  # epochs: the minutes end the training
+TIMED_FRAMES = 60
+BACKGROUND_CLIPS = 100
+Row = dict[str, str | int | float]
+# column of the table -> axis of the picture
+COSTS = {
+    "parameters": "parameters",
+    "seconds_per_step": "seconds a training step",
+    "frames_per_second": "generated frames a second, one stream",
+}
+
+
+def train_one(name: str, objective: str, params: Params, frames: Path, clips: Path, folder: Path) -> Row:
+    """Train the generator `name` by its recipe with `objective` for compare.minutes, and measure it on the test clips.
+
+    The model goes to `folder`, with row.json beside it; what is done already, with the same code, parameters and clips,
+    is not done again, and what was killed goes on. Raises DataError where there are no clips.
+    """
+    train_clips, val_clips, test_clips = (ClipDataset(frames, clips, split) for split in ("train", "val", "test"))
+    settings = params.compare
+    section = getattr(params.model, name)
+    recipe = section.recipe.model_copy(update={"objective": objective, "epochs": UNBOUNDED})
+    train = params.train.model_copy(update={"max_minutes": settings.minutes})
+    card = ModelCard(
+        name=name,
+        sizes=section.model_dump(exclude={"recipe"}),
+        frame_shape=train_clips.frame_shape,
+        out_channels=train_clips.frame_shape[0],
+        noise_channels=train.noise_channels,
+        task="predict",
+        context=train_clips.context,
+        horizon=train_clips.horizon,
+        data=fingerprint([], [frames / "index.csv", *sorted(clips.iterdir())]),
+        metrics={},
+    )
+    torch.set_num_threads(train.num_threads)
+    torch.manual_seed(train.seed)
+    model = card.build()  # before the key, because it imports the generator's code
+    values = [part.model_dump_json() for part in (card, recipe, train, settings)]
+    key = fingerprint(values, loaded_sources())[:16]
+    done = folder / "row.json"
+    if done.exists() and (record := json.loads(done.read_text()))["key"] == key:
+        return record["row"]
+
+    fitted = fit(model, train_clips, val_clips, recipe=recipe, train=train, state=StateFile(folder, key))
+    model.load_state_dict(fitted.weights)
+    checkpoint.save(folder / "model", model, card.model_copy(update={"metrics": fitted.best}))
+    model = model.cpu().eval()
+    row: Row = {
+        "generator": name,
+        "objective": objective,
+        **measure(evaluation.predictor(model, card, card.horizon, torch.device("cpu")), test_clips, params),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "steps": fitted.steps,
+        "seconds_per_step": fitted.seconds / fitted.steps,
+        "frames_per_second": frames_per_second(model, card),
+    }
+    content = json.dumps({"key": key, "row": row}, indent=2, sort_keys=True) + "\n"
+    checkpoint.write_bytes(done, content.encode())
+    return row
+
+
+def measure_baseline(name: str, params: Params, frames: Path, clips: Path) -> Row:
+    """The same errors of a baseline that learns nothing."""
+    train_clips, test_clips = (ClipDataset(frames, clips, split) for split in ("train", "test"))
+    seen = to_float(train_clips.gather(evaluation.pick(len(train_clips), BACKGROUND_CLIPS)))
+    background = seen.flatten(0, 1).median(dim=0).values
+
+    def predictor(context: torch.Tensor) -> torch.Tensor:
+        return baselines.predict(name, context, test_clips.horizon, background)
+
+    return {"generator": name, "objective": "", **measure(predictor, test_clips, params)}
+
+
+def measure(predictor: evaluation.Predictor, clips: ClipDataset, params: Params) -> Row:
+    """Mean errors over the horizon on the test clips, the last step's, and the median sharpness (1 is the truth's)."""
+    chosen = evaluation.pick(len(clips), params.evaluate.max_clips)
+    batch_size = params.evaluate.batch_size
+    found = evaluation.measure({"one": predictor}, clips, chosen, batch_size)["one"]
+    sharp = [
+        metrics.sharpness(predictor(context), truth) for context, truth in evaluation.batches(clips, chosen, batch_size)
+    ]
+    row: Row = {metric: float(values.mean()) for metric, values in found.items()}
+    return row | {
+        "mse_last": float(found["mse"][:, -1].mean()),
+        "sharpness": float(np.median(torch.cat(sharp).numpy())),
+    }
+
+
+def frames_per_second(model: nn.Module, card: ModelCard) -> float:
+    """Frames that the model generates a second, one stream, its own output fed back."""
+    context = torch.zeros(1, card.context, *card.frame_shape)
+    noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        stream = rollout.stream(model, context, noise)
+        next(stream)
+        begin = time.perf_counter()
+        for _ in islice(stream, TIMED_FRAMES):
+            pass
+    return TIMED_FRAMES / (time.perf_counter() - begin)
+
+
+def write(rows: list[Row], folder: Path) -> pd.DataFrame:
+    """Write comparison.csv, comparison.md and comparison.png, best first; gives the table."""
+    table = pd.DataFrame(rows).sort_values(["mse", "generator"]).reset_index(drop=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / "comparison.csv", index=False, lineterminator="\n", float_format="%.6g")
+    (folder / "comparison.md").write_text(markdown(table))
+    draw(table, folder / "comparison.png")
+    return table
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table for people."""
+    formats = {
+        "mse": "{:.2f}",
+        "mse_last": "{:.2f}",
+        "mae": "{:.1f}",
+        "psnr": "{:.2f}",
+        "ssim": "{:.3f}",
+        "sharpness": "{:.2f}",
+        "parameters": "{:,.0f}",
+        "steps": "{:,.0f}",
+        "seconds_per_step": "{:.3f}",
+        "frames_per_second": "{:,.0f}",
+    }
+    lines = [f"| {' | '.join(table.columns)} |", f"|{' --- |' * len(table.columns)}"]
+    for row in table.to_dict("records"):
+        cells = [
+            "" if isinstance(value, float) and np.isnan(value) else formats.get(name, "{}").format(value)
+            for name, value in row.items()
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """The error against each cost, a point a generator and objective; a broken line is a baseline."""
+    with mpl.rc_context({"svg.hashsalt": "foreframe"}):
+        figure = Figure(figsize=(13, 4.5), layout="constrained")
+        trained = table[table["parameters"].notna()]
+        for axes, (column, label) in zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True):
+            for row in trained.itertuples():
+                hollow = "none" if row.objective == "adversarial" else "tab:blue"
+                axes.scatter(getattr(row, column), row.mse, s=45, edgecolors="tab:blue", facecolors=hollow)
+                place = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
+                axes.annotate(row.generator, (getattr(row, column), row.mse), **place)
+            for row in table[table["parameters"].isna()].itertuples():
+                axes.axhline(row.mse, color="gray", linestyle="--", linewidth=0.8)
+                axes.annotate(
+                    row.generator, (0.99, row.mse), xycoords=("axes fraction", "data"), ha="right", fontsize=7
+                )
+            axes.set(xscale="log", xlabel=label)
+            axes.grid(alpha=0.3)
+        figure.axes[0].set_ylabel("test MSE (filled: pixel loss, hollow: adversarial)")
+        figure.savefig(path, dpi=110, metadata={"Software": None})
