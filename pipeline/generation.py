@@ -145,11 +145,17 @@ def describe_model(folder: Path) -> dict[str, str]:
     return {
         "generator": f"{card.name}, {sum(parameter.numel() for parameter in model.parameters()):,} parameters",
         "sizes": json.dumps(card.sizes),
-        "task": f"{card.task}, {card.context} frames given, {card.horizon} made at a time in training",
+        "task": _task(card),
         "frames": f"{width} x {height} pixels, {'gray' if channels == 1 else f'{channels} channels'}",
         "validation": ", ".join(f"{name} {value:.4g}" for name, value in sorted(card.metrics.items())),
         "training data": card.data,
     }
+
+
+def _task(card: ModelCard) -> str:
+    if card.translation is not None:
+        return f"translate, {card.translation.label}, {card.context + card.horizon} frames at a time in training"
+    return f"predict, {card.context} frames given, {card.horizon} made at a time in training"
 
 
 def describe_video(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from pipeline.degrade import ALIGNMENT, DEGRADATIONS, MARGIN, degrade
 from pipeline.errors import DataError
+from tests.test_readme import in_table
 
 STRENGTHS = {
     "edges": 1.0,
@@ -38,6 +39,11 @@ def rms(difference):
 
 def test_every_degradation_is_tested():
     assert set(STRENGTHS) == set(DEGRADATIONS)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_every_degradation_has_a_row_in_the_readme(name):
+    assert in_table(name)
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)

@@ -8,6 +8,7 @@ from pipeline import checkpoint, memory
 from pipeline.checkpoint import ModelCard
 from pipeline.degrade import Translation
 from pipeline.errors import ModelError, PipelineError
+from pipeline.generation import describe_model
 from pipeline.rollout import translate
 from pipeline.translation import plan, to_picture, to_source, translate_video, translated
 from pipeline.video import probe, read_frames, write_video
@@ -74,6 +75,10 @@ def test_a_video_keeps_its_frames_rate_and_size(model, video, tmp_path):
     assert translate_video(video, tmp_path / "out.mp4", model(), degrade=False, tile=None) == 9
     assert pictures(tmp_path / "out.mp4").shape == (9, 40, 56, 3)
     assert probe(tmp_path / "out.mp4").fps == 12.5
+
+
+def test_a_model_says_what_it_undoes(model):
+    assert describe_model(model())["task"] == "translate, noise 25, 4 frames at a time in training"
 
 
 def test_a_low_resolution_comes_out_as_many_times_larger(model, video, tmp_path):
