@@ -40,6 +40,7 @@ class SampleParams(Section):
     digit_size: int = Field(ge=4)
     num_digits: Positive
     speed: float = Field(gt=0)
+    subpixel: bool
 
     @model_validator(mode="after")
     def _digits_fit(self) -> "SampleParams":

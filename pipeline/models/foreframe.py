@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_frames, to_grid
+from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_grid, to_pixels
 
 State = tuple[Tensor, ...]
 
@@ -78,25 +78,28 @@ class Foreframe(nn.Module):
             grid = F.gelu(self.join[scale](torch.cat([grids[scale], finer], dim=1)))
         # what touches pixels is float32: bfloat16 has no grey between -1 and -0.996
         added, choice, motion = self.head(grid).float().split(self.parts, dim=1)
-        outputs = to_frames(added, self.patch_size, batch_size, (height, width))
+        size = (height, width)
+        outputs = to_pixels(added, self.patch_size, size)  # (T*B, C, H, W)
         if self.num_motions:
-            choice = to_frames(choice, self.patch_size, batch_size, (height, width)).softmax(dim=2)
-            outputs = outputs + self.moved(frames[:, :, : self.out_channels], motion, choice)
-        return clamp(outputs), tuple(after)
+            outputs = outputs + self.moved(
+                frames[:, :, : self.out_channels], motion, to_pixels(choice, self.patch_size, size).softmax(dim=1)
+            )
+        return clamp(outputs).unflatten(0, (-1, batch_size)).transpose(0, 1), tuple(after)
 
     def moved(self, frames: Tensor, motion: Tensor, choice: Tensor) -> Tensor:
-        """`frames` displaced each way, mixed in each pixel by `choice` (B, T, M, H, W).
+        """`frames` (B, T, C, H, W) displaced each way, mixed in each pixel by `choice` (T * B, M, H, W).
 
-        `motion` is (T * B, 2 * M, h, w): right and down, in patches, from a pixel to where its value is read.
+        `motion` is (T * B, 2 * M, h, w): right and down, in patches, from a pixel to where its value is read. The
+        result is (T * B, C, H, W).
         """
-        batch_size, _, _, height, width = frames.shape
+        *_, height, width = frames.shape
         size = [self.patch_size * side for side in motion.shape[-2:]]
         # between the cells' centres it changes evenly, so that no seams show
         motion = F.interpolate(motion.contiguous() * self.patch_size, size=size, mode="bilinear", align_corners=False)
         motion = motion[..., :height, :width].reshape(-1, 2, height, width)  # (T*B*M, 2, H, W)
-        images = frames.transpose(0, 1).flatten(0, 1).repeat_interleave(self.num_motions, dim=0)
-        ways = displace(images, motion).unflatten(0, (-1, batch_size, self.num_motions))  # (T, B, M, C, H, W)
-        return (ways.transpose(0, 1) * choice[:, :, :, None]).sum(dim=2)
+        images = frames.transpose(0, 1).flatten(0, 1)[:, None].expand(-1, self.num_motions, -1, -1, -1)
+        ways = displace(images.flatten(0, 1), motion).unflatten(0, (-1, self.num_motions))  # (T*B, M, C, H, W)
+        return (ways * choice[:, :, None]).sum(dim=1)
 
 
 class ConvGru(nn.Module):

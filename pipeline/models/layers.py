@@ -24,8 +24,12 @@ def to_grid(frames: Tensor, patch_size: int) -> Tensor:
 
 def to_frames(grid: Tensor, patch_size: int, batch_size: int, size: tuple[int, int]) -> Tensor:
     """The inverse of to_grid: (T * B, C * patch_size², h, w) to (B, T, C, H, W), cropped to `size` (H, W)."""
-    frames = F.pixel_shuffle(grid, patch_size)[..., : size[0], : size[1]]
-    return frames.unflatten(0, (-1, batch_size)).transpose(0, 1)
+    return to_pixels(grid, patch_size, size).unflatten(0, (-1, batch_size)).transpose(0, 1)
+
+
+def to_pixels(grid: Tensor, patch_size: int, size: tuple[int, int]) -> Tensor:
+    """Patches (N, C * patch_size², h, w) as images (N, C, H, W), cropped to `size` (H, W)."""
+    return F.pixel_shuffle(grid, patch_size)[..., : size[0], : size[1]]
 
 
 def channels_last(images: Tensor) -> Tensor:

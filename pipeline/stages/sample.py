@@ -37,7 +37,8 @@ def sample(videos: Path, *, sample: SampleParams) -> None:
             corners = [
                 bounce(sample.num_frames, sample.frame_size - sample.digit_size, sample.speed, rng) for _ in chosen
             ]
-            frames = draw(chosen, np.stack(corners), sample.frame_size)
+            paths = np.stack(corners) if sample.subpixel else np.rint(corners)
+            frames = draw(chosen, paths, sample.frame_size)
             write_video(folder / f"{index:03d}.mp4", iter(frames), sample.fps)
     logger.info("wrote %s videos of %d frames", " + ".join(f"{n} {s}" for s, n in counts.items()), sample.num_frames)
 
@@ -59,8 +60,8 @@ def share_out(num_digits: int, rng: np.random.Generator) -> dict[str, NDArray[np
     return dict(zip(SPLIT_SHARES, np.split(order, ends[:-1]), strict=True))
 
 
-def bounce(num_frames: int, room: int, speed: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The top left corner of a digit in each frame, (T, 2) pixels in [0, room].
+def bounce(num_frames: int, room: int, speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The top left corner of a digit in each frame, (T, 2): y and x in [0, room] pixels.
 
     It starts anywhere, goes straight on at `speed` pixels a frame in any direction, and is mirrored at the walls.
     """
@@ -68,19 +69,26 @@ def bounce(num_frames: int, room: int, speed: float, rng: np.random.Generator) -
     angle = rng.uniform(0, 2 * np.pi)
     direction = np.array([np.sin(angle), np.cos(angle)])
     path = start + speed * direction * np.arange(num_frames)[:, None]  # (T, 2) as if there were no walls
-    folded = room - np.abs(path % (2 * room) - room)  # a mirror at 0 and at room, as often as need be
-    return np.rint(folded).astype(np.int64)
+    return room - np.abs(path % (2 * room) - room)  # a mirror at 0 and at room, as often as need be
 
 
-def draw(digits: NDArray[np.uint8], corners: NDArray[np.int64], frame_size: int) -> NDArray[np.uint8]:
+def draw(digits: NDArray[np.uint8], corners: NDArray[np.float64], frame_size: int) -> NDArray[np.uint8]:
     """uint8 RGB frames (T, H, W, 3) of digits (N, h, w) at corners (N, T, 2); the brighter wins where they overlap."""
-    size = digits.shape[1]
-    frames = np.zeros((corners.shape[1], frame_size, frame_size), np.uint8)
+    size = digits.shape[1] + 1
+    frames = np.zeros((corners.shape[1], frame_size + 1, frame_size + 1), np.uint8)
     for digit, path in zip(digits, corners, strict=True):
         for frame, (y, x) in zip(frames, path, strict=True):
-            window = frame[y : y + size, x : x + size]
-            np.maximum(window, digit, out=window)
-    return np.repeat(frames[..., None], 3, axis=-1)
+            top, left = int(y), int(x)
+            window = frame[top : top + size, left : left + size]
+            np.maximum(window, between_pixels(digit, y - top, x - left), out=window)
+    return np.repeat(frames[:, :-1, :-1, None], 3, axis=-1)
+
+
+def between_pixels(digit: NDArray[np.uint8], down: float, right: float) -> NDArray[np.uint8]:
+    """`digit` (h, w) moved by less than a pixel, (h + 1, w + 1): each pixel a blend of the four it comes to lie on."""
+    padded = np.pad(digit, 1).astype(np.float64)
+    rows = (1 - down) * padded[1:] + down * padded[:-1]
+    return np.rint((1 - right) * rows[:, 1:] + right * rows[:, :-1]).astype(np.uint8)
 
 
 if __name__ == "__main__":

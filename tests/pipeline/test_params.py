@@ -1,5 +1,6 @@
 """A params file is taken whole and right, or refused with one line a key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_an_error_names_key_expectation_and_value(tmp_path, old, new, message):
 
 def test_two_wrong_keys_are_two_lines(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(TEXT.replace("context: 10", "context: -1").replace("stride: 5", "stride: x"))
+    path.write_text(re.sub(r"stride: \d+", "stride: x", TEXT.replace("context: 10", "context: -1")))
     with pytest.raises(ParamsError) as error:
         load_params(path)
     assert len(str(error.value).splitlines()) == 2
