@@ -35,6 +35,8 @@ class ModelCard(BaseModel):
     task: Literal["predict", "translate"]
     translation: Translation | None = None  # what is undone, or the folders it was learnt from; None: task predict
     residual: bool = False  # what comes out is added to what is fed
+    fit: Literal["crop", "pad", "stretch"] = "stretch"  # what became of pictures of another shape
+    fps: float | None = None  # frames a second; None: those of the videos, whatever their rate
     context: int  # frames given in training
     horizon: int  # frames predicted in training
     normalization: Literal["uint8 / 127.5 - 1"] = NORMALIZATION  # what clips.to_float does to a byte

@@ -56,6 +56,12 @@ def add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("source", metavar="IN", type=Path, help="any video file")
     command.add_argument("output", metavar="OUT", type=Path, help="the file to write: .mp4, .m4v, .mov or .mkv")
     command.add_argument("--frames", metavar="N", type=positive, required=True, help="frames to generate")
+    command.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=positive,
+        help="shorter side of the frames that the model computes, for more detail (as large as in training)",
+    )
     add_model(command)
     command.set_defaults(run=predict)
 
@@ -63,7 +69,7 @@ def add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def predict(options: argparse.Namespace) -> None:
     from pipeline.generation import continue_video
 
-    given = continue_video(options.source, options.output, options.model, options.frames)
+    given = continue_video(options.source, options.output, options.model, options.frames, options.size)
     say(f"{options.output}: {given} frames of {options.source}, then {options.frames} generated")
 
 

@@ -2,33 +2,34 @@
 
 import json
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from pipeline import checkpoint, rollout
 from pipeline.checkpoint import ModelCard
-from pipeline.clips import to_float, to_uint8
 from pipeline.errors import ModelError, PipelineError, VideoError
 from pipeline.evaluation import best_device
 from pipeline.video import probe, read_frames, write_video
+from pipeline.view import view_of
 
 logger = logging.getLogger(__name__)
 
-LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601, as OpenCV makes gray
 ASSUMED_FPS = 25.0  # of a video that does not say
+COMPRESSION_COLOUR = 4.0  # levels: the most that the channels of a gray picture differ by, on average, when compressed
 OUTPUT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+SHAPED = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
 
 Picture = NDArray[np.uint8]
 
@@ -42,12 +43,14 @@ class Result:
     error: str
 
 
-def continue_video(source: Path, output: Path, model: Path, num_frames: int) -> int:
+def continue_video(source: Path, output: Path, model: Path, num_frames: int, side: int | None = None) -> int:
     """Write `output`: the video `source`, then `num_frames` that the model in the folder `model` makes of its end.
 
-    They have the source's size and frame rate; their detail is that of the frames that the model was made for. Returns
-    how many frames the source has. Frames pass one at a time, so length costs no memory. Picklable, for a pool of
-    processes. Raises VideoError for a source that is no whole video, ModelError for a model that cannot be used.
+    They have the source's size and frame rate; their detail is that of the frames that the model was made for, or of
+    frames whose shorter side is `side` pixels. A model that was trained at a frame rate of its own is shown the source
+    at that rate and goes on at it, each of its frames as long as the source's rate needs. Returns how many frames the
+    source has. Frames pass one at a time, so length costs no memory. Picklable, for a pool of processes. Raises
+    VideoError for a source that is no whole video, ModelError for a model that cannot be used.
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise PipelineError(f"{output}: is the source itself; name another file to write")
@@ -61,46 +64,81 @@ def continue_video(source: Path, output: Path, model: Path, num_frames: int) -> 
 
     def frames() -> Iterator[Picture]:
         nonlocal num_source
-        last: deque[Picture] = deque(maxlen=card.context)
-        for _, image in read_frames(source):
+        past = Past(card.context, card.fps)
+        for seconds, image in read_frames(source):
             num_source += 1
-            last.append(image)
+            past.add(seconds, image)
             yield image
-        if len(last) < card.context:
+        pictures = past.pictures()
+        if len(pictures) < card.context:
             logger.warning(
-                "%s: has %d of the %d frames that the model was trained to see", source, len(last), card.context
+                "%s: has %d of the %d frames that the model was trained to see", source, len(pictures), card.context
             )
-        yield from islice(continuation(generator, card, list(last), device), num_frames)
+        if card.out_channels == 1 and is_coloured(pictures[-1]):
+            logger.warning("%s: is in colour, the model makes gray frames: what follows is gray", source)
+        made = continuation(generator, card, pictures, device, side)
+        yield from islice(at_rate(made, (card.fps or fps) / fps), num_frames)
 
     write_video(output, tqdm(frames(), desc=output.name, unit="frame", disable=None, mininterval=0.5), fps)
     return num_source
 
 
-def continuation(model: nn.Module, card: ModelCard, pictures: list[Picture], device: torch.device) -> Iterator[Picture]:
-    """What follows `pictures`, each uint8 (H, W, 3), without end, in their size."""
-    size = pictures[0].shape[:2]
-    context = torch.cat([fit(picture, card.frame_shape) for picture in pictures])[None]  # (1, T, C, h, w)
+class Past:
+    """The last frames of a video that is being read: `length` of them, at `fps`, or those of the video itself."""
+
+    def __init__(self, length: int, fps: float | None) -> None:
+        self.length, self.fps = length, fps
+        self.kept: deque[tuple[float, Picture]] = deque(maxlen=length if fps is None else None)
+
+    def add(self, seconds: float, picture: Picture) -> None:
+        """The next frame, shown from `seconds` on."""
+        self.kept.append((seconds, picture))
+        if self.fps is not None:
+            begin = seconds - (self.length - 1) / self.fps
+            while len(self.kept) > 1 and self.kept[1][0] <= begin + 1e-6:
+                self.kept.popleft()
+
+    def pictures(self) -> list[Picture]:
+        """What a player shows at the last frame's time, 1 / fps before it, 2 / fps before it …, in order of time."""
+        if self.fps is None:
+            return [picture for _, picture in self.kept]
+        last = self.kept[-1][0]
+        shown = []
+        for number in reversed(range(self.length)):
+            until = [picture for seconds, picture in self.kept if seconds <= last - number / self.fps + 1e-6]
+            shown += until[-1:]  # nothing before the first frame
+        return shown
+
+
+def at_rate(frames: Iterator[Picture], ratio: float) -> Iterator[Picture]:
+    """`frames` as a player shows them that takes a step of `ratio` frames at a time: repeated below 1, left out above.
+
+    The first step shows the first frame, for it is the past that must not be repeated.
+    """
+    position, frame = 0, None
+    for step in count(1):
+        while position < math.ceil(step * ratio - 1e-6):
+            frame = next(frames)
+            position += 1
+        assert frame is not None
+        yield frame
+
+
+def continuation(
+    model: nn.Module, card: ModelCard, pictures: list[Picture], device: torch.device, side: int | None = None
+) -> Iterator[Picture]:
+    """What follows `pictures`, each uint8 (H, W, 3), without end, in their size; `side` is that of view_of."""
+    view = view_of(card, (pictures[0].shape[0], pictures[0].shape[1]), side)
+    context = torch.cat([view.frame(picture) for picture in pictures])[None]  # (1, T, C, h, w)
     noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(0))
     with torch.inference_mode():
         for frame in rollout.stream(model, context.to(device), noise):
-            yield enlarge(frame[0].float().cpu(), size)
+            yield view.picture(frame[0].float().cpu(), pictures[-1])
 
 
-def fit(picture: Picture, frame_shape: tuple[int, int, int]) -> Tensor:
-    """A picture, uint8 (H, W, 3), as a frame that a model takes: (1, C, h, w) in [-1, 1], stretched to its size."""
-    channels, height, width = frame_shape
-    frame = to_float(picture[None, None])[0]  # (1, 3, H, W)
-    if channels == 1:
-        frame = (frame * torch.tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-    return F.interpolate(frame, (height, width), mode="bilinear", antialias=True)
-
-
-def enlarge(frame: Tensor, size: tuple[int, int]) -> Picture:
-    """A frame (1, C, h, w) in [-1, 1] as a picture, uint8 (H, W, 3), of `size` (height, width)."""
-    if frame.shape[-2:] != size:
-        frame = F.interpolate(frame, size, mode="bicubic", antialias=True)
-    picture = to_uint8(frame[None])[0, 0]
-    return np.ascontiguousarray(np.broadcast_to(picture, (*size, 3)))
+def is_coloured(picture: Picture) -> bool:
+    """Whether the channels of a picture (H, W, 3) differ by more than compression makes them."""
+    return float(np.ptp(picture, axis=-1).mean()) > COMPRESSION_COLOUR
 
 
 def continue_folder(videos: Path, output: Path, model: Path, num_frames: int, executor: Executor) -> Iterator[Result]:
@@ -142,11 +180,13 @@ def describe_model(folder: Path) -> dict[str, str]:
     """What a person wants to know of a model: heading -> text."""
     model, card, _ = load_model(folder)
     channels, height, width = card.frame_shape
+    rate = "as the videos have" if card.fps is None else f"{card.fps:g}"
     return {
         "generator": f"{card.name}, {sum(parameter.numel() for parameter in model.parameters()):,} parameters",
         "sizes": json.dumps(card.sizes),
         "task": _task(card),
-        "frames": f"{width} x {height} pixels, {'gray' if channels == 1 else f'{channels} channels'}",
+        "frames": f"{width} x {height} pixels, {'gray' if channels == 1 else f'{channels} channels'}, "
+        f"{SHAPED[card.fit]}, frames a second {rate}",
         "validation": ", ".join(f"{name} {value:.4g}" for name, value in sorted(card.metrics.items())),
         "training data": card.data,
     }

@@ -14,7 +14,7 @@ from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
 from pipeline.gradients import gradient_norms
 from pipeline.models import BEGIN_FROM_INPUT
-from pipeline.params import ModelParams, TrainParams, TranslateParams
+from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
 from pipeline.resume import StateFile, fingerprint, loaded_sources
 from pipeline.rollout import draw_noise, with_noise
 from pipeline.training import Row, fit
@@ -30,6 +30,7 @@ def train(
     folder: Path,
     history: Path,
     *,
+    extract: ExtractParams,
     task: Literal["predict", "translate"],
     translate: TranslateParams,
     model: ModelParams,
@@ -50,6 +51,8 @@ def train(
         task=task,
         translation=train_clips.translation,
         residual=task == "translate" and translate.residual and model.name not in BEGIN_FROM_INPUT,
+        fit=extract.fit,
+        fps=extract.fps,
         context=train_clips.context,
         horizon=train_clips.horizon,
         data=data,

@@ -81,6 +81,7 @@ def run(degradation: str, folder: Path, frames: Path, params: Params) -> dict[st
         clips,
         model,
         history,
+        extract=params.extract,
         task=params.task,
         translate=params.translate,
         model=params.model,

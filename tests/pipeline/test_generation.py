@@ -12,14 +12,14 @@ from torch import nn
 from pipeline.checkpoint import load, save
 from pipeline.errors import ModelError, PipelineError, VideoError
 from pipeline.generation import (
+    Past,
     Result,
+    at_rate,
     continuation,
     continue_folder,
     continue_video,
     describe_model,
     describe_video,
-    enlarge,
-    fit,
     load_model,
 )
 from pipeline.video import probe, read_frames, write_video
@@ -77,22 +77,67 @@ def test_only_the_last_frames_are_looked_at(tiny, tmp_path):
     assert made[0].shape == (8, 8, 3)
 
 
-def test_a_picture_fits_a_model():
-    picture = np.zeros((4, 6, 3), np.uint8)
-    picture[..., 1] = 255
-    gray = fit(picture, (1, 2, 2))
-    assert gray.shape == (1, 1, 2, 2)
-    assert gray.flatten().tolist() == pytest.approx([2 * 0.587 - 1] * 4, abs=1e-6)
-    assert fit(picture, (3, 2, 2))[0, :, 0, 0].tolist() == [-1.0, 1.0, -1.0]
-    checks = np.indices((4, 4)).sum(axis=0) % 2 * 255
-    shrunk = fit(np.repeat(checks[..., None], 3, axis=-1).astype(np.uint8), (1, 2, 2))
-    assert shrunk.abs().max() < 0.2  # a pattern finer than the pixels becomes gray, not stripes
+def test_a_model_with_a_rate_of_its_own_is_shown_frames_at_that_rate():
+    past = Past(3, 4.0)
+    for number in range(10):  # 10 frames a second, the last at 0.9 s
+        past.add(number / 10, np.full((1, 1, 3), number, np.uint8))
+        assert len(past.kept) <= 6  # of half a second
+    # at 0.9, 0.65 and 0.4 s a player shows frames 9, 6 and 4
+    assert [int(picture[0, 0, 0]) for picture in past.pictures()] == [4, 6, 9]
+    short = Past(3, 4.0)
+    short.add(0.0, np.zeros((1, 1, 3), np.uint8))
+    short.add(0.3, np.ones((1, 1, 3), np.uint8))
+    assert [int(picture[0, 0, 0]) for picture in short.pictures()] == [0, 1]
 
 
-def test_a_frame_becomes_a_picture_of_any_size():
-    assert enlarge(torch.full((1, 1, 2, 2), 1.0), (5, 7)).tolist() == [[[255] * 3] * 7] * 5
-    colors = torch.tensor([-1.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
-    assert enlarge(colors, (2, 2))[1, 1].tolist() == [0, 128, 255]
+def test_without_a_rate_frames_follow_each_other():
+    past = Past(2, None)
+    for number in range(5):
+        past.add(number / 7, np.full((1, 1, 3), number, np.uint8))
+    assert [int(picture[0, 0, 0]) for picture in past.pictures()] == [3, 4]
+
+
+def test_what_is_made_is_shown_at_the_rate_of_the_source():
+    assert list(islice(at_rate(iter(range(1, 100)), 0.4), 6)) == [1, 1, 2, 2, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 2.5), 4)) == [3, 5, 8, 10]
+    assert list(islice(at_rate(iter(range(1, 100)), 1.0), 3)) == [1, 2, 3]
+
+
+def test_a_model_of_half_the_rate_makes_every_frame_twice(tiny, bar_video, tmp_path):
+    model, card = load(tiny.model)
+    save(tmp_path / "slow", model, card.model_copy(update={"fps": 6.25}))
+    continue_video(bar_video, tmp_path / "out.mp4", tmp_path / "slow", 6)
+    made = pictures(tmp_path / "out.mp4")[12:].astype(int)
+    change = np.abs(np.diff(made, axis=0)).mean(axis=(1, 2, 3))
+    assert (change[[0, 2, 4]] < 4).all()
+    assert (change[[1, 3]] > 15).all()
+
+
+def test_more_detail_than_in_training_is_a_matter_of_size(tiny, bar_video, tmp_path):
+    seen = []
+
+    class Looks(nn.Module):
+        def forward(self, frames, state=None):
+            seen.append(tuple(frames.shape))
+            return frames, state
+
+    card = load(tiny.model)[1]
+    picture = np.zeros((32, 48, 3), np.uint8)
+    next(continuation(Looks(), card, [picture] * 2, torch.device("cpu"), 16))
+    assert seen == [(1, 2, 1, 16, 16)]  # the tiny model's frames were stretched
+    seen.clear()
+    next(continuation(Looks(), card.model_copy(update={"fit": "crop"}), [picture] * 2, torch.device("cpu"), 16))
+    assert seen == [(1, 2, 1, 16, 24)]
+
+
+def test_that_colour_is_lost_is_said(tiny, tmp_path, caplog):
+    frames = [np.full((16, 16, 3), (200, 40, 40), np.uint8)] * 4
+    write_video(tmp_path / "in.mp4", frames, 10.0)
+    continue_video(tmp_path / "in.mp4", tmp_path / "out.mp4", tiny.model, 1)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'in.mp4'}: is in colour, the model makes gray frames: what follows is gray"
+    ]
+    assert np.ptp(pictures(tmp_path / "out.mp4")[-1].astype(int), axis=-1).max() < 8
 
 
 def test_mistakes_are_said_before_any_work(tiny, bar_video, tmp_path):
@@ -149,7 +194,7 @@ def test_a_model_is_loaded_once_until_it_changes(tiny, tmp_path):
 
 def test_models_and_videos_are_described(tiny, bar_video):
     facts = describe_model(tiny.model)
-    assert facts["frames"] == "8 x 8 pixels, gray"
+    assert facts["frames"] == "8 x 8 pixels, gray, stretched, frames a second as the videos have"
     assert facts["task"] == "predict, 3 frames given, 4 made at a time in training"
     parameters = sum(parameter.numel() for parameter in load(tiny.model)[0].parameters())
     assert facts["generator"] == f"convlstm, {parameters:,} parameters"

@@ -23,6 +23,7 @@ def sections(request):
     recipe = params.model.rnn.recipe.model_copy(update={"epochs": 3, "batch_size": 4})
     rnn = params.model.rnn.model_copy(update={"hidden_size": 8, "recipe": recipe})
     return {
+        "extract": params.extract.model_copy(update={"fit": "pad", "fps": 10.0}),
         "task": "predict",
         "translate": params.translate,
         "model": params.model.model_copy(update={"name": "rnn", "rnn": rnn}),
@@ -40,6 +41,7 @@ def test_it_writes_the_best_model_and_how_training_went(tiny, sections, tmp_path
 
     model, card = checkpoint.load(tmp_path / "model")
     assert (card.name, card.frame_shape, card.context, card.horizon) == ("rnn", (1, 8, 8), 3, 4)
+    assert (card.fit, card.fps) == ("pad", 10.0)
     assert card.sizes == {"hidden_size": 8, "num_layers": 1, "nonlinearity": "tanh"}
     clips = ClipDataset(tiny.frames, tiny.clips, "val")
     frames = to_float(clips.gather(range(len(clips))))
@@ -95,6 +97,7 @@ def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request
         tmp_path / "clips",
         tmp_path / "model",
         tmp_path / "history",
+        extract=sections["extract"],
         task="translate",
         translate=sections["translate"].model_copy(update={"residual": True}),
         model=sections["model"].model_copy(update={"name": "convlstm", "convlstm": conv}),
