@@ -15,6 +15,7 @@ from torch import nn
 from pipeline import baselines, checkpoint, evaluation, metrics, rollout
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
+from pipeline.errors import DataError
 from pipeline.params import Params
 from pipeline.resume import StateFile, fingerprint, loaded_sources
 from pipeline.training import fit
@@ -35,9 +36,11 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
     """Train the generator `name` by its recipe with `objective` for compare.minutes, and measure it on the test clips.
 
     The model goes to `folder`, with row.json beside it; what is done already, with the same code, parameters and clips,
-    is not done again, and what was killed goes on. Raises DataError where there are no clips.
+    is not done again, and what was killed goes on. Raises DataError where there are no clips to predict.
     """
     train_clips, val_clips, test_clips = (ClipDataset(frames, clips, split) for split in ("train", "val", "test"))
+    if train_clips.task != "predict":
+        raise DataError(f"{clips}: made for the task {train_clips.task}; comparisons are of predictions")
     settings = params.compare
     section = getattr(params.model, name)
     recipe = section.recipe.model_copy(update={"objective": objective, "epochs": UNBOUNDED})

@@ -1,12 +1,15 @@
 """Stage: fit the generator that `model.name` picks, and write it with the history of its training."""
 
 import logging
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from dvclive.live import Live
 
 from pipeline import checkpoint, stage
@@ -22,6 +25,8 @@ from pipeline.training import Row, fit
 logger = logging.getLogger(__name__)
 STATES = Path(".train")  # beside the outputs, which DVC removes before a stage runs
 GRADIENT_CLIPS = 8
+# only the numbers: what else DVCLive would write beside them is DVC's part here, or differs from run to run
+LIVE: dict[str, Any] = {"dvcyaml": None, "save_dvc_exp": False, "report": None, "monitor_system": False}
 
 
 def train(
@@ -74,13 +79,11 @@ def train(
     inputs = with_noise(inputs, draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0)))
     before = gradient_norms(generator, inputs, targets)
 
-    with Live(str(history), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
-
-        def log(row: Row) -> None:
-            for name, value in row.items():
-                live.log_metric(name, value)
-            live.next_step()
-
+    # under `accelerate launch` all processes train and one writes
+    with ExitStack() as stack:
+        log: Callable[[Row], None] = lambda row: None  # noqa: E731
+        if PartialState().is_main_process:
+            log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
         fitted = fit(
             generator,
             train_clips,
@@ -90,6 +93,8 @@ def train(
             state=StateFile(STATES, key[:16]),
             on_epoch=log,
         )
+    if not PartialState().is_main_process:
+        return
     generator = generator.cpu()
     generator.load_state_dict(fitted.weights)
     checkpoint.save(folder, generator, card.model_copy(update={"metrics": fitted.best}))
@@ -97,6 +102,15 @@ def train(
     norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")
     norms.to_csv(history / "gradients.csv", lineterminator="\n")
     logger.info("best validation: %s", ", ".join(f"{name} {value:.4g}" for name, value in fitted.best.items()))
+
+
+def _log_to(live: Live) -> Callable[[Row], None]:
+    def log(row: Row) -> None:
+        for name, value in row.items():
+            live.log_metric(name, value)
+        live.next_step()
+
+    return log
 
 
 if __name__ == "__main__":
