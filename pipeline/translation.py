@@ -18,6 +18,7 @@ from pipeline.degrade import NEED_COLOR, bicubic, luma
 from pipeline.errors import ModelError, PipelineError
 from pipeline.evaluation import best_device
 from pipeline.tiles import ALIGNMENT, Tiled
+from pipeline.training import autocast_dtype
 from pipeline.video import probe, read_frames, write_video
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def translate_video(source: Path, output: Path, folder: Path, *, degrade: bool, 
             count += 1
 
     def pictures() -> Iterator[Picture]:
-        for frame in translated(model, card, frames(), device, tile):
+        for frame in translated(model, card, frames(), device, tile, autocast_dtype("auto", device)):
             yield to_picture(frame)
 
     shown = tqdm(pictures(), desc=output.name, unit="frame", disable=None, mininterval=0.5)
@@ -73,9 +74,17 @@ def translate_video(source: Path, output: Path, folder: Path, *, degrade: bool, 
 
 
 def translated(
-    model: nn.Module, card: ModelCard, frames: Iterator[Tensor], device: torch.device, tile: int | None
+    model: nn.Module,
+    card: ModelCard,
+    frames: Iterator[Tensor],
+    device: torch.device,
+    tile: int | None,
+    dtype: torch.dtype | None,
 ) -> Iterator[Tensor]:
-    """What the model makes of `frames`, each (1, 1, C, H, W) in [-1, 1]; the state is kept from the first on."""
+    """What the model makes of `frames`, each (1, 1, C, H, W) in [-1, 1]; the state is kept from the first on.
+
+    `dtype` is the lower precision of convolutions, None for float32 throughout.
+    """
     noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(0))
     noise = noise.to(device) if noise is not None else None
     state = None
@@ -89,7 +98,8 @@ def translated(
                 )
                 generator = tiled(model, chosen.tile)
                 logger.info("%s, about %.1f GiB of memory", chosen, chosen.bytes / memory.GIB)
-            result, state = generator(rollout.with_noise(frame.to(device), noise), state)
+            with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+                result, state = generator(rollout.with_noise(frame.to(device), noise), state)
             yield result.float().cpu()
 
 

@@ -64,7 +64,7 @@ def test_every_frame_is_translated_with_the_state_of_those_before(video):
     torch.manual_seed(0)
     generator = card.build().eval()
     frames = [to_source(image, card, degrade=True, number=t) for t, image in enumerate(pictures(video))]
-    result = torch.cat(list(translated(generator, card, iter(frames), CPU, None)), dim=1)
+    result = torch.cat(list(translated(generator, card, iter(frames), CPU, None, None)), dim=1)
     source = torch.cat(frames, dim=1)
     with torch.no_grad():
         assert torch.allclose(result, translate(generator, source), atol=1e-5)
@@ -100,9 +100,19 @@ def test_tiles_give_the_same_video(video):
     torch.manual_seed(0)
     generator = card.build().eval()
     frames = torch.rand(5, 1, 1, 3, 150, 170) * 2 - 1
-    whole = torch.cat(list(translated(generator, card, iter(frames), CPU, 0)))
-    pieces = torch.cat(list(translated(generator, card, iter(frames), CPU, 128)))
+    whole = torch.cat(list(translated(generator, card, iter(frames), CPU, 0, None)))
+    pieces = torch.cat(list(translated(generator, card, iter(frames), CPU, 128, None)))
     assert (whole - pieces).abs().max() < 1 / 255
+
+
+def test_the_lower_precision_is_near_enough():
+    card = make_card()
+    torch.manual_seed(0)
+    generator = card.build().eval()
+    frames = torch.rand(5, 1, 1, 3, 40, 40) * 2 - 1
+    full = torch.cat(list(translated(generator, card, iter(frames), CPU, 0, None)))
+    lower = torch.cat(list(translated(generator, card, iter(frames), CPU, 0, torch.bfloat16)))
+    assert 0 < (full - lower).abs().mean() < 0.5 / 127.5
 
 
 def test_memory_decides_whether_frames_are_cut(monkeypatch):
