@@ -195,6 +195,7 @@ def serve(task: Task) -> None:
             answer = {"bug": traceback.format_exc()}
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.ftruncate(2, 0)
+        os.lseek(2, 0, os.SEEK_SET)
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 

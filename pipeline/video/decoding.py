@@ -31,7 +31,7 @@ FORMATS = (
 )
 ATTACHED_PICTURE = 0x400  # a stream's disposition: a cover, not a video
 USUAL_STEP = 1 / 25  # seconds; FFmpeg's own guess where a file does not say
-JUMP_SECONDS = 1.0  # times that fall back further are a new count from zero, not jitter
+JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
 
 
 class Shown(NamedTuple):
@@ -208,7 +208,7 @@ class _Times:
             stamp = float(frame.pts * frame.time_base)
             self.start = stamp if self.start is None else self.start
             seconds = stamp - self.start
-            if seconds < self.last - JUMP_SECONDS:  # a recording that was joined, or a counter that wrapped
+            if seconds < self.last - JUMP_STEPS * self.step:  # a recording that was joined, or a counter that wrapped
                 self.start = stamp - self.last - self.step
                 seconds = self.last + self.step
         seconds = max(seconds, self.last, 0.0)

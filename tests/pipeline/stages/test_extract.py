@@ -1,11 +1,24 @@
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import dask
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
+from pipeline import workers
 from pipeline.errors import PipelineError, VideoError
 from pipeline.frames import FrameStore
-from pipeline.params import ExtractParams
+from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
 from pipeline.video import write_video
+from tests.corpus.build import Encoding, encode
+
+ROOT = Path(__file__).parents[3]
 
 
 def params(**changes):
@@ -48,3 +61,169 @@ def test_a_file_that_cannot_be_read_stops_the_stage_if_asked(tmp_path):
 def test_no_folder_says_where_it_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"data\.videos"):
         extract(tmp_path / "in", tmp_path / "out", extract=params())
+
+
+def store_bytes(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def write_some(folder, names, first=0):
+    for number, name in enumerate(names, start=first):
+        write_video(folder / name, greys(4, start=number), fps=10)
+
+
+def run_counting(monkeypatch, tmp_path, **changes):
+    """Extract `in` to `out`; returns how many videos were decoded."""
+    jobs = []
+    original = workers.local
+
+    @contextmanager
+    def counting(task, count):
+        with original(task, count) as run:
+
+            def noted(todo):
+                jobs.extend(todo)
+                return run(todo)
+
+            yield noted
+
+    monkeypatch.setattr(workers, "local", counting)
+    extract(tmp_path / "in", tmp_path / "out", extract=params(**changes))
+    monkeypatch.setattr(workers, "local", original)
+    return len(jobs)
+
+
+def test_a_second_run_does_only_what_is_new_and_equals_one_from_scratch(tmp_path, monkeypatch):
+    write_some(tmp_path / "in", ["a.mp4", "b.mp4", "c.mp4"])
+    (tmp_path / "in/notes.txt").write_text("no video")
+    assert run_counting(monkeypatch, tmp_path) == 4
+    first = store_bytes(tmp_path / "out")
+    assert run_counting(monkeypatch, tmp_path) == 0
+    assert store_bytes(tmp_path / "out") == first
+
+    write_some(tmp_path / "in", ["d.mp4"], first=3)
+    assert run_counting(monkeypatch, tmp_path) == 1
+    (tmp_path / "in/a.mp4").rename(tmp_path / "in/z.mp4")
+    (tmp_path / "in/b.mp4").unlink()
+    assert run_counting(monkeypatch, tmp_path) == 0
+    after = store_bytes(tmp_path / "out")
+    assert FrameStore(tmp_path / "out").videos == ["c.mp4", "d.mp4", "z.mp4"]
+
+    extract(tmp_path / "in", tmp_path / "scratch", extract=params())
+    assert store_bytes(tmp_path / "scratch") == after
+
+
+def test_other_parameters_redo_every_video_and_leave_nothing_behind(tmp_path, monkeypatch):
+    write_some(tmp_path / "in", ["a.mp4", "b.mp4"])
+    run_counting(monkeypatch, tmp_path)
+    assert run_counting(monkeypatch, tmp_path, size=(4, 4)) == 2
+    assert len(store_bytes(tmp_path / "out")) == 3
+    assert FrameStore(tmp_path / "out").frame_shape == (1, 4, 4)
+    assert run_counting(monkeypatch, tmp_path, size=(4, 4), on_error="fail") == 0
+
+
+def test_a_changed_file_of_the_same_size_and_time_is_seen(tmp_path, monkeypatch):
+    write_some(tmp_path / "in", ["a.mp4"])
+    path = tmp_path / "in/a.mp4"
+    os.utime(path, (1, 1))
+    run_counting(monkeypatch, tmp_path)
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(bytes(changed))
+    os.utime(path, (1, 1))
+    assert run_counting(monkeypatch, tmp_path) == 1
+
+
+def test_a_lost_or_short_array_is_made_again(tmp_path, monkeypatch):
+    write_some(tmp_path / "in", ["a.mp4", "b.mp4"])
+    run_counting(monkeypatch, tmp_path)
+    before = store_bytes(tmp_path / "out")
+    lost, short = sorted((tmp_path / "out").glob("*.npy"))
+    lost.unlink()
+    short.write_bytes(short.read_bytes()[:-10])
+    assert run_counting(monkeypatch, tmp_path) == 2
+    assert store_bytes(tmp_path / "out") == before
+
+
+def test_links_into_a_cache_are_replaced_and_never_written_through(tmp_path):
+    write_some(tmp_path / "in", ["a.mp4"])
+    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    (tmp_path / "cache").mkdir()
+    for path in sorted((tmp_path / "out").iterdir()):
+        cached = tmp_path / "cache" / path.name
+        path.rename(cached)
+        cached.chmod(0o444)
+        path.symlink_to(cached) if path.suffix == ".npy" else path.hardlink_to(cached)
+    before = store_bytes(tmp_path / "cache")
+    write_some(tmp_path / "in", ["b.mp4"], first=1)
+    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    (tmp_path / "in/a.mp4").unlink()
+    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    assert store_bytes(tmp_path / "cache") == before
+    assert FrameStore(tmp_path / "out").videos == ["b.mp4"]
+
+
+def test_videos_behind_links_of_dvcs_cache_are_read(tmp_path):
+    cached = tmp_path / "cache/files/md5/ab/0123456789abcdef0123456789abcd"
+    write_video(tmp_path / "a.mp4", greys(3), fps=10)
+    cached.parent.mkdir(parents=True)
+    (tmp_path / "a.mp4").rename(cached)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.mp4").symlink_to(cached)
+    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    assert FrameStore(tmp_path / "out").videos == ["a.mp4"]
+
+
+def test_a_run_killed_at_any_moment_is_finished_by_the_next_with_the_same_bytes(tmp_path):
+    write_some(tmp_path / "in", [f"{number}.mp4" for number in range(12)])
+    extract(tmp_path / "in", tmp_path / "whole", extract=params())
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("size: [32, 32]", "size: [8, 8]"))
+    small = load_params(tmp_path / "params.yaml").extract
+    extract(tmp_path / "in", tmp_path / "whole", extract=small)
+    command = [sys.executable, "-m", "pipeline.stages.extract", "in", "out"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for milliseconds in (700, 900, 1100, 1300):
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
+            time.sleep(milliseconds / 1000)
+            process.kill()
+    # two at once: one waits for the other
+    both = [subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert store_bytes(tmp_path / "out") == store_bytes(tmp_path / "whole")
+
+
+def test_frames_are_chosen_by_time(tmp_path):
+    # of variable rate: frame i is on show from the time with its number
+    encode(tmp_path / "in.mkv", Encoding("ffv1", "matroska", times=(0, 100, 150, 400, 410, 900, 1000, 1500)))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in.mkv").rename(tmp_path / "in/a.mkv")
+    extract(tmp_path / "in", tmp_path / "out", extract=params(fps=5.0, size=(12, 12), color="rgb"))
+    frames = FrameStore(tmp_path / "out").load("a.mkv")
+    # at 0, 0.2, 0.4 … 1.4 s, and as far as the last frame lasts
+    shown = [0, 2, 3, 4, 4, 6, 6, 6]
+    assert [round((int(grey) - 50) / 20) for grey in frames[:8, 9, 9, 0]] == shown
+
+
+def test_fit_crops_pads_or_stretches(tmp_path):
+    image = np.zeros((16, 32, 3), dtype=np.uint8)
+    image[:, 8:24] = 200
+    write_video(tmp_path / "in/a.mp4", [image] * 2, fps=10)
+    middle = {}
+    for fit in ("crop", "pad", "stretch"):
+        extract(tmp_path / "in", tmp_path / "out", extract=params(fit=fit))
+        middle[fit] = FrameStore(tmp_path / "out").load("a.mp4")[0, :, :, 0].astype(int)
+    assert np.abs(middle["crop"] - 200).max() <= 4
+    assert np.abs(middle["pad"][:, 4] - [0, 0, 200, 200, 200, 200, 0, 0]).max() <= 4
+    assert np.abs(middle["stretch"][4] - [0, 0, 200, 200, 200, 200, 0, 0]).max() <= 4
+
+
+def test_a_dask_cluster_gives_the_same_bytes(tmp_path, monkeypatch):
+    write_some(tmp_path / "in", ["a.mp4", "b.mp4", "c.mp4"])
+    extract(tmp_path / "in", tmp_path / "here", extract=params())
+    with (
+        dask.config.set({"distributed.worker.daemon": True}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+        extract(tmp_path / "in", tmp_path / "there", extract=params(executor="dask"))
+    assert store_bytes(tmp_path / "there") == store_bytes(tmp_path / "here")
