@@ -92,11 +92,17 @@ def runner(params: GenerateParams) -> TaskRunner[Any]:
 
 @task(cache_policy=NO_CACHE)
 def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> None:
-    """Continue one video."""
-    from pipeline.generation import continue_video  # torch: in the worker, where it is needed
+    """Continue one video, or translate it, as the model is made for."""
+    # torch takes seconds to import: in the worker, where it is needed
+    from pipeline.checkpoint import load_card
+    from pipeline.generation import continue_video
+    from pipeline.translation import translate_video
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    continue_video(source, output, model, num_frames)
+    if load_card(model).task == "translate":
+        translate_video(source, output, model, degrade=False, tile=None)
+    else:
+        continue_video(source, output, model, num_frames)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import base64
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,9 +63,9 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for video in videos:  # the extract stage, on these videos alone: the same frames as in training
-            link = folder / "videos" / video.relative_to(params.data.videos)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(video.resolve())
+            copy = folder / "videos" / video.relative_to(params.data.videos)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(video, copy)  # the stage follows no link out of its folder
         command = [sys.executable, "-m", "pipeline.stages.extract", str(folder / "videos"), str(folder / "frames")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         get_run_logger().info("%s", result.stdout + result.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 
 DEFAULT_MODEL = Path("data/model")  # where `dvc repro` leaves one
+MODELS = Path("models")  # where flows/retrain.py promotes them to
 
 EXAMPLES = """examples:
   foreframe predict walk.mp4 longer.mp4 --frames 30
@@ -16,6 +17,7 @@ EXAMPLES = """examples:
   foreframe translate noisy.mp4 clean.mp4 --model models/denoiser
   foreframe info walk.mp4
   foreframe info data/model
+  foreframe rollback
 """
 
 
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add_predict(commands)
     add_translate(commands)
     add_info(commands)
+    add_rollback(commands)
     return top
 
 
@@ -121,6 +124,24 @@ def info(options: argparse.Namespace) -> None:
     facts = describe_model(options.path) if options.path.is_dir() else describe_video(options.path)
     width = max(map(len, facts))
     say("\n".join(f"{heading:{width}}  {text}" for heading, text in facts.items()))
+
+
+def add_rollback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "rollback",
+        help="put the model before the champion back",
+        description="Make the model that the champion replaced the champion again.",
+    )
+    command.add_argument(
+        "--models", metavar="PATH", type=Path, default=MODELS, help=f"the folder of promoted models ({MODELS})"
+    )
+    command.set_defaults(run=rollback)
+
+
+def rollback(options: argparse.Namespace) -> None:
+    from pipeline import registry
+
+    say(f"{registry.rollback(options.models)} is the champion")
 
 
 def add_model(command: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from pipeline import registry
 from pipeline.cli import main
 from pipeline.video import read_frames
 
@@ -80,3 +81,15 @@ def test_help_has_examples_and_loads_no_torch():
     assert "foreframe predict walk.mp4 longer.mp4 --frames 30" in done.stdout
     for command in ("predict", "info"):
         assert f"\n    {command} " in done.stdout
+
+
+def test_rollback_puts_the_model_before_back_and_says_when_there_is_none(tiny, tmp_path, capsys):
+    models = tmp_path / "models"
+    for _ in range(2):
+        registry.activate(registry.store(tiny.model, {}, models=models), models)
+    main(["rollback", "--models", str(models)])
+    assert capsys.readouterr().out == "v1.0.0 is the champion\n"
+    assert registry.champion(models) == models / "v1.0.0"
+    with pytest.raises(SystemExit) as ending:
+        main(["rollback", "--models", str(models)])
+    assert str(ending.value.code) == f"foreframe rollback: {models}: there is no version before v1.0.0"

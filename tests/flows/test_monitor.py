@@ -1,0 +1,97 @@
+"""Monitoring, with real videos through the real extract stage: quiet on more of the same, an event on what is not."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect.logging import disable_run_logger
+
+from flows import monitor
+from pipeline import registry
+from pipeline.params import load_params
+from pipeline.scoring import score
+from pipeline.video import write_video
+from tests.conftest import moving_bar
+from tests.flows.conftest import ROOT, ask
+from tests.flows.test_repro import repro
+
+
+def video(name: str, frames: np.ndarray) -> None:
+    write_video(Path("videos", name), (np.repeat(frame, 3, axis=-1) for frame in frames), 10.0)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch, tiny):
+    """A champion whose test set are moving bars, and the videos that it knows; the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    repro.set_params(
+        ["data.videos=videos", "extract.size=[8, 8]", "tensorize.context=3", "tensorize.horizon=4", "monitor.bins=2"]
+    )
+    for number in range(12):
+        video(f"{number}.mp4", moving_bar(10, number))
+    params = load_params(Path("params.yaml"))
+    Path("data").mkdir()
+    shutil.copytree(tiny.clips, "data/clips")
+    known = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(Path("videos").glob("*.mp4"))]
+    paths = sorted(Path("videos").glob("*.mp4"))
+    with disable_run_logger():
+        errors = monitor.measure.fn(tiny.model, paths, params)
+    facts = {"videos": known, "scores": {"videos": errors}}
+    registry.activate(registry.store(tiny.model, facts))
+    assert len(score(tiny.model, tiny.frames, tiny.clips, params.evaluate)) == 6
+    return tmp_path
+
+
+def events(api: str, since: float) -> list[dict]:
+    found = ask(
+        api, "events/filter",
+        filter={
+            "event": {"name": [monitor.DRIFT]},
+            "occurred": {"since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))},
+        },
+    )  # fmt: skip
+    return list(found["events"])
+
+
+def test_more_of_the_same_is_no_drift_and_other_videos_are(workspace, api):
+    assert monitor.monitor(return_state=True).name == "Nothing new"
+    for number in range(6):
+        video(f"more-{number}.mp4", moving_bar(11, number + 1))  # a frame more: other bytes, the same motion
+    begin = time.time()
+    same = monitor.monitor(return_state=True)
+    assert same.name == "No drift", same.message
+
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        video(f"noise-{number}.mp4", rng.integers(0, 256, (10, 8, 8, 1), dtype=np.uint8))
+    other = monitor.monitor(return_state=True)
+    assert other.name == "Drift", other.message
+    found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [str(other.state_details.flow_run_id)]}})
+    artifacts = {artifact["key"]: artifact["data"] for artifact in found}
+    rows = json.loads(artifacts["surprise"])
+    assert [row["video"].startswith("noise-") for row in rows] == [True] * 12 + [False] * 6  # most surprising first
+    assert "data:image/png;base64," in artifacts["drift"]
+    for _ in range(100):
+        if events(api, begin - 2):
+            break
+        time.sleep(0.1)
+    assert [event["event"] for event in events(api, begin - 2)] == [monitor.DRIFT]
+
+
+def test_a_video_without_frames_enough_is_said_in_one_line(workspace, api):
+    video("short.mp4", moving_bar(3, 0))
+    state = monitor.monitor(return_state=True)
+    assert state.is_failed()
+    assert "no video has the 7 frames of a clip" in state.message
+
+
+def test_help_starts_nothing():
+    subprocess.run([sys.executable, "-m", "flows.monitor", "--help"], cwd=ROOT, check=True, capture_output=True)
