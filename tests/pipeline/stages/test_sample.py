@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.params import SampleParams
 from pipeline.stages.sample import between_pixels, bounce, draw, load_digits, sample, share_out
-from pipeline.video import probe, read_frames
+from pipeline.video import probe, read_frames, write_video
 
 PARAMS = {
     "seed": 3,
@@ -43,6 +43,19 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
     assert write(tmp_path / "b") == first
     other = write(tmp_path / "c", seed=4)
     assert all(other[name] != first[name] for name in first)
+
+
+def test_a_clip_that_x264_wrote_in_different_ways_is_the_same_bytes_every_time(tmp_path):
+    rng = np.random.default_rng([3, 0, 1])
+    digits = load_digits(16)[rng.choice(5000, size=1)]
+    frames = draw(digits, bounce(5, 16, 2.0, rng)[None], 32)
+    written = set()
+    for number in range(60):
+        write_video(tmp_path / "clip.mp4", frames, 10.0)
+        written.add((tmp_path / "clip.mp4").read_bytes())
+        for size in range(number, 4000, 100):
+            np.full(size, float(number))  # so that memory that is read without being written holds other values
+    assert len(written) == 1
 
 
 def test_more_videos_leave_the_first_ones_as_they_are(tmp_path):
