@@ -21,7 +21,8 @@ def gradient_norms(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     with torch.enable_grad():
         for t in range(inputs.shape[1]):
             output, state = model(inputs[:, t : t + 1], state)
-            states.append(tensors(state))
+            # a state may keep frames as they were fed: no gradient goes into those
+            states.append([part for part in tensors(state) if part.requires_grad])
         loss = (output[:, 0] - targets[:, -1]).square().mean(dim=(1, 2, 3)).sum()  # a sum: clips do not share it
         flat = [part for parts in states[:-1] for part in parts]
         gradients = torch.autograd.grad(loss, flat, allow_unused=True)

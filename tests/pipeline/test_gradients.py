@@ -50,3 +50,14 @@ def test_a_fresh_sigmoid_rnn_forgets_within_ten_steps_what_an_lstm_keeps():
     # σ' is at most 1/4, so an orthogonal recurrence loses at least three quarters a step
     assert norms["rnn"][9] < norms["rnn"][0] * 0.25**9 * 1.01
     assert norms["lstm"][9] > 1e3 * norms["rnn"][9]
+
+
+def test_frames_that_a_state_keeps_as_they_were_fed_do_not_count():
+    class Remembers(Decaying):
+        def forward(self, frames, state=None):
+            output, state = super().forward(frames, None if state is None else state[1:])
+            return output, (frames[:, -1], *state)
+
+    inputs = torch.zeros(3, 5, 1, 1, 1)
+    norms = gradient_norms(Remembers(0.5), inputs, torch.ones_like(inputs))
+    assert norms.tolist() == pytest.approx([1, 0.5, 0.25, 0.125])
