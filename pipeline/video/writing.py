@@ -97,8 +97,8 @@ def write_animation(path: Path, frames: Iterable[Image], fps: float) -> None:
 def _repeatable() -> dict[str, str]:
     """What x264 needs to give the same bytes for the same frames.
 
-    Its AVX-512 code reads memory that it did not write: of a hundred encodings of one small clip, ten to twenty differed.
-    The code for AVX2 gives the bytes that most of them had, in all.
+    Its AVX-512 code reads memory that it did not write: of a hundred encodings of one small clip, some ten differed.
+    With the code for AVX2 all are what most of them were.
     """
     return {"x264-params": "asm=AVX2"} if cv2.checkHardwareSupport(AVX_512) else {}
 
