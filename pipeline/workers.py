@@ -190,14 +190,19 @@ def serve(task: Task) -> None:
         except MemoryError:
             answer = {"memory": True}
         except OSError as error:
-            answer = {"mistake": f"{error.filename}: {error.strerror}"}
+            # a full disk, say; without a file it is a bug
+            answer = {"mistake": f"{error.filename}: {error.strerror}"} if error.filename else _bug()
         except Exception:
-            answer = {"bug": traceback.format_exc()}
+            answer = _bug()
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
+
+
+def _bug() -> dict[str, Any]:
+    return {"bug": traceback.format_exc()}
 
 
 if __name__ == "__main__":

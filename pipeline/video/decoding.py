@@ -182,6 +182,7 @@ def complain_to_stderr() -> None:
     """Let FFmpeg write its complaints to file descriptor 2, past Python, for a process that counts them there."""
     av.logging.restore_default_callback()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # or a complaint would not count that the video before has had too
 
 
 def versions() -> dict[str, str]:

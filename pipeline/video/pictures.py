@@ -10,6 +10,8 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
+from pipeline.errors import VideoError
+
 Image = NDArray[np.uint8]
 
 # averages over areas where it shrinks; without full chroma interpolation red and blue are 18 dB worse
@@ -59,19 +61,25 @@ class Painter:
             self.shown_size = shown_size(frame.height, frame.width, self._pose)
 
     def paint(self, frame: av.VideoFrame) -> Image:
-        """The frame as uint8 (height, width, C)."""
+        """The frame as uint8 (height, width, C); raises VideoError if its format or size cannot be converted."""
         self.note(frame)
         pose = self._pose
         size = self._look.size or self.shown_size
         assert size is not None
         key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), pose)
-        if key not in self._graphs:
-            self._graphs.clear()  # the stream has changed its size or colours
-            self._graphs[key] = _graph(frame, pose, size, self._look.fit)
-        graph, scaled = self._graphs[key]
         frame.pts = None
-        graph.push(frame)
-        image: NDArray[Any] = graph.vpull().to_ndarray(format="rgb24")
+        try:
+            if key not in self._graphs:
+                self._graphs.clear()  # the stream has changed its size or colours
+                self._graphs[key] = _graph(frame, pose, size, self._look.fit)
+            graph, scaled = self._graphs[key]
+            graph.push(frame)
+            image: NDArray[Any] = graph.vpull().to_ndarray(format="rgb24")
+        except MemoryError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
+            what = f"{frame.format.name} of {frame.height} x {frame.width} pixels"
+            raise VideoError(f"a picture cannot be converted ({what}: {error})") from error
         if pose.mirrored:
             image = image[:, ::-1]
         image = np.rot90(image, pose.quarter_turns)

@@ -55,8 +55,13 @@ def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
     """
     painter: Painter | None = None
     for shown in _shown(path):
+        first = painter is None
         painter = painter or Painter(AS_SHOWN, shown.pixel_aspect)
-        yield shown.seconds, painter.paint(shown.frame)
+        try:
+            image = painter.paint(shown.frame)
+        except VideoError as error:
+            raise (VideoError if first else DamagedVideo)(f"{path}: {error}") from error
+        yield shown.seconds, image
 
 
 def _images(path: Path) -> list[Path]:
@@ -90,6 +95,7 @@ def read_resized(frames: Iterable[Shown], look: Look, fps: float | None, report:
     `frames` are passed on after the frame that was shown last.
     """
     painter: Painter | None = None
+    painted = False
     for shown, times in on_show(_noted(frames, report), fps):
         if painter is None:
             painter = Painter(look, shown.pixel_aspect)
@@ -97,7 +103,14 @@ def read_resized(frames: Iterable[Shown], look: Look, fps: float | None, report:
             assert painter.shown_size is not None
             report.height, report.width = painter.shown_size
         if times:
-            image = painter.paint(shown.frame)
+            try:
+                image = painter.paint(shown.frame)
+            except VideoError as error:
+                report.num_frames -= 1
+                if painted:
+                    raise DamagedVideo(f"damaged after {report.num_frames} frames: {error}") from error
+                raise
+            painted = True
             for _ in range(times):
                 yield image
 
