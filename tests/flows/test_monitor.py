@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -61,6 +59,7 @@ def events(api: str, since: float) -> list[dict]:
     return list(found["events"])
 
 
+@pytest.mark.slow
 def test_more_of_the_same_is_no_drift_and_other_videos_are(workspace, api):
     assert monitor.monitor(return_state=True).name == "Nothing new"
     for number in range(6):
@@ -91,7 +90,3 @@ def test_a_video_without_frames_enough_is_said_in_one_line(workspace, api):
     state = monitor.monitor(return_state=True)
     assert state.is_failed()
     assert "no video has the 7 frames of a clip" in state.message
-
-
-def test_help_starts_nothing():
-    subprocess.run([sys.executable, "-m", "flows.monitor", "--help"], cwd=ROOT, check=True, capture_output=True)

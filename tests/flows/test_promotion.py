@@ -107,6 +107,7 @@ def test_a_promotion_without_commit_tags_what_the_model_was_made_from_beside_the
     assert not promotion.JOURNAL.exists()
 
 
+@pytest.mark.slow
 def test_a_promotion_with_commit_commits_just_the_results_and_leaves_a_dirty_tree_dirty(workspace, api):
     promote()
     candidate("two")
@@ -128,7 +129,7 @@ def test_a_promotion_with_commit_commits_just_the_results_and_leaves_a_dirty_tre
     assert git("rev-parse", "HEAD") == before
 
 
-@pytest.mark.parametrize("commit", [False, True])
+@pytest.mark.parametrize("commit", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_unreachable_remote_leaves_everything_as_it_was(workspace, api, commit):
     promote()
     Path("not-a-folder").write_text("")
@@ -145,7 +146,10 @@ def test_an_unreachable_remote_leaves_everything_as_it_was(workspace, api, commi
     assert promotion.rollback() == "v1.0.0"
 
 
-@pytest.mark.parametrize("step", ["write_down", "tag", "switch"])
+@pytest.mark.parametrize(
+    "step",
+    ["tag", pytest.param("write_down", marks=pytest.mark.slow), pytest.param("switch", marks=pytest.mark.slow)],
+)
 def test_a_failure_at_any_step_is_taken_back(workspace, api, monkeypatch, step):
     promote()
     candidate("two")
@@ -167,6 +171,7 @@ def test_a_failure_at_any_step_is_taken_back(workspace, api, monkeypatch, step):
     assert in_force() == "v1.0.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["write_down", "tag", "switch"])
 def test_what_a_promotion_that_was_killed_left_is_taken_back_by_the_next(workspace, api, step):
     promote()
@@ -200,6 +205,7 @@ def test_a_machine_without_a_git_identity_promotes_under_a_name_of_ours(workspac
     assert promotion.rollback() == "v1.0.0"
 
 
+@pytest.mark.slow
 def test_rollback_assigns_the_stage_anew_and_a_rollback_without_the_tags_is_made_good(workspace, api):
     promote()
     with pytest.raises(ModelError, match="no version before"):

@@ -111,6 +111,7 @@ def test_a_failure_says_its_last_lines_and_leaves_the_last_good_outputs(workspac
     assert states(api, repro.repro(return_state=True))["count"] == "Completed"
 
 
+@pytest.mark.slow
 def test_output_is_in_the_log_while_the_stage_runs_and_independent_stages_run_side_by_side(workspace, api):
     # each waits for the other's sign: one after the other they would never end
     for mine, other in ("ab", "ba"):
@@ -143,7 +144,14 @@ def wait_for(condition, seconds=20):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("end", ["close the pipe", "kill the caller", "ignore SIGTERM"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "kill the caller",
+        pytest.param("close the pipe", marks=pytest.mark.slow),
+        pytest.param("ignore SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(workspace, end):
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
     lock = Path("dvc.lock").read_bytes()

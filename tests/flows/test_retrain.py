@@ -118,6 +118,7 @@ def test_the_first_model_is_promoted_then_nothing_is_new_then_a_new_video_redoes
     assert entry["name"].startswith("refused on data ")
 
 
+@pytest.mark.slow
 def test_the_report_has_the_verdict_the_metrics_and_a_link_to_the_page(workspace, api):
     state = run()
     found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}})
@@ -130,6 +131,7 @@ def test_the_report_has_the_verdict_the_metrics_and_a_link_to_the_page(workspace
     assert Path("data/renders/index.html").resolve().as_uri() in artifacts["rendered-page"]["data"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shade", "hidden_size", "outcome", "reason"),
     [
@@ -157,6 +159,7 @@ def test_a_candidate_is_promoted_or_refused_and_can_be_rolled_back(workspace, ap
         assert run().name == "Nothing new"  # what was rolled back is not promoted again
 
 
+@pytest.mark.slow
 def test_a_corrupt_champion_is_replaced_by_what_beats_no_learning(workspace, api):
     run()
     weights = registry.champion() / "model.safetensors"
@@ -171,6 +174,7 @@ def test_a_corrupt_champion_is_replaced_by_what_beats_no_learning(workspace, api
     assert in_force() == "v2.0.0"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_before_its_verdict_is_made_good(workspace, api, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(retrain, "promotion", None)  # anything that breaks the flow
@@ -178,6 +182,7 @@ def test_a_run_that_was_stopped_before_its_verdict_is_made_good(workspace, api, 
     assert run().name == "Promoted v1.0.0"
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_to_the_address_that_is_set(workspace, api, monkeypatch):
     received = []
 
