@@ -79,6 +79,14 @@ def fit(
     return Fitted(run.best_weights, run.best_row, run.history, run.step, run.seconds)
 
 
+def accelerator() -> Accelerator:
+    """The device and the processes of this run: a GPU each, where there are any, else all on the processor.
+
+    Precision is not its part, because it would fix that for the life of the process.
+    """
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+
+
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """The lower precision that convolutions and products run in, None for float32 throughout.
 
@@ -104,9 +112,10 @@ class _Run:
         recipe: Recipe,
         train: TrainParams,
     ) -> None:
-        # for device and processes; precision is ours, because Accelerate fixes it for the life of the process
-        self.accelerator = Accelerator(mixed_precision="no")
-        self.device = self.accelerator.device
+        self.accelerator = accelerator()
+        device = self.accelerator.device
+        # the processor has one name: a second process would call it cpu:1, which the recurrent kernels refuse
+        self.device = device if device.type == "cuda" else torch.device(device.type)
         self.dtype = autocast_dtype(train.precision, self.device)
         self.model = model.to(self.device)
         self.train_clips, self.val_clips = train_clips, val_clips

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import PartialState
 from dvclive.live import Live
 
 from pipeline import checkpoint, stage
@@ -20,7 +19,7 @@ from pipeline.models import BEGIN_FROM_INPUT
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
 from pipeline.resume import StateFile, fingerprint, loaded_sources
 from pipeline.rollout import draw_noise, with_noise
-from pipeline.training import Row, fit
+from pipeline.training import Row, accelerator, fit
 
 logger = logging.getLogger(__name__)
 STATES = Path(".train")  # beside the outputs, which DVC removes before a stage runs
@@ -79,10 +78,10 @@ def train(
     inputs = with_noise(inputs, draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0)))
     before = gradient_norms(generator, inputs, targets)
 
-    # under `accelerate launch` all processes train and one writes
+    # under `torchrun` all processes train and one writes
     with ExitStack() as stack:
         log: Callable[[Row], None] = lambda row: None  # noqa: E731
-        if PartialState().is_main_process:
+        if accelerator().is_main_process:
             log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
         fitted = fit(
             generator,
@@ -93,7 +92,7 @@ def train(
             state=StateFile(STATES, key[:16]),
             on_epoch=log,
         )
-    if not PartialState().is_main_process:
+    if not accelerator().is_main_process:
         return
     generator = generator.cpu()
     generator.load_state_dict(fitted.weights)

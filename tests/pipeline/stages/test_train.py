@@ -137,10 +137,9 @@ def test_two_processes_learn_what_one_does(tiny, tmp_path, request):
             ["model.name=rnn", "model.rnn.recipe.epochs=3", "train.num_threads=1", "train.precision=float32"],
             folder / "params.yaml",
         )
-        launch = ["--cpu", f"--num_processes={processes}", "--num_machines=1", "--mixed_precision=no"]
         stage = ["-m", "pipeline.stages.train", str(tiny.frames), str(tiny.clips), "model", "training"]
         subprocess.run(
-            [sys.executable, "-m", "accelerate.commands.launch", *launch, *stage],
+            [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", *stage],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(request.config.rootpath)},
             check=True,
