@@ -1,5 +1,8 @@
 """Videos through a translating model: frames, rate, size and state; errors of one line."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -167,3 +170,20 @@ def test_there_is_no_degradation_to_try_where_pairs_were_given(model, video, tmp
 def test_the_source_is_not_overwritten(model, video):
     with pytest.raises(PipelineError, match="is the source itself"):
         translate_video(video, video, model(), degrade=False, tile=None)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_the_video(model, tmp_path):
+    folder = model()
+    script = (
+        "import resource, sys; from pathlib import Path; from pipeline.translation import translate_video; "
+        "translate_video(*map(Path, sys.argv[1:]), degrade=True, tile=None); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for num_frames in (40, 240):
+        source = tmp_path / f"{num_frames}.mp4"
+        write_video(source, (np.full((96, 128, 3), t % 256, np.uint8) for t in range(num_frames)), 25.0)
+        command = [sys.executable, "-c", script, str(source), str(tmp_path / f"out{num_frames}.mp4"), str(folder)]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert peaks[1] < 1.05 * peaks[0]
