@@ -1,11 +1,13 @@
 """The command `foreframe`: what a person types. Torch is imported by the commands that need it, so help is quick."""
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import report
 from pipeline.errors import PipelineError
 
 DEFAULT_MODEL = Path("data/model")  # where `dvc repro` leaves one
@@ -17,6 +19,7 @@ EXAMPLES = """examples:
   foreframe translate noisy.mp4 clean.mp4 --model models/denoiser
   foreframe info walk.mp4
   foreframe info data/model
+  foreframe info data/metrics
   foreframe rollback
 """
 
@@ -110,15 +113,21 @@ def translate(options: argparse.Namespace) -> None:
 def add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "info",
-        help="say what a video or a model is",
-        description="Say what a video file or a model folder is.",
-        epilog="examples: foreframe info walk.mp4; foreframe info data/model",
+        help="say what a video, a model or a folder of metrics is",
+        description="Say what a video file or a model folder is, or show a folder of metrics as a table.",
+        epilog="examples: foreframe info walk.mp4; foreframe info data/model; foreframe info data/metrics",
     )
-    command.add_argument("path", metavar="FILE|MODEL", type=Path, help="a video file, or a folder with a model")
+    command.add_argument(
+        "path", metavar="FILE|FOLDER", type=Path, help="a video file, or a folder with a model or with metrics.json"
+    )
     command.set_defaults(run=info)
 
 
 def info(options: argparse.Namespace) -> None:
+    metrics = options.path / "metrics.json"
+    if metrics.is_file():
+        say(report.markdown(json.loads(metrics.read_text(encoding="utf-8"))))
+        return
     from pipeline.generation import describe_model, describe_video
 
     facts = describe_model(options.path) if options.path.is_dir() else describe_video(options.path)

@@ -114,10 +114,26 @@ def _rollout(long_horizon: int) -> str:
 """
 
 
-def _table(summary: Mapping[str, Any]) -> str:
+def markdown(summary: Mapping[str, Any]) -> str:
+    """The content of metrics.json as a table in Markdown: the model, then the baselines from the best on."""
+    rows, columns = _figures(summary)
+    lines = [f"| | {' | '.join(heading for heading, _, _ in columns.values())} |", f"|{' --- |' * (len(columns) + 1)}"]
+    for method, row in rows.items():
+        cells = [f"{row[metric]:.{digits}f}" for metric, (_, digits, _) in columns.items()]
+        lines.append(f"| {method.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figures(summary: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, float]], dict[str, tuple[str, int, bool]]]:
+    """The rows, in the order in which they are shown, and those of METRICS that they have."""
     rows = {method: values for method, values in summary.items() if isinstance(values, Mapping)}
     order = ["model", *sorted(rows.keys() - {"model"}, key=lambda method: rows[method]["mse"])]
     columns = {metric: column for metric, column in METRICS.items() if metric in rows["model"]}
+    return {method: rows[method] for method in order}, columns
+
+
+def _table(summary: Mapping[str, Any]) -> str:
+    rows, columns = _figures(summary)
     best = {
         metric: (max if more else min)(row[metric] for row in rows.values()) for metric, (_, _, more) in columns.items()
     }
@@ -126,9 +142,9 @@ def _table(summary: Mapping[str, Any]) -> str:
         return f' class="{name}"' if condition else ""
 
     lines = ["<table>", f"<tr><th></th>{''.join(f'<th>{heading}</th>' for heading, _, _ in columns.values())}</tr>"]
-    for method in order:
+    for method, row in rows.items():
         cells = "".join(
-            f"<td{mark(rows[method][metric] == best[metric], 'best')}>{rows[method][metric]:.{digits}f}</td>"
+            f"<td{mark(row[metric] == best[metric], 'best')}>{row[metric]:.{digits}f}</td>"
             for metric, (_, digits, _) in columns.items()
         )
         lines.append(f"<tr{mark(method == 'model', 'model')}><td>{escape(method.replace('_', ' '))}</td>{cells}</tr>")

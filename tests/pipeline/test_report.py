@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipeline.report import page
+from pipeline.report import markdown, page
 
 CARD = {
     "name": "convlstm",
@@ -80,3 +80,13 @@ def test_a_translation_has_flicker_and_no_rollout():
     assert "<th>Flicker</th>" in html
     assert rows(html)[0][-1] == "3.00"
     assert "rollout.mp4" not in html
+
+
+def test_the_same_table_in_markdown():
+    assert markdown(SUMMARY).splitlines() == [
+        "| | MSE | MAE | PSNR, dB | SSIM |",
+        "| --- | --- | --- | --- | --- |",
+        "| model | 1.50 | 9.0 | 30.00 | 0.912 |",
+        "| background | 2.00 | 8.5 | 25.00 | 0.700 |",
+        "| last frame | 3.00 | 8.0 | 20.00 | 0.500 |",
+    ]
