@@ -22,18 +22,19 @@ from tests.workspace import ROOT, make_workspace
 METHODS = ("model", "last_frame", "optical_flow", "mean_frame")
 
 
-def write_params(path: Path, size: int, minutes: float, changes: list[str]) -> None:
+def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None:
     """params.yaml as shipped, with what this benchmark needs, and `changes` as key.key=value."""
     yaml = YAML()
     raw: dict[str, Any] = yaml.load(ROOT / "params.yaml")
     raw["data"]["videos"] = "footage"
     raw["extract"] |= {"size": [size, size], "color": "rgb"}
     raw["tensorize"] |= {"stride": 2}
-    raw["train"] |= {"max_minutes": minutes}
     raw["render"] |= {"scale": max(1, 256 // size)}
     name = next((change.partition("=")[2] for change in changes if change.startswith("model.name=")), None)
-    recipe = raw["model"][name or raw["model"]["name"]]["recipe"]
-    recipe |= {"epochs": 10_000, "batch_size": 8}  # the minutes end it
+    model = raw["model"][name or raw["model"]["name"]]
+    model["recipe"] |= {"epochs": epochs, "batch_size": 8}
+    if "patch_size" in model:
+        model["patch_size"] = max(1, size // 16)  # a cell is the same share of the picture, whatever its size
     for change in changes:
         key, _, value = change.partition("=")
         *folders, last = key.split(".")
@@ -70,14 +71,14 @@ def table(horizon: pd.DataFrame) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=64, help="height and width of the frames, pixels (64)")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of training (5)")
+    parser.add_argument("--epochs", type=int, default=60, help="of training (60)")
     parser.add_argument("--out", type=Path, help="folder for renders, metrics and model (none are kept)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="parameters, as in params.yaml")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         workspace = Path(temporary) / "w"
         environment = make_workspace(workspace)
-        write_params(workspace / "params.yaml", options.size, options.minutes, options.set)
+        write_params(workspace / "params.yaml", options.size, options.epochs, options.set)
         footage(workspace / "footage")
         done = subprocess.run(["dvc", "repro", "render"], cwd=workspace, env=environment, check=False)
         if done.returncode:
