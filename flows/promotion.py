@@ -55,7 +55,7 @@ def rollback() -> str:
     return name
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="keep")
 def keep(candidate: Path, facts: dict[str, Any]) -> str:
     """Store a copy of the candidate as a version that is not in force yet."""
     _undo()  # of a run that was killed
@@ -70,14 +70,14 @@ def take_back(_: Transaction) -> None:
     _undo()
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="push")
 def push() -> None:
     """Send data and models to the remote, where one is set; they are of use there, promoted or not."""
     if repro.has_remote():
         repro.dvc("push")
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="write down")
 def write_down(name: str, tracked: list[str], message: str, commit: bool) -> str:
     """A revision that holds what the model was made from: of the branch if `commit`, beside it where that lacks it."""
     head = _git("rev-parse", "HEAD")
@@ -91,7 +91,7 @@ def write_down(name: str, tracked: list[str], message: str, commit: bool) -> str
     return _commit(head, tracked, message, everything=True)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="tag")
 def tag(name: str, revision: str, message: str) -> None:
     """Register the version with DVC's registry (GTO tags) and assign it the champion's stage."""
     import gto.api  # half a second, and most runs promote nothing
@@ -104,7 +104,7 @@ def tag(name: str, revision: str, message: str) -> None:
     _assign(name, message)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="switch")
 def switch(name: str) -> None:
     """Put the version in force: one rename."""
     registry.activate(name)

@@ -44,7 +44,8 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
     params = load_params(Path("params.yaml"))
     with workspace():
         promotion.settle()
-        stages = look(params)
+        stages = repro.plan()
+        look(stages, Path(params.data.videos))
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
         if absent(stages) and repro.has_remote():
@@ -74,17 +75,15 @@ def workspace() -> Iterator[None]:
         yield
 
 
-@task(cache_policy=NO_CACHE)
-def look(params: Params) -> list[repro.Stage]:
-    """What has changed since the last run: videos, parameters, code."""
-    stages = repro.plan()
+@task(cache_policy=NO_CACHE, task_run_name="look")
+def look(stages: list[repro.Stage], videos: Path) -> None:
+    """Say what has changed since the last run: videos, parameters, code."""
     logger = get_run_logger()
     for stage in stages:
         for change in stage.changes:
             logger.info("%s: %s", stage.name, change)
-    for line in changed_videos(Path(params.data.videos)):
+    for line in changed_videos(videos):
         logger.info("%s", line)
-    return stages
 
 
 def changed_videos(videos: Path) -> list[str]:
@@ -121,13 +120,13 @@ def absent(stages: list[repro.Stage]) -> list[str]:
     return [out for stage in stages for out in stage.stored if not Path(out).exists()]
 
 
-@task(retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE)
+@task(retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE, task_run_name="pull")
 def pull(paths: list[str]) -> None:
     """Fetch outputs from the remote; retried, because it fails for reasons that lie outside."""
     repro.dvc("pull", "--allow-missing", *paths)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="compare")
 def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     """Is the new model better than the champion on today's test clips, or, without a champion, than no learning?
 
