@@ -9,21 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.checkpoint import checkpoint
 
 from pipeline import memory
 from pipeline.clips import ClipDataset, to_float
+from pipeline.devices import accelerator, autocast_dtype, device_of
 from pipeline.errors import ModelError
 from pipeline.metrics import mse, ssim
 from pipeline.models.discriminator import Discriminator
 from pipeline.objectives import Adversary, PixelLoss
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
-from pipeline.rollout import State, detach, draw_noise, predict, sampling_mask, translate, unroll
+from pipeline.rollout import State, detach, draw_noise, predict, sampling_mask, translate, unroll, unroll_in_stretches
 from pipeline.schedules import learning_rate_factor, truth_probabilities
 
 logger = logging.getLogger(__name__)
@@ -79,28 +78,6 @@ def fit(
     return Fitted(run.best_weights, run.best_row, run.history, run.step, run.seconds)
 
 
-def accelerator() -> Accelerator:
-    """The device and the processes of this run: a GPU each, where there are any, else all on the processor.
-
-    Precision is not its part, because it would fix that for the life of the process.
-    """
-    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
-
-
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The lower precision that convolutions and products run in, None for float32 throughout.
-
-    `auto` takes bfloat16 where the processor has instructions for it: elsewhere it is emulated, and slower. The answer
-    depends on the machine alone, never on a timing, so that a run can be repeated.
-    """
-    if precision == "auto":
-        if device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-        has = torch.cpu.get_capabilities()
-        return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
-    return torch.bfloat16 if precision == "bf16" else None
-
-
 class _Run:
     """All that changes while a generator is trained, so all that a resumed run needs."""
 
@@ -113,9 +90,7 @@ class _Run:
         train: TrainParams,
     ) -> None:
         self.accelerator = accelerator()
-        device = self.accelerator.device
-        # the processor has one name: a second process would call it cpu:1, which the recurrent kernels refuse
-        self.device = device if device.type == "cuda" else torch.device(device.type)
+        self.device = device_of(self.accelerator)
         self.dtype = autocast_dtype(train.precision, self.device)
         self.model = model.to(self.device)
         self.train_clips, self.val_clips = train_clips, val_clips
@@ -155,7 +130,8 @@ class _Run:
         def step() -> None:
             shape = (batch, min(self.train.bptt_steps or length, length), channels + self.train.noise_channels, *crop)
             with self._autocast():
-                outputs, _ = self._unroll(torch.zeros(shape, device=self.device), None, None, None, None)
+                frames = torch.zeros(shape, device=self.device)
+                outputs, _ = unroll_in_stretches(self.model, frames, None, self.train.recompute_steps)
                 loss = outputs.square().mean()
             torch.autograd.grad(loss, self.parameters, allow_unused=True)
 
@@ -285,12 +261,14 @@ class _Run:
             judged = self.adversary is not None and progress >= self.train.adversary.start
             judged = judged and horizon_start < stop - start
             with self._autocast():
-                outputs, state = self._unroll(
+                outputs, state = unroll_in_stretches(
+                    self.model,
                     to_float(inputs[:, start:stop]),
                     state,
-                    truth[:, start:stop] if truth is not None else None,
-                    previous,
-                    noise,
+                    self.train.recompute_steps,
+                    truth=truth[:, start:stop] if truth is not None else None,
+                    previous=previous,
+                    noise=noise,
                 )
                 loss = self.pixel(outputs, target)
                 if self.adversary is not None and judged:
@@ -302,30 +280,6 @@ class _Run:
                 with self._autocast():
                     self.adversary.learn(outputs, target, horizon_start, weight)
             state, previous = detach(state), outputs[:, -1:].detach()
-
-    def _unroll(
-        self, frames: Tensor, state: State, truth: Tensor | None, previous: Tensor | None, noise: Tensor | None
-    ) -> tuple[Tensor, State]:
-        """rollout.unroll, in stretches of `recompute_steps` whose inner values are computed again on the way back."""
-        length = self.train.recompute_steps
-        if length is None:
-            return unroll(self.model, frames, state, truth=truth, previous=previous, noise=noise)
-        outputs = []
-        for start in range(0, frames.shape[1], length):
-            feed = truth[:, start : start + length] if truth is not None else None
-            output, state = checkpoint(
-                unroll,
-                self.model,
-                frames[:, start : start + length],
-                state,
-                truth=feed,
-                previous=previous,
-                noise=noise,
-                use_reentrant=False,
-            )
-            outputs.append(output)
-            previous = output[:, -1:]
-        return torch.cat(outputs, dim=1), state
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)

@@ -15,10 +15,10 @@ from pipeline import checkpoint, memory, rollout
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import to_float, to_uint8
 from pipeline.degrade import NEED_COLOR, bicubic, luma
+from pipeline.devices import autocast_dtype
 from pipeline.errors import ModelError, PipelineError
 from pipeline.evaluation import best_device
 from pipeline.tiles import ALIGNMENT, Tiled
-from pipeline.training import autocast_dtype
 from pipeline.video import probe, read_frames, write_video
 
 logger = logging.getLogger(__name__)

@@ -14,12 +14,13 @@ from dvclive.live import Live
 from pipeline import checkpoint, stage
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
+from pipeline.devices import accelerator
 from pipeline.gradients import gradient_norms
 from pipeline.models import BEGIN_FROM_INPUT
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
 from pipeline.resume import StateFile, fingerprint, loaded_sources
 from pipeline.rollout import draw_noise, with_noise
-from pipeline.training import Row, accelerator, fit
+from pipeline.training import Row, fit
 
 logger = logging.getLogger(__name__)
 STATES = Path(".train")  # beside the outputs, which DVC removes before a stage runs

@@ -9,7 +9,7 @@ from pipeline.errors import ModelError
 from pipeline.models import build
 from pipeline.params import load_params
 from pipeline.resume import StateFile
-from pipeline.training import autocast_dtype, fit
+from pipeline.training import fit
 
 RNN = {"hidden_size": 24, "num_layers": 1, "nonlinearity": "tanh"}
 CONV = {"hidden_channels": 8, "num_layers": 1, "kernel_size": 3, "patch_size": 2}
@@ -168,15 +168,6 @@ def test_a_loss_that_is_no_number_stops_with_advice(data, sections):
     torch.nn.init.constant_(model.output.bias, float("nan"))
     with pytest.raises(ModelError, match="not a number after step 6; lower the recipe's learning_rate"):
         fit(model, *data, **sections())
-
-
-def test_precision_is_the_processors_or_the_one_asked_for():
-    cpu = torch.device("cpu")
-    assert autocast_dtype("float32", cpu) is None
-    assert autocast_dtype("bf16", cpu) is torch.bfloat16
-    has = torch.cpu.get_capabilities()
-    expected = torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
-    assert autocast_dtype("auto", cpu) is expected
 
 
 def test_an_adversary_joins_after_its_start_and_changes_what_is_learnt(data, sections, tmp_path, monkeypatch):

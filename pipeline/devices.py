@@ -1,0 +1,31 @@
+"""Where training runs and in what precision."""
+
+import torch
+from accelerate import Accelerator
+
+
+def accelerator() -> Accelerator:
+    """The device and the processes of this run: a GPU each, where there are any, else all on the processor.
+
+    Precision is not its part, because it would fix that for the life of the process.
+    """
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+
+
+def device_of(process: Accelerator) -> torch.device:
+    """The device of `process`; the processor is always `cpu`: recurrent kernels refuse a second process' `cpu:1`."""
+    return process.device if process.device.type == "cuda" else torch.device(process.device.type)
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """The lower precision that convolutions and products run in, None for float32 throughout.
+
+    `auto` takes bfloat16 where the processor has instructions for it: elsewhere it is emulated, and slower. The answer
+    depends on the machine alone, never on a timing, so that a run can be repeated.
+    """
+    if precision == "auto":
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+        has = torch.cpu.get_capabilities()
+        return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
+    return torch.bfloat16 if precision == "bf16" else None
