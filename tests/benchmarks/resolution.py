@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import memory
+from pipeline.devices import autocast_dtype
 from pipeline.models import MODELS, build
 from pipeline.params import load_params
-from pipeline.training import autocast_dtype
 from tests.test_readme import ROOT
 
 SIZES = (64, 128, 256, 512, 1024)
