@@ -172,6 +172,37 @@ class ConvLstmParams(Section):
     recipe: Recipe
 
 
+class StLstmParams(Section):
+    """Spatiotemporal LSTM with the zigzag memory (Wang et al. 2017, 2022)."""
+
+    hidden_channels: Positive
+    num_layers: Positive
+    kernel_size: int = Field(gt=0)
+    patch_size: Positive
+    decoupling: float = Field(ge=0)
+    recipe: Recipe
+
+
+class CnnLstmParams(Section):
+    """Convolutional encoder and decoder about ConvLSTM layers."""
+
+    hidden_channels: Positive
+    num_layers: Positive
+    kernel_size: int = Field(gt=0)
+    patch_size: Positive
+    recipe: Recipe
+
+
+class CnnParams(Section):
+    """Convolutions only (the idea of SimVP, Gao et al. 2022)."""
+
+    hidden_channels: Positive
+    num_blocks: Positive
+    num_frames: Positive
+    patch_size: Positive
+    recipe: Recipe
+
+
 class ForeframeParams(Section):
     """The project's own generator: it moves the last frame."""
 
@@ -182,17 +213,23 @@ class ForeframeParams(Section):
     recipe: Recipe
 
 
+GeneratorParams = ForeframeParams | RnnParams | LstmParams | ConvLstmParams | StLstmParams | CnnLstmParams | CnnParams
+
+
 class ModelParams(Section):
     """Which generator, and every generator's own section."""
 
-    name: Literal["foreframe", "rnn", "lstm", "convlstm"]
+    name: Literal["foreframe", "rnn", "lstm", "convlstm", "stlstm", "cnn_lstm", "cnn"]
     foreframe: ForeframeParams
     rnn: RnnParams
     lstm: LstmParams
     convlstm: ConvLstmParams
+    stlstm: StLstmParams
+    cnn_lstm: CnnLstmParams
+    cnn: CnnParams
 
     @property
-    def selected(self) -> "ForeframeParams | RnnParams | LstmParams | ConvLstmParams":
+    def selected(self) -> GeneratorParams:
         """The section of the generator that `name` picks."""
         return getattr(self, self.name)
 

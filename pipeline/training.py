@@ -19,7 +19,7 @@ from pipeline.devices import accelerator, autocast_dtype, device_of
 from pipeline.errors import ModelError
 from pipeline.metrics import mse, ssim
 from pipeline.models.discriminator import Discriminator
-from pipeline.objectives import Adversary, PixelLoss
+from pipeline.objectives import Adversary, PixelLoss, auxiliary_loss
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
 from pipeline.rollout import State, detach, draw_noise, predict, sampling_mask, translate, unroll, unroll_in_stretches
@@ -260,6 +260,7 @@ class _Run:
             horizon_start = max(0, shown - start)
             judged = self.adversary is not None and progress >= self.train.adversary.start
             judged = judged and horizon_start < stop - start
+            auxiliary_loss(self.model)  # what the way back computed anew (recompute_steps) has been counted
             with self._autocast():
                 outputs, state = unroll_in_stretches(
                     self.model,
@@ -271,6 +272,9 @@ class _Run:
                     noise=noise,
                 )
                 loss = self.pixel(outputs, target)
+                own = auxiliary_loss(self.model)
+                if own is not None:
+                    loss = loss + own
                 if self.adversary is not None and judged:
                     loss = loss + self.train.adversary.weight * self.adversary.loss(outputs, target, horizon_start)
             weight = share * (stop - start) / num_inputs

@@ -17,6 +17,9 @@ MODELS = {
     "rnn": "PlainRnn",
     "lstm": "StackedLstm",
     "convlstm": "ConvLstm",
+    "stlstm": "StLstm",
+    "cnn_lstm": "CnnLstm",
+    "cnn": "Cnn",
     "foreframe": "Foreframe",
 }
 

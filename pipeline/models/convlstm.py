@@ -1,9 +1,8 @@
 """The convolutional LSTM (Shi et al. 2015) over patches of the frame."""
 
-import torch
 from torch import Tensor, nn
 
-from pipeline.models.layers import same_conv, to_frames, to_grid
+from pipeline.models.layers import ConvLstmLayer, clamp, to_frames, to_grid
 
 State = tuple[tuple[Tensor, Tensor], ...]
 
@@ -44,39 +43,5 @@ class ConvLstm(nn.Module):
             grid, hidden = layer(grid, batch_size, None if state is None else state[i])
             after.append(hidden)
         # float: bfloat16 has no grey between -1 and -0.996
-        outputs = torch.tanh(self.head(grid).float())
+        outputs = clamp(self.head(grid).float())
         return to_frames(outputs, self.patch_size, batch_size, (height, width)), tuple(after)
-
-
-class ConvLstmLayer(nn.Module):
-    """One layer over a whole sequence: what reads x is one convolution over all steps, only what reads h waits."""
-
-    def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int) -> None:
-        super().__init__()
-        self.from_input = same_conv(in_channels, 4 * hidden_channels, kernel_size)
-        self.from_hidden = same_conv(hidden_channels, 4 * hidden_channels, kernel_size, bias=False)
-        # the forget gate begins open: remember, until training says otherwise
-        self.from_input.bias = nn.Parameter((torch.arange(4 * hidden_channels) // hidden_channels == 1).float())
-
-    def forward(
-        self, grid: Tensor, batch_size: int, state: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Inputs (T * B, in_channels, h, w), time first, to hidden states (T * B, hidden_channels, h, w)."""
-        from_input = self.from_input(grid).split(batch_size)  # T of (B, 4 * hidden_channels, h, w)
-        hidden, cell = state if state is not None else (None, None)
-        outputs = []
-        for gates in from_input:
-            hidden, cell = self.step(gates if hidden is None else gates + self.from_hidden(hidden), cell)
-            outputs.append(hidden)
-        assert hidden is not None
-        assert cell is not None
-        return torch.cat(outputs), (hidden, cell)
-
-    @staticmethod
-    def step(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The hidden and the cell state after a step (Shi et al. 2015, eq. 3); without a cell state, the first."""
-        i, f, g, o = gates.chunk(4, dim=1)
-        new = torch.sigmoid(i) * torch.tanh(g)
-        # the sum of many steps stays in float32 under autocast
-        cell = new.float() if cell is None else torch.sigmoid(f) * cell + new
-        return (torch.sigmoid(o) * torch.tanh(cell)).to(gates.dtype), cell

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from pipeline.models import build
-from pipeline.models.convlstm import ConvLstmLayer
-from pipeline.models.layers import to_frames, to_grid
+from pipeline.models.layers import ConvLstmLayer, to_frames, to_grid
 
 SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 2}
 
