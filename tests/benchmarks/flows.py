@@ -1,4 +1,4 @@
-"""What orchestration costs: `python -m tests.benchmarks.flows noop | full | trivial` prints a table, seconds a run.
+"""What orchestration costs: `python -m tests.benchmarks.flows noop full trivial` prints seconds a run, wall and CPU.
 
 noop: `retrain` on an up-to-date workspace against `dvc status`. full: all six stages by `python -m flows.repro` against
 plain `dvc repro`. trivial: a `dvc repro` that finds nothing to do, our six stages against six that only copy.
@@ -8,6 +8,7 @@ The pipeline is the real one on small parameters, in a copy of the working tree;
 import argparse
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,38 +23,47 @@ DVC = [sys.executable, "-m", "dvc"]
 PAIRS = 3  # of runs, one of each in turn
 
 
-def seconds(command: list[str], folder: Path, environment: dict[str, str]) -> float:
-    """Wall time of a command that succeeds."""
-    begin = time.monotonic()
+Cost = tuple[float, float]  # seconds: wall, CPU of the command and its children
+
+
+def cost(command: list[str], folder: Path, environment: dict[str, str]) -> Cost:
+    """What a command that succeeds takes."""
+    begin, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return time.monotonic() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.monotonic() - begin, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def show(title: str, rows: dict[str, list[float]]) -> None:
-    """Medians and all values; the difference and the ratio of the first to the second."""
-    print(title)
-    for name, values in rows.items():
-        print(f"  {name:32} {statistics.median(values):7.2f}   ({', '.join(f'{value:.2f}' for value in values)})")
-    ours, plain = (statistics.median(values) for values in rows.values())
-    print(f"  {'difference, ratio':32} {ours - plain:7.2f}   {ours / plain:.2f}x")
+def show(title: str, rows: dict[str, list[Cost]]) -> None:
+    """Medians and all values; the second row against the first: difference and ratio."""
+    for kind, name in enumerate(("wall", "CPU")):
+        print(f"{title}, {name} seconds")
+        medians = []
+        for row, values in rows.items():
+            medians.append(statistics.median(value[kind] for value in values))
+            print(f"  {row:28} {medians[-1]:7.2f}   ({', '.join(f'{value[kind]:.2f}' for value in values)})")
+        if len(medians) > 1:
+            print(
+                f"  {'first less second, ratio':28} {medians[0] - medians[1]:7.2f}   {medians[0] / medians[1]:.2f}x",
+                flush=True,
+            )
 
 
 def noop(folder: Path, environment: dict[str, str]) -> None:
     """An up-to-date workspace."""
     subprocess.run([sys.executable, "-m", "flows.retrain"], cwd=folder, env=environment, check=True)
-    rows: dict[str, list[float]] = {"python -m flows.retrain": [], "dvc status": []}
+    rows: dict[str, list[Cost]] = {"python -m flows.retrain": [], "dvc status": []}
     for _ in range(PAIRS):
-        rows["python -m flows.retrain"].append(seconds([sys.executable, "-m", "flows.retrain"], folder, environment))
-        rows["dvc status"].append(seconds([*DVC, "status"], folder, environment))
-    bare = [sys.executable, "-c", "import flows.retrain"]
-    imports = statistics.median(seconds(bare, folder, environment) for _ in range(PAIRS))
+        rows["python -m flows.retrain"].append(cost([sys.executable, "-m", "flows.retrain"], folder, environment))
+        rows["dvc status"].append(cost([*DVC, "status"], folder, environment))
     show("no-op", rows)
-    print(f"  {'of which import':32} {imports:7.2f}")
+    bare = [sys.executable, "-c", "import flows.retrain"]
+    show("of which", {"import flows.retrain": [cost(bare, folder, environment) for _ in range(PAIRS)]})
 
 
 def full(folder: Path, environment: dict[str, str]) -> None:
     """Every stage runs: a new seed for the videos, which changes them all."""
-    rows: dict[str, list[float]] = {"python -m flows.repro": [], "dvc repro": []}
+    rows: dict[str, list[Cost]] = {"python -m flows.repro": [], "dvc repro": []}
     params = folder / "params.yaml"
     for number in range(PAIRS):
         for name, command in (
@@ -62,7 +72,7 @@ def full(folder: Path, environment: dict[str, str]) -> None:
         ):
             seed = 100 + 10 * number + (name == "dvc repro")
             params.write_text(re.sub(r"(?<=sample:)([^\n]*\n  seed: )\d+", rf"\g<1>{seed}", params.read_text()))
-            rows[name].append(seconds(command, folder, environment))
+            rows[name].append(cost(command, folder, environment))
     show("all six stages", rows)
 
 
@@ -75,10 +85,10 @@ def trivial(folder: Path, environment: dict[str, str]) -> None:
     (plain / "dvc.yaml").write_text("\n".join(["stages:", *stages, ""]))
     for command in (["git", "init", "-q"], [*DVC, "init", "-q"], [*DVC, "repro", "-q"]):
         subprocess.run(command, cwd=plain, env=environment, check=True)
-    rows: dict[str, list[float]] = {"our six stages": [], "six stages that copy": []}
+    rows: dict[str, list[Cost]] = {"our six stages": [], "six stages that copy": []}
     for _ in range(2 * PAIRS):
-        rows["our six stages"].append(seconds([*DVC, "repro"], folder, environment))
-        rows["six stages that copy"].append(seconds([*DVC, "repro"], plain, environment))
+        rows["our six stages"].append(cost([*DVC, "repro"], folder, environment))
+        rows["six stages that copy"].append(cost([*DVC, "repro"], plain, environment))
     show("no-op dvc repro", rows)
 
 

@@ -77,6 +77,7 @@ def test_the_server_takes_its_settings_from_the_project_and_tells_nobody(server)
     settings = httpx.get(f"{server}/admin/settings").json()["server"]
     assert settings["analytics_enabled"] is False
     assert settings["ui"]["v2_enabled"] is False
+    assert settings["concurrency"]["lease_storage"].endswith("filesystem")
     assert os.environ["DO_NOT_TRACK"] == "1"
     assert httpx.get(server.removesuffix("/api"), follow_redirects=True).is_success
 
