@@ -16,6 +16,7 @@ MODELS = Path("models")  # where flows/retrain.py promotes them to
 EXAMPLES = """examples:
   foreframe predict walk.mp4 longer.mp4 --frames 30
   foreframe predict walk.avi longer.mp4 --frames 300 --model models/champion
+  foreframe predict walk.mp4 future.mp4 --frames 30 --samples 3 --seed 7
   foreframe translate noisy.mp4 clean.mp4 --model models/denoiser
   foreframe info walk.mp4
   foreframe info data/model
@@ -68,15 +69,29 @@ def add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=positive,
         help="shorter side of the frames that the model computes, for more detail (as large as in training)",
     )
+    command.add_argument(
+        "--samples",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="futures to write, as OUT-1, OUT-2 …, by a model that was trained with noise (1)",
+    )
+    command.add_argument("--seed", metavar="N", type=pixels, default=0, help="of the first future's noise (0)")
     add_model(command)
     command.set_defaults(run=predict)
 
 
 def predict(options: argparse.Namespace) -> None:
-    from pipeline.generation import continue_video
+    from pipeline.generation import check_futures, continue_video
 
-    given = continue_video(options.source, options.output, options.model, options.frames, options.size)
-    say(f"{options.output}: {given} frames of {options.source}, then {options.frames} generated")
+    check_futures(options.model, options.samples)
+    for number in range(options.samples):
+        output = options.output
+        if options.samples > 1:
+            output = output.with_stem(f"{output.stem}-{number + 1}")
+        seed = options.seed + number
+        given = continue_video(options.source, output, options.model, options.frames, options.size, seed)
+        say(f"{output}: {given} frames of {options.source}, then {options.frames} generated")
 
 
 def add_translate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -43,14 +43,17 @@ class Result:
     error: str
 
 
-def continue_video(source: Path, output: Path, model: Path, num_frames: int, side: int | None = None) -> int:
+def continue_video(
+    source: Path, output: Path, model: Path, num_frames: int, side: int | None = None, seed: int = 0
+) -> int:
     """Write `output`: the video `source`, then `num_frames` that the model in the folder `model` makes of its end.
 
     They have the source's size and frame rate; their detail is that of the frames that the model was made for, or of
     frames whose shorter side is `side` pixels. A model that was trained at a frame rate of its own is shown the source
-    at that rate and goes on at it, each of its frames as long as the source's rate needs. Returns how many frames the
-    source has. Frames pass one at a time, so length costs no memory. Picklable, for a pool of processes. Raises
-    VideoError for a source that is no whole video, ModelError for a model that cannot be used.
+    at that rate and goes on at it, each of its frames as long as the source's rate needs. Of a model that takes noise
+    `seed` picks one of the futures. Returns how many frames the source has. Frames pass one at a time, so length costs
+    no memory. Picklable, for a pool of processes. Raises VideoError for a source that is no whole video, ModelError for
+    a model that cannot be used.
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise PipelineError(f"{output}: is the source itself; name another file to write")
@@ -76,7 +79,7 @@ def continue_video(source: Path, output: Path, model: Path, num_frames: int, sid
             )
         if card.out_channels == 1 and is_coloured(pictures[-1]):
             logger.warning("%s: is in colour, the model makes gray frames: what follows is gray", source)
-        made = continuation(generator, card, pictures, device, side)
+        made = continuation(generator, card, pictures, device, side, seed)
         yield from islice(at_rate(made, (card.fps or fps) / fps), num_frames)
 
     write_video(output, tqdm(frames(), desc=output.name, unit="frame", disable=None, mininterval=0.5), fps)
@@ -125,15 +128,26 @@ def at_rate(frames: Iterator[Picture], ratio: float) -> Iterator[Picture]:
 
 
 def continuation(
-    model: nn.Module, card: ModelCard, pictures: list[Picture], device: torch.device, side: int | None = None
+    model: nn.Module,
+    card: ModelCard,
+    pictures: list[Picture],
+    device: torch.device,
+    side: int | None = None,
+    seed: int = 0,
 ) -> Iterator[Picture]:
     """What follows `pictures`, each uint8 (H, W, 3), without end, in their size; `side` is that of view_of."""
     view = view_of(card, (pictures[0].shape[0], pictures[0].shape[1]), side)
     context = torch.cat([view.frame(picture) for picture in pictures])[None]  # (1, T, C, h, w)
-    noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(0))
+    noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         for frame in rollout.stream(model, context.to(device), noise):
             yield view.picture(frame[0].float().cpu(), pictures[-1])
+
+
+def check_futures(model: Path, num_futures: int) -> None:
+    """Raises ModelError where more than one future is asked of a model that knows one."""
+    if num_futures > 1 and checkpoint.load_card(model).noise_channels == 0:
+        raise ModelError(f"{model}: knows one future of a past; train with train.noise_channels above 0 for several")
 
 
 def is_coloured(picture: Picture) -> bool:

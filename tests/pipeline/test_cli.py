@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from pipeline import registry
+from pipeline.checkpoint import load_card, save
 from pipeline.cli import main
 from pipeline.video import read_frames
 
@@ -15,6 +18,25 @@ def test_predict_writes_a_longer_video_and_says_so(tiny, bar_video, tmp_path, ca
     main(["predict", str(bar_video), str(out), "--frames", "3", "--model", str(tiny.model)])
     assert len(list(read_frames(out))) == 15
     assert capsys.readouterr().out == f"{out}: 12 frames of {bar_video}, then 3 generated\n"
+
+
+def test_several_futures_are_asked_of_a_model_that_knows_them(tiny, bar_video, tmp_path, capsys):
+    asked = ["predict", str(bar_video), str(tmp_path / "out.mp4"), "--frames", "2", "--samples", "2"]
+    with pytest.raises(SystemExit) as ending:
+        main([*asked, "--model", str(tiny.model)])
+    assert "knows one future of a past; train with train.noise_channels above 0" in str(ending.value.code)
+
+    torch.manual_seed(0)
+    card = load_card(tiny.model).model_copy(update={"noise_channels": 4})
+    save(tmp_path / "noisy", card.build(), card)
+    main([*asked, "--seed", "5", "--model", str(tmp_path / "noisy")])
+    assert "out-2.mp4: 12 frames" in capsys.readouterr().out
+    futures = [[frame for _, frame in read_frames(tmp_path / f"out-{number}.mp4")] for number in (1, 2)]
+    assert all(np.array_equal(one, other) for one, other in zip(*(future[:12] for future in futures), strict=True))
+    assert not np.array_equal(futures[0][-1], futures[1][-1])
+    # a seed is a future: the second of seed 5 is the first of seed 6
+    main([*asked[:-2], "--seed", "6", "--model", str(tmp_path / "noisy")])
+    assert [frame.tolist() for _, frame in read_frames(tmp_path / "out.mp4")] == [f.tolist() for f in futures[1]]
 
 
 def test_translate_asks_for_a_model_that_translates(tiny, bar_video, tmp_path):
