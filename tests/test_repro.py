@@ -26,10 +26,10 @@ def repro(workspace: Path, environment: dict[str, str]) -> str:
 
 
 def outputs(workspace: Path) -> dict[str, str]:
-    """A hash of every file under data/."""
+    """A hash of every file in the stages' outputs; what hides beside them helps the next run and may differ."""
     return {
         str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((workspace / "data").rglob("*"))
+        for path in sorted((workspace / "data").glob("[!.]*/**/*"))
         if path.is_file()
     }
 
