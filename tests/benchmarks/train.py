@@ -5,6 +5,7 @@ Each benchmark is a function that gives rows of one table; a new one joins BENCH
 
 import argparse
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,12 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from pipeline.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.gradients import gradient_norms
 from pipeline.models import build
 from pipeline.params import Params, load_params
-from pipeline.training import _Run, fit
+from pipeline.rollout import unroll
+from pipeline.training import _Run, autocast_dtype, fit
+from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.conftest import write_store
 
 THREADS = 2  # --threads 1 where the machine is shared: two threads wait for each other
@@ -161,12 +165,58 @@ def gradients() -> list[Row]:
     return rows
 
 
+def cells() -> list[Row]:
+    """A training step of 10 -> 10 at 64x64, batch 4, in turns with the textbook's; and how far the values are apart."""
+    # the textbook's cells are trained as the papers do, on the truth in float32; ours on their own output, in bfloat16
+    frames = torch.stack([torch.from_numpy(bouncing_square(20, 64, seed)) for seed in range(4)])
+    clip = to_float(frames)
+    dtype = autocast_dtype("auto", torch.device("cpu"))
+    free = torch.arange(19).expand(4, 19) < 10
+
+    def step(model: nn.Module, truth: torch.Tensor | None, lower: torch.dtype | None) -> float:
+        begin = time.perf_counter()
+        with torch.autocast("cpu", dtype=lower or torch.bfloat16, enabled=lower is not None):
+            outputs, _ = unroll(model.train(), clip[:, :-1], truth=truth)
+        (outputs - clip[:, 1:]).square().mean().backward()
+        model.zero_grad()
+        return time.perf_counter() - begin
+
+    rows = []
+    for name, textbook, more in (("convlstm", TextbookConvLstm, {}), ("stlstm", TextbookStLstm, {"decoupling": 0.0})):
+        torch.manual_seed(0)
+        ours = build(name, (1, 64, 64), 1, hidden_channels=64, num_layers=4, kernel_size=5, patch_size=4, **more)
+        plain = textbook(ours)
+        with torch.no_grad():
+            apart = (ours(clip)[0] - plain(clip)[0]).abs().max().item()
+        pairs = [(step(plain, None, None), step(ours, None, dtype)) for _ in range(ROUNDS + 1)][1:]
+        ratio = statistics.median(other / own for other, own in pairs)
+        label = f"{name} 64x4, 5x5, patch 4"
+        rows += [
+            row(f"{label}: values of float32 apart", f"{apart:.1e}", "<= 1e-4", apart <= 1e-4),
+            row(f"{label}: training step", f"{ratio:.2f}x as fast ({pairs[0][1]:.2f} s)", ">= 2x", ratio >= 2),
+        ]
+        if name == "convlstm":
+            convlstm = plain
+    params = shipped()
+    sizes = params.model.selected.model_dump(exclude={"recipe"})
+    default = build(params.model.name, (1, 64, 64), 1, **sizes)
+    pairs = [(step(convlstm, None, None), step(default, free, dtype)) for _ in range(ROUNDS + 1)][1:]
+    ratio = statistics.median(other / own for other, own in pairs)
+    label = f"{params.model.name}, free-running, of the textbook's ConvLSTM"
+    return [*rows, row(label, f"{ratio:.1f}x as fast ({pairs[0][1]:.3f} s)", ">= 10x", ratio >= 10)]
+
+
 def row(what: str, value: str, target: str, met: bool | None) -> Row:
     """A row of the table; `met` is None where there is no target."""
     return {"what": what, "value": value, "target": target, "met": {None: "", True: "yes", False: "NO"}[met]}
 
 
-BENCHMARKS: dict[str, Callable[[], list[Row]]] = {"lstm": lstm, "memory": memory, "gradients": gradients}
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "lstm": lstm,
+    "cells": cells,
+    "memory": memory,
+    "gradients": gradients,
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -1,0 +1,71 @@
+"""What generation costs: `python -m tests.benchmarks.generate`. Run it on a quiet machine.
+
+The textbook's ConvLSTM and ours take turns, so that what else the machine does falls on both.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+from torch import nn
+
+from pipeline.models import build
+from pipeline.rollout import stream
+from pipeline.training import autocast_dtype
+from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
+from tests.benchmarks.train import Row, row, shipped
+
+CONTEXT, FRAMES, ROUNDS = 10, 20, 5
+CELLS = {"hidden_channels": 64, "num_layers": 4, "kernel_size": 5, "patch_size": 4}
+
+
+def seconds_a_frame(model: nn.Module, shape: tuple[int, int, int, int], *, bf16: bool) -> float:
+    """Of a stream of frames after a context, batch and frame shape (B, C, H, W); the context is not counted."""
+    dtype = autocast_dtype("auto", torch.device("cpu")) if bf16 else None
+    generator = torch.Generator().manual_seed(0)
+    context = torch.rand(shape[0], CONTEXT, *shape[1:], generator=generator) * 2 - 1
+    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+        frames = stream(model.eval(), context)
+        next(frames)
+        begin = time.perf_counter()
+        for _ in range(FRAMES):
+            next(frames)
+        return (time.perf_counter() - begin) / FRAMES
+
+
+def in_turns(*measures: Callable[[], float]) -> list[float]:
+    """The median of each of `measures` over rounds in which they take turns; the first round warms up."""
+    rounds = [[measure() for measure in measures] for _ in range(ROUNDS + 1)][1:]
+    return [statistics.median(values) for values in zip(*rounds, strict=True)]
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.generate", description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    torch.set_num_threads(parser.parse_args(arguments).threads)
+    rows: list[Row] = []
+    params = shipped()
+    sizes = params.model.selected.model_dump(exclude={"recipe"})
+    default = build(params.model.name, (3, 128, 128), 3, **sizes)
+    (step,) = in_turns(lambda: seconds_a_frame(default, (1, 3, 128, 128), bf16=True))
+    rows.append(row(f"{params.model.name}, 128x128 RGB", f"{1 / step:.0f} frames/s", ">= 25", 1 / step >= 25))
+    for name, textbook, more in (("convlstm", TextbookConvLstm, {}), ("stlstm", TextbookStLstm, {"decoupling": 0.0})):
+        ours = build(name, (1, 64, 64), 1, **CELLS, **more)
+        plain = textbook(ours)
+        own, other = in_turns(
+            lambda ours=ours: seconds_a_frame(ours, (4, 1, 64, 64), bf16=True),
+            lambda plain=plain: seconds_a_frame(plain, (4, 1, 64, 64), bf16=False),
+        )
+        shown = f"{other / own:.2f}x ({own:.4f} s against {other:.4f} s a step)"
+        rows.append(row(f"{name} 64x4, 5x5, batch 4: of the textbook's speed", shown, ">= 2x", other / own >= 2))
+    with pd.option_context("display.max_colwidth", None, "display.width", 200):
+        print(pd.DataFrame(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
