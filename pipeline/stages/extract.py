@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,16 +52,18 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
         todo.pop("", None)
         logger.info("%d files under %s: %d to decode", len(entries), videos, len(todo))
         lost: dict[str, str] = {}
-        for sha256, result in decoded(todo, ledger, extract):
-            if isinstance(result, workers.Died):
-                lost[sha256] = str(result)
-            else:
-                if result.stored_frames:
-                    (ledger.parts / f"{sha256}.npy").replace(frames / array_name(sha256, recipe))
-                ledger.note(recipe, sha256, asdict(result))
-                outcomes[sha256] = result
-            problem = lost.get(sha256) or outcomes[sha256].reason
-            _stop_if_asked(videos, todo[sha256].name, problem, extract)
+        # closed at once when the stage is to stop, so that no worker goes on
+        with closing(decoded(todo, ledger, extract)) as results:
+            for sha256, result in results:
+                if isinstance(result, workers.Died):
+                    lost[sha256] = str(result)
+                else:
+                    if result.stored_frames:
+                        (ledger.parts / f"{sha256}.npy").replace(frames / array_name(sha256, recipe))
+                    ledger.note(recipe, sha256, asdict(result))
+                    outcomes[sha256] = result
+                problem = lost.get(sha256) or outcomes[sha256].reason
+                _stop_if_asked(videos, todo[sha256].name, problem, extract)
         rows = list(index_rows(entries, hashes, outcomes, lost, recipe))
         for row in rows:
             _stop_if_asked(videos, row["path"], row["reason"], extract)
@@ -128,7 +131,7 @@ def journalled(ledger: Ledger, recipe: str) -> dict[str, Outcome]:
 
 def decoded(
     todo: dict[str, Entry], ledger: Ledger, params: ExtractParams
-) -> Iterator[tuple[str, Outcome | workers.Died]]:
+) -> Generator[tuple[str, Outcome | workers.Died]]:
     """The outcome for each content in `todo`, as they are done; arrays are in the ledger's parts."""
     if not todo:
         return
