@@ -50,7 +50,7 @@ class Served:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_for(self._deployed, 120)
+        self.wait_for(self._deployed, 300)
 
     def __exit__(self, *_: object) -> None:
         self.stop()

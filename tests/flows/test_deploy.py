@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from pipeline.checkpoint import load
 from pipeline.params import load_params
 from tests.flows.conftest import ROOT, ask, task_runs
 from tests.flows.served import Served
+from tests.flows.test_retrain import PIPELINE, prepare_model, workspace  # noqa: F401 -- a fixture
 
 STAGES = ["sample", "extract", "tensorize", "train", "evaluate", "render"]
 
@@ -147,51 +150,61 @@ def test_a_schedule_runs_unasked_then_finds_nothing_then_redoes_what_a_new_video
 
 
 @pytest.mark.slow
-def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_seconds(reproduced):
-    folder, environment = reproduced
-    with Served(folder, environment) as served:
-        model = (folder / "data/model/model.safetensors").read_bytes()
-        metrics = (folder / "data/metrics/metrics.json").read_bytes()
-        first = served.trigger(overrides=["train.seed=5", "model.convlstm.recipe.epochs=500"])
-        served.wait_for(lambda: served.processes("pipeline.stages.train"), 90)
+def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_seconds(workspace):  # noqa: F811
+    Path("dvc.yaml").write_text(
+        PIPELINE.replace("cmd: cp -r prepared/model", "cmd: sh slow.sh && cp -r prepared/model")
+    )
+    Path("slow.sh").write_text("")
+    with Served(workspace, dict(os.environ)) as served:
+        assert served.finish(served.trigger())["state_name"] == "Promoted v1.0.0"
+        model, metrics = (Path(name).read_bytes() for name in ("data/model/model.json", "data/metrics/metrics.json"))
+        mark = f"300.{os.getpid()}"
+        Path("slow.sh").write_text(f"sleep {mark}\n")
+        prepare_model(0.45)
+        first = served.trigger()
+        served.wait_for(lambda: served.processes(mark), 90)
         second = served.trigger()
-        served.wait_for(lambda: served.run(second)["state_name"] == "AwaitingConcurrencySlot", 30)
-        before = set(served.processes("pipeline.stages.train"))
+        served.wait_for(lambda: served.run(second)["state_name"] == "AwaitingConcurrencySlot", 60)
         ask(served.api, f"flow_runs/{first}/set_state", state={"type": "CANCELLING"})
-        seconds = served.wait_for(lambda: not any(process.is_running() for process in before), 10)
+        seconds = served.wait_for(lambda: not served.processes(mark), 10)
         gone = served.wait_for(lambda: not served.processes("flows.guard"), 10)
         print(f"stage gone after {seconds:.1f} s, guard after {gone:.1f} s more")
         assert seconds + gone < 10
-        assert served.finish(first, 30)["state_name"] == "Cancelled"
-        assert (folder / "data/model/model.safetensors").read_bytes() == model
-        assert (folder / "data/metrics/metrics.json").read_bytes() == metrics
-        ask(served.api, f"flow_runs/{second}/set_state", state={"type": "CANCELLING"})
-        third = served.trigger(overrides=["model.convlstm.recipe.epochs=2"])
-        assert served.finish(third)["state_name"] in ("Refused", "Promoted v1.0.0")
+        Path("slow.sh").write_text("")
+        assert served.finish(first, 60)["state_name"] == "Cancelled"
+        assert Path("data/model/model.json").read_bytes() == model
+        assert Path("data/metrics/metrics.json").read_bytes() == metrics
+        assert served.finish(second)["state_name"] == "Promoted v2.0.0"  # its turn came, and it finished the work
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_leave_a_whole_champion_and_a_workspace_that_the_next_run_finishes(reproduced):
-    folder, environment = reproduced
-    make_champion(folder)
+def test_ten_kills_at_random_moments_leave_a_whole_champion_and_a_workspace_that_the_next_run_finishes(
+    workspace,  # noqa: F811
+):
+    Path("dvc.yaml").write_text(
+        PIPELINE.replace("cmd: cp -r prepared/model", "cmd: sleep 2.75 && cp -r prepared/model")
+    )
     rng = random.Random(6)
-    targets = ["prefect.flow_engine", "pipeline.stages", "prefect server"] * 3 + ["flows.guard"]
-    with Served(folder, environment) as served:
+    targets = ["prefect.engine", "sleep 2.75", "prefect server"] * 3 + ["flows.guard"]
+    with Served(workspace, dict(os.environ)) as served:
+        assert served.finish(served.trigger())["state_name"] == "Promoted v1.0.0"
         for number, target in enumerate(targets):
-            identity = served.trigger(overrides=[f"train.seed={100 + number}"])
+            prepare_model(rng.uniform(0.3, 0.6), hidden_size=2 + number)
+            identity = served.trigger()
             served.wait_for(lambda mark=target: served.processes(mark), 120)
-            time.sleep(rng.uniform(0, 8))
+            time.sleep(rng.uniform(0, 2 if target == "sleep 2.75" else 8))
             killed = served.processes(target)
             for process in killed:
                 process.send_signal(signal.SIGKILL)
-            print(f"{number}: killed {len(killed)} x {target} of run {identity}")
-            champion_is_whole(folder)
-            served.wait_for(served._deployed, 60)
-            last = served.finish(served.trigger(overrides=[f"train.seed={100 + number}"]), 420)
-            print(f"   next: {last['state_name']}: {last['state']['message']}")
+            champion_is_whole(workspace)
+            served.wait_for(served._deployed, 120)
+            last = served.finish(served.trigger(), 420)
+            champion = champion_is_whole(workspace).name
+            print(f"{number}: killed {len(killed)} x {target}: {served.run(identity)['state_name']};", end=" ")
+            print(f"next: {last['state_name']}; champion {champion}; {last['state']['message']}", flush=True)
             assert last["state_type"] == "COMPLETED", last["state"]
-            champion_is_whole(folder)
-            assert not served.processes("pipeline.stages")
+            assert not served.processes("sleep 2.75")
+            subprocess.run([sys.executable, "-m", "dvc", "status", "-q"], check=True)  # nothing is left to do
 
 
 @pytest.mark.slow

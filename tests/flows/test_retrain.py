@@ -65,6 +65,7 @@ def workspace(tmp_path, monkeypatch):
     """Ten videos of one shade with a little noise, their clips, a model that is better than no learning."""
     folder = git_and_dvc(tmp_path, monkeypatch)
     Path("dvc.yaml").write_text(PIPELINE)
+    shutil.copy(ROOT / "pyproject.toml", "pyproject.toml")  # Prefect reads its settings there
     Path("page.html").write_text("<p>a page")
     Path("code.py").write_text("\n")
     Path(".gitignore").write_text("/data/*\n!/data/metrics/\n/models/\n")
