@@ -1,13 +1,14 @@
 """How much memory a run will take, said before it is taken: a run that cannot fit ends at once, with what to change."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -27,10 +28,11 @@ LIMITS = (
 def estimate(work: Callable[[], Any]) -> int:
     """Bytes at the peak of `work`, a call of a generator and maybe its backward pass, without taking or computing them.
 
-    It runs on tensors that have shapes and no content. Those that `work` finds ready made are not counted.
+    It runs on tensors that have shapes and no content. Those that `work` finds ready made are not counted. A generator
+    that looks at what is in them can be followed only so far: then it is the peak until there, which is too little.
     """
     peak = _Peak()
-    with FakeTensorMode(allow_non_fake_inputs=True), peak:
+    with FakeTensorMode(allow_non_fake_inputs=True), peak, suppress(DataDependentOutputException):
         work()
     return int(peak.most * OVERHEAD)
 

@@ -6,7 +6,7 @@ import torch
 from pipeline import training
 from pipeline.clips import ClipDataset
 from pipeline.errors import ModelError
-from pipeline.models import build
+from pipeline.models import MODELS, build
 from pipeline.params import load_params
 from pipeline.resume import StateFile
 from pipeline.training import fit
@@ -47,6 +47,19 @@ def make(name="rnn", seed=0):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_generator_trains_by_its_recipe(data, request, name):
+    params = load_params(request.config.rootpath / "params.yaml")
+    section = getattr(params.model, name)
+    recipe = section.recipe.model_copy(update={"epochs": 3})
+    torch.manual_seed(0)
+    model = build(name, (1, 8, 8), 1, **section.model_dump(exclude={"recipe"}))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fitted = fit(model, *data, recipe=recipe, train=params.train.model_copy(update={"num_threads": 1}))
+    assert len(fitted.history) == 3
+    assert not same(fitted.weights, before)
 
 
 def test_it_learns_and_says_how_it_went(data, sections):
