@@ -21,3 +21,8 @@ class Residual(nn.Module):
         change, state = self.model(frames, state)
         # channels beyond the frame's own are noise
         return (frames[:, :, : self.out_channels] + change).clamp(-1, 1), state
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """That of the model within, if it has one; unasked, it would keep every graph of the training."""
+        own = getattr(self.model, "auxiliary_loss", None)
+        return own() if own is not None else None

@@ -50,10 +50,11 @@ class StLstm(nn.Module):
             state = (nothing,) * (1 + 2 * len(self.layers))
         memory, parts = state[0], list(state[1:])
         tops = []
-        for step in grid.split(batch_size):
-            hidden = step
+        # the zigzag lets no other layer run ahead of the steps
+        for from_frame in self.layers[0].from_input(grid).split(batch_size):
             for i, layer in enumerate(self.layers):
-                hidden, cell, memory, gains = layer(hidden, parts[2 * i], parts[2 * i + 1], memory)
+                from_input = layer.from_input(parts[2 * i - 2]) if i else from_frame
+                hidden, cell, memory, gains = layer(from_input, parts[2 * i], parts[2 * i + 1], memory)
                 parts[2 * i : 2 * i + 2] = [hidden, cell]
                 if self.adapter is not None and self.training:
                     self.likeness.append(alike(*map(self.adapter, gains)))
@@ -68,7 +69,7 @@ class StLstm(nn.Module):
 
 
 class StLstmCell(nn.Module):
-    """One step of one layer (Wang et al. 2017, eq. 5), its convolutions over x, h, M and [C, M] apart."""
+    """One step of one layer (Wang et al. 2017, eq. 5), its convolutions over x, h, M and [C, M] apart; x is read outside."""
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -82,10 +83,10 @@ class StLstmCell(nn.Module):
         self.from_input.bias = nn.Parameter(((part == 1) | (part == 5)).float())
 
     def forward(
-        self, inputs: Tensor, hidden: Tensor, cell: Tensor, memory: Tensor
+        self, from_input: Tensor, hidden: Tensor, cell: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """x (B, in_channels, h, w), h, C and M before, each (B, D, h, w), to h, C and M after, and the gains."""
-        of_cell, of_memory = self.from_input(inputs).split([4 * hidden.shape[1], 3 * hidden.shape[1]], dim=1)
+        """from_input(x) (B, 7 * D, h, w), h, C and M before, each (B, D, h, w), to h, C and M after, and the gains."""
+        of_cell, of_memory = from_input.split([4 * hidden.shape[1], 3 * hidden.shape[1]], dim=1)
         i, f, g, o = (of_cell + self.from_hidden(hidden)).chunk(4, dim=1)
         cell_gain = torch.sigmoid(i) * torch.tanh(g)
         # the sums of many steps stay in float32 under autocast, as the states given to begin with

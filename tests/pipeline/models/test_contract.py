@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import checkpoint
+from pipeline import checkpoint, memory
 from pipeline.checkpoint import ModelCard
 from pipeline.models import MODELS, build
 from pipeline.rollout import predict, tensors
@@ -134,3 +134,15 @@ def test_it_survives_save_and_load(name, clip, tmp_path):
     assert loaded_card == card
     with torch.no_grad():
         assert torch.equal(predict(loaded, clip, 5), predict(model, clip, 5))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_memory_is_known_before_it_is_taken(name):
+    model = make(name)
+
+    def clips(batch: int) -> None:
+        _, state = model(torch.zeros(batch, 4, *FRAME_SHAPE))
+        model(torch.zeros(batch, 1, *FRAME_SHAPE), state)
+
+    # as training asks it: on tensors without content, on which no decision can be built
+    assert memory.estimate(lambda: clips(64)) > 3 * memory.estimate(lambda: clips(16)) > 0

@@ -4,6 +4,7 @@ import torch
 
 from pipeline.models import build
 from pipeline.models.residual import Residual
+from pipeline.objectives import auxiliary_loss
 
 
 def generator():
@@ -37,3 +38,15 @@ def test_gradients_reach_every_parameter():
     model, residual = generator()
     residual(torch.zeros(1, 3, 3, 8, 8))[0].square().mean().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_auxiliary_loss_of_the_model_within_is_asked_through_it_and_forgotten():
+    torch.manual_seed(0)
+    sizes = {"hidden_channels": 4, "num_layers": 1, "kernel_size": 3, "patch_size": 2, "decoupling": 0.5}
+    residual = Residual(build("stlstm", (1, 8, 8), 1, **sizes), 1)
+    residual(torch.rand(2, 3, 1, 8, 8))
+    loss = auxiliary_loss(residual)
+    assert loss is not None
+    assert 0 < loss.item() < 0.5
+    assert auxiliary_loss(residual) is None
+    assert auxiliary_loss(generator()[1]) is None
