@@ -1,5 +1,7 @@
 """The spatiotemporal LSTM with the zigzag memory: PredRNN (Wang et al. 2017, 2022), over patches of the frame."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,10 +51,11 @@ class StLstm(nn.Module):
             nothing = channels_last(grid.new_zeros(batch_size, self.hidden_channels, *grid.shape[-2:]))
             state = (nothing,) * (1 + 2 * len(self.layers))
         memory, parts = state[0], list(state[1:])
+        cells = cast("list[StLstmCell]", list(self.layers))  # nn.ModuleList forgets what it holds
         tops = []
         # the zigzag lets no other layer run ahead of the steps
-        for from_frame in self.layers[0].from_input(grid).split(batch_size):
-            for i, layer in enumerate(self.layers):
+        for from_frame in cells[0].from_input(grid).split(batch_size):
+            for i, layer in enumerate(cells):
                 from_input = layer.from_input(parts[2 * i - 2]) if i else from_frame
                 hidden, cell, memory, gains = layer(from_input, parts[2 * i], parts[2 * i + 1], memory)
                 parts[2 * i : 2 * i + 2] = [hidden, cell]
@@ -69,7 +72,7 @@ class StLstm(nn.Module):
 
 
 class StLstmCell(nn.Module):
-    """One step of one layer (Wang et al. 2017, eq. 5), its convolutions over x, h, M and [C, M] apart; x is read outside."""
+    """One step of one layer (Wang et al. 2017, eq. 5); each of x, h, M and [C, M] has its convolution, x's outside."""
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int) -> None:
         super().__init__()
