@@ -244,11 +244,13 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 PEAK = """
-import json, resource, sys
+import json, re, sys
+from pathlib import Path
 from pipeline.extraction import Job, extract_video
 job = Job(**json.loads(sys.argv[1]))
 outcome = extract_video(job, lambda: 0)
-print(outcome.num_frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# not getrusage, which counts what the process was before it became this one
+print(outcome.num_frames, int(re.search("VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
