@@ -211,3 +211,15 @@ def test_wrong_overrides_fail_the_run_before_any_stage(workspace, api):
     assert state.is_failed()
     assert "train.seed: Input should be a valid integer" in state.message
     assert task_runs(api, state.state_details.flow_run_id) == {}
+
+
+@pytest.mark.slow
+def test_a_retry_of_the_run_runs_the_failed_stage_and_what_waited_for_it(workspace, api):
+    Path("count.py").write_text(
+        "import pathlib as p\n"
+        "if not p.Path('tried').exists():\n    p.Path('tried').touch()\n    raise SystemExit('not yet')\n"
+        "p.Path('count').write_text('2\\n')\np.Path('score.json').write_text('{}')\n"
+    )
+    state = repro.repro.with_options(retries=1, retry_delay_seconds=0)(return_state=True)
+    assert state.is_completed(), state.message
+    assert states(api, state) == {"words": "Cached", "count": "Completed", "sort": "Cached", "join": "Completed"}
