@@ -49,15 +49,20 @@ def start_server(home: Path, port: int) -> subprocess.Popen:
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
-    """What the server's REST API answers."""
-    response = httpx.post(f"{api}/{path}", json=body, timeout=20)
+    """What the server's REST API answers; asked again while SQLite is busy (503), as Prefect's own client does."""
+    for _ in range(20):
+        response = httpx.post(f"{api}/{path}", json=body, timeout=30)
+        if response.status_code != 503:
+            break
+        time.sleep(0.5)
     response.raise_for_status()
     return response.json()
 
 
 def task_runs(api: str, flow_run_id: Any) -> dict[str, Any]:
-    """State (name, type, message) of every task run of a flow run, by the task run's name."""
-    runs = ask(api, "task_runs/filter", flow_runs={"id": {"any_": [str(flow_run_id)]}})
+    """State (name, type, message) of every task run of a flow run, by the task run's name; the last try counts."""
+    filters = {"id": {"any_": [str(flow_run_id)]}}
+    runs = ask(api, "task_runs/filter", flow_runs=filters, sort="EXPECTED_START_TIME_ASC")
     return {run["name"]: run["state"] for run in runs}
 
 
