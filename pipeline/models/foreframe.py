@@ -1,11 +1,13 @@
 """The project's own generator: it moves the frame that it was shown and paints only what moving cannot explain.
 
 Most of the next frame is the last one, displaced. A network that must paint it spends its capacity, and its training,
-on copying; here the copy is free and stays sharp, and what is learnt is motion. After the same 100 CPU-seconds on the
-embedded sample, adding to the moved frame rather than painting beside it more than halved the error (12.5 to 5.3), one
-displacement in place of three cost a quarter, and the choice of the recurrent cell mattered least. The parts: gated recurrent units over grids of several scales
-(Ballas et al. 2016, ConvGRU), joined top-down; from them several displacement fields, a soft choice among them for
-every pixel (as Finn et al. 2016 choose among transformed frames), and what is to be added.
+on copying; here the copy is free and stays sharp, and what is learnt is motion. Measured after 100 CPU-seconds on digits
+like the embedded sample's, once each: adding to the moved frame, rather than choosing between it and a painted one,
+with a smaller head, test MSE 5.3 instead of 12.5; one displacement instead of three 6.7; a GRU for an LSTM 4.7.
+
+The parts: gated recurrent units over grids of several scales (Ballas et al. 2016, ConvGRU), joined top-down; from them
+several displacement fields, a soft choice among them for every pixel (as Finn et al. 2016 choose among transformed
+frames), and what is to be added.
 """
 
 import math
