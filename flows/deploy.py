@@ -34,7 +34,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.schedules import Cron
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
@@ -42,6 +42,7 @@ from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
 from flows.retrain import retrain
+from pipeline.errors import PipelineError
 from pipeline.params import Params, load_params
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,10 @@ def _set(client: SyncPrefectClient, run: FlowRun, state: Any) -> None:
 def server(port: int) -> Iterator[None]:
     """A Prefect server with its dashboard on 127.0.0.1, with SQLite; started again if it dies; used if it is there."""
     address = f"http://127.0.0.1:{port}"
+    if _healthy(address):  # left by a predecessor that was killed, or somebody else's
+        home = httpx.get(f"{address}/api/admin/settings").json()["home"]
+        if home != str(_home()):
+            raise PipelineError(f"{address} is the server of {home}; choose another --port, or set PREFECT_API_URL")
     stopping = threading.Event()
     ours: list[subprocess.Popen[bytes]] = []
 
@@ -156,7 +161,7 @@ def server(port: int) -> Iterator[None]:
     deadline = time.monotonic() + START_SECONDS
     while not _healthy(address):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{address}: the server did not start; see {PREFECT_HOME.value() / 'server.log'}")
+            raise TimeoutError(f"{address}: the server did not start; see {_home() / 'server.log'}")
         time.sleep(0.2)
     logger.info("dashboard: %s", address)
     try:
@@ -170,13 +175,22 @@ def server(port: int) -> Iterator[None]:
             process.wait()
 
 
+def _home() -> Path:
+    """Where the embedded server keeps its database: in the workspace, so that two workspaces never share one."""
+    return Path(os.environ.get("PREFECT_HOME", ".prefect")).resolve()
+
+
 def _start(port: int) -> subprocess.Popen[bytes]:
-    log = PREFECT_HOME.value() / "server.log"
+    log = _home() / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"},
+            env={
+                **os.environ,
+                "PREFECT_HOME": str(_home()),
+                "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+            },
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -213,13 +227,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded server (default: %(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    params = load_params(Path("params.yaml"))
-    with pages():
-        if PREFECT_API_URL.value():
-            serve(params, alone=False)
-        else:
-            with server(arguments.port):
-                serve(params, alone=True)
+    try:
+        params = load_params(Path("params.yaml"))
+        with pages():
+            if PREFECT_API_URL.value():
+                serve(params, alone=False)
+            else:
+                with server(arguments.port):
+                    serve(params, alone=True)
+    except PipelineError as error:
+        sys.exit(f"deploy: {error}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Served:
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {
             **environment,
+            "PREFECT_HOME": str(folder.parent / "prefect-home"),
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         }

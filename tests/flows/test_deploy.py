@@ -219,7 +219,7 @@ def test_what_was_missed_while_nothing_served_is_made_up_for_once(reproduced):
             process.kill()
         time.sleep(65)  # three runs are missed
         served.start()
-        served.wait_for(lambda: [run for run in served.ended() if run["name"] == "missed retrain"], 90)
+        served.wait_for(lambda: [run for run in served.runs() if run["name"] == "missed retrain"], 90)
         names = [(run["name"], run["state_name"]) for run in served.runs()]
         print(names)
         assert len([name for name, _ in names if name == "missed retrain"]) == 1
