@@ -17,6 +17,7 @@ class PixelLoss:
     l2: float  # mean squared error
     gradient: float  # gradient difference: edges where the truth has edges (Mathieu et al. 2016, eq. 6, exponent 1)
     ssim: float  # 1 - structural similarity
+    temporal: float  # squared change of the error from a frame to the next: what metrics.flicker measures
 
     def __call__(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """The loss, a scalar; both are (B, T, C, H, W) in [-1, 1]."""
@@ -29,6 +30,8 @@ class PixelLoss:
             loss = loss + self.gradient * _gradient_difference(predicted, truth)
         if self.ssim:
             loss = loss + self.ssim * (1 - ssim(predicted, truth).mean())
+        if self.temporal and predicted.shape[1] > 1:
+            loss = loss + self.temporal * (predicted - truth).diff(dim=1).square().mean()
         return loss
 
 

@@ -123,10 +123,11 @@ class LossParams(Section):
     l2: float = Field(ge=0)
     gradient: float = Field(ge=0)
     ssim: float = Field(ge=0)
+    temporal: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "LossParams":
-        if not any((self.l1, self.l2, self.gradient, self.ssim)):
+        if not any((self.l1, self.l2, self.gradient, self.ssim, self.temporal)):
             raise ValueError("at least one weight must be above 0")
         return self
 

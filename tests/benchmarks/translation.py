@@ -59,6 +59,7 @@ def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]
     # what is to be restored is as fine as a pixel: small patches; and small batches, because minutes are few
     raw["model"]["foreframe"] |= {"patch_size": 2, "num_scales": 4 if degradation in SEE_FAR else 3}
     raw["model"]["foreframe"]["recipe"] |= {"batch_size": 4}
+    raw["model"]["foreframe"]["recipe"]["loss"]["temporal"] = 2.0
     raw["train"] |= {"max_minutes": minutes, "crop": 64, "val_clips": 8}
     raw["evaluate"] |= {"batch_size": 2}
     for change in changes:

@@ -8,7 +8,7 @@ from pipeline.objectives import Adversary, PixelLoss
 
 TRUTH = torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]).reshape(1, 1, 1, 2, 2)
 GREY = torch.zeros_like(TRUTH)
-NONE = {"l1": 0.0, "l2": 0.0, "gradient": 0.0, "ssim": 0.0}
+NONE = {"l1": 0.0, "l2": 0.0, "gradient": 0.0, "ssim": 0.0, "temporal": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,12 @@ def test_a_discriminator_scores_patches_of_frames_from_8_pixels_on():
     discriminator = Discriminator(3, 4)
     assert discriminator(torch.zeros(2, 5, 3, 8, 12))[0].shape == (2, 5, 2, 3)
     assert discriminator(torch.zeros(1, 2, 3, 64, 64))[0].shape == (1, 2, 8, 8)
+
+
+def test_the_temporal_loss_is_the_change_of_the_error_and_not_the_error():
+    loss = PixelLoss(**NONE | {"temporal": 2.0})
+    truth = torch.rand(1, 3, 1, 4, 4) - 0.5
+    shaking = torch.tensor([0.0, 0.1, 0.3]).view(1, 3, 1, 1, 1)
+    assert loss(truth + 0.2, truth).item() == pytest.approx(0, abs=1e-6)
+    assert loss(truth + shaking, truth).item() == pytest.approx(2 * (0.1**2 + 0.2**2) / 2, rel=1e-4)
+    assert loss(truth[:, :1], truth[:, :1]).item() == 0
