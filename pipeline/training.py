@@ -63,6 +63,8 @@ def fit(
     if saved is not None:
         run.load_state_dict(saved)
         logger.info("going on at step %d of %d", run.step, run.num_steps)
+    else:
+        run.validate_start()
     for row in run.history:
         on_epoch(row)
     saved_at = time.monotonic()
@@ -313,9 +315,7 @@ class _Run:
             )
         with self._averaged():
             errors = self._validate()
-            if self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]:
-                self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-                self.best_row = errors
+            self._keep_if_best(errors)
         row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         self.history.append(row)
         self.epoch_loss.zero_()
@@ -323,6 +323,19 @@ class _Run:
         self._spend(begin)
         logger.info("epoch %d: %s", len(self.history), ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
         return row
+
+    def validate_start(self) -> None:
+        """Validate the weights that training begins with: where it only spoils them, they are what is kept."""
+        begin = time.monotonic()
+        errors = self._validate()
+        self._keep_if_best(errors)
+        self._spend(begin)
+        logger.info("before training: %s", ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+
+    def _keep_if_best(self, errors: Row) -> None:
+        if self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]:
+            self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best_row = errors
 
     def _validate(self) -> Row:
         """Mean errors of free-running rollouts, or translations, of validation clips spread evenly over the split."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_grid, to_pixels
 
 State = tuple[Tensor, ...]
+STAY = 3.0  # lead of the frame that is not moved, in the logits of the choice before training
 
 
 class Foreframe(nn.Module):
@@ -56,9 +57,13 @@ class Foreframe(nn.Module):
         # to a cell: what is added to each pixel, how each displacement counts in each pixel, the displacements
         self.parts = (out_channels * patch_size**2, self.num_motions * patch_size**2, 2 * self.num_motions)
         self.head = same_conv(widths[0], sum(self.parts), 1)
-        # training begins near "nothing changes", with displacements about it to choose from
-        self.head.weight = nn.Parameter(0.3 * self.head.weight.detach())
-        begin = [torch.zeros(sum(self.parts[:2])), star(self.num_motions).flatten() / patch_size]
+        # training begins at "nothing changes", which on real footage is much better than chance: nothing is added, and
+        # the frame that stays where it is outweighs the displaced ones, which there are for a start on every side
+        paint, choose, move = self.head.weight.detach().split(self.parts)
+        self.head.weight = nn.Parameter(torch.cat([0 * paint, 0.3 * choose, 0.3 * move]))
+        stay = torch.zeros(self.num_motions, patch_size**2)
+        stay[:1] = STAY
+        begin = [torch.zeros(self.parts[0]), stay.flatten(), star(self.num_motions).flatten() / patch_size]
         self.head.bias = nn.Parameter(torch.cat(begin))
 
     def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:

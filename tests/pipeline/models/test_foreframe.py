@@ -1,5 +1,7 @@
 """The project's own generator: what it moves, what it paints, frames of any size and any number of channels."""
 
+import math
+
 import pytest
 import torch
 
@@ -41,8 +43,10 @@ def test_with_nothing_to_add_an_untrained_one_mixes_the_last_frame_moved_about()
         model.head.weight.zero_()
         frames = torch.rand(1, 2, 1, 12, 12) * 2 - 1
         outputs, _ = model(frames)
-    middle = (frames + frames.roll(1, dims=3) + frames.roll(-1, dims=3)) / 3
-    torch.testing.assert_close(outputs[..., 1:-1, :], middle[..., 1:-1, :])
+    # softmax of (3, 0, 0): what stays counts e³ times as much as what moves
+    stays, moves = math.exp(3) / (math.exp(3) + 2), 1 / (math.exp(3) + 2)
+    expected = stays * frames + moves * (frames.roll(1, dims=3) + frames.roll(-1, dims=3))
+    torch.testing.assert_close(outputs[..., 1:-1, :], expected[..., 1:-1, :])
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 13), (20, 17), (37, 5)])
