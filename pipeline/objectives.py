@@ -77,9 +77,13 @@ class Adversary:
 
     def learn(self, predicted: Tensor, truth: Tensor, horizon_start: int, weight: float) -> None:
         """Add `weight` times the gradients of the discriminator's own loss on the same frames."""
+        (weight * self.own_loss(predicted, truth, horizon_start)).backward()
+
+    def own_loss(self, predicted: Tensor, truth: Tensor, horizon_start: int) -> Tensor:
+        """The discriminator's part, a scalar, on the same frames as the generator's."""
         real, _ = self.discriminator(self._joined(truth, truth, horizon_start))
         fake, _ = self.discriminator(self._joined(predicted.detach(), truth, horizon_start))
-        (weight * (torch.relu(1 - real).mean() + torch.relu(1 + fake).mean())).backward()
+        return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
 
     def step(self) -> None:
         """Use the gradients that `learn` added up."""

@@ -135,7 +135,15 @@ class _Run:
                 frames = torch.zeros(shape, device=self.device)
                 outputs, _ = unroll_in_stretches(self.model, frames, None, self.train.recompute_steps)
                 loss = outputs.square().mean()
+                if self.adversary is not None:
+                    # as in _backward, on a clip of which all is judged, or all after the context
+                    judged = (outputs, torch.zeros_like(outputs), self.shown if shape[1] == length else 0)
+                    loss = loss + self.adversary.loss(*judged)
             torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            if self.adversary is not None:
+                with self._autocast():
+                    loss = self.adversary.own_loss(*judged)
+                torch.autograd.grad(loss, list(self.adversary.discriminator.parameters()))
 
         def validation() -> None:
             shape = (self.val_batch, length, channels + self.train.noise_channels, *size)
@@ -144,12 +152,21 @@ class _Run:
 
         free = memory.available(self.device)
         weights = 6 * sum(parameter.nbytes for parameter in self.parameters)  # gradients, Adam's two, best, average
+        if self.adversary is not None:
+            weights += 3 * sum(parameter.nbytes for parameter in self.adversary.discriminator.parameters())
         needed = memory.estimate(step) + weights
         remedies = "the recipe's batch_size, train.crop, train.bptt_steps or train.recompute_steps"
+        if self.adversary is not None:
+            remedies = f"train.adversary.channels, {remedies}"
         logger.info("about %.2f GiB of memory a step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
         memory.check("a training step", needed, free, remedies)
         remedies = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"
         memory.check("validation", memory.estimate(validation) + weights, free, remedies)
+
+    @property
+    def shown(self) -> int:
+        """Outputs at a clip's begin that the adversary does not judge: a continuation's context, of a translation none."""
+        return self.train_clips.context - 1 if self.train_clips.task == "predict" else 0
 
     @property
     def val_batch(self) -> int:
@@ -251,15 +268,13 @@ class _Run:
         memory is that of one segment, however long the clip (truncated back-propagation, Williams & Peng 1990).
         """
         num_inputs = inputs.shape[1]
-        # every frame of a translation is to be judged, a continuation beyond the frames that were shown
-        shown = self.train_clips.context - 1 if self.train_clips.task == "predict" else 0
         length = self.train.bptt_steps or num_inputs
         state: State = None
         previous = None
         for start in range(0, num_inputs, length):
             stop = min(start + length, num_inputs)
             target = to_float(targets[:, start:stop])
-            horizon_start = max(0, shown - start)
+            horizon_start = max(0, self.shown - start)
             judged = self.adversary is not None and progress >= self.train.adversary.start
             judged = judged and horizon_start < stop - start
             auxiliary_loss(self.model)  # what the way back computed anew (recompute_steps) has been counted

@@ -1,5 +1,7 @@
 """Tests of pipeline/training.py: it learns, keeps the best, stops in time, and a killed run ends as an unbroken one."""
 
+import copy
+
 import pytest
 import torch
 
@@ -218,6 +220,20 @@ def test_a_step_that_does_not_fit_is_refused_before_it_is_taken(data, sections, 
     with pytest.raises(ModelError, match=r"a training step needs about .* lower the recipe's batch_size, train\.crop"):
         fit(make(), *data, **sections(), on_epoch=rows.append)
     assert not rows
+
+
+def test_the_adversary_counts_in_the_memory_that_is_stated(data, sections, monkeypatch):
+    stated = []
+    monkeypatch.setattr("pipeline.memory.check", lambda what, needed, free, remedy: stated.append((needed, remedy)))
+    for objective, channels in (("pixel", 32), ("adversarial", 8), ("adversarial", 32)):
+        opponent = sections()["train"].adversary.model_copy(update={"channels": channels})
+        run = training._Run(make("convlstm"), *data, **sections({"objective": objective}, adversary=opponent))
+        before = {} if run.adversary is None else copy.deepcopy(run.adversary.discriminator.state_dict())
+        run.check_memory()
+        assert run.adversary is None or same(before, run.adversary.discriminator.state_dict())
+    (pixel, _), (small, remedy), (large, _) = stated[::2]  # of a step; the others are of validation
+    assert 2 * pixel < small < large / 2
+    assert remedy.startswith("train.adversary.channels, ")
 
 
 def test_crops_train_a_generator_for_whole_frames(data, sections):
