@@ -165,7 +165,7 @@ class _Run:
 
     @property
     def shown(self) -> int:
-        """Outputs at a clip's begin that the adversary does not judge: a continuation's context, of a translation none."""
+        """Outputs that the adversary does not judge: a continuation's first ones, over the context."""
         return self.train_clips.context - 1 if self.train_clips.task == "predict" else 0
 
     @property
