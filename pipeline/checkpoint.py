@@ -16,6 +16,7 @@ from pipeline.clips import NORMALIZATION
 from pipeline.degrade import Translation
 from pipeline.errors import ModelError
 from pipeline.models import build
+from pipeline.models.coloring import Coloring
 from pipeline.models.residual import Residual
 
 FORMAT_VERSION = 1
@@ -35,6 +36,7 @@ class ModelCard(BaseModel):
     task: Literal["predict", "translate"]
     translation: Translation | None = None  # what is undone, or the folders it was learnt from; None: task predict
     residual: bool = False  # what comes out is added to what is fed
+    carry: bool = False  # what came out before is moved along into what comes out (models.CAN_CARRY)
     fit: Literal["crop", "pad", "stretch"] = "stretch"  # what became of pictures of another shape
     fps: float | None = None  # frames a second; None: those of the videos, whatever their rate
     context: int  # frames given in training
@@ -46,8 +48,12 @@ class ModelCard(BaseModel):
     def build(self) -> nn.Module:
         """The generator, with fresh weights."""
         channels, height, width = self.frame_shape
-        model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **self.sizes)
-        return Residual(model, self.out_channels) if self.residual else model
+        sizes = self.sizes | ({"carry": True} if self.carry else {})
+        model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **sizes)
+        if self.residual:
+            model = Residual(model, self.out_channels)
+        keeps_luma = self.translation is not None and self.translation.keeps_luma
+        return Coloring(model) if keeps_luma else model
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raises ModelError where the generator is made for one size of frame, and not for `size` (height, width)."""

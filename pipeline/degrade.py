@@ -48,6 +48,11 @@ class Translation(BaseModel):
         """How many times higher and wider a translation is than what a person has; 1 but for a low resolution."""
         return int(self.strength or 1) if self.degradation == "low_resolution" else 1
 
+    @property
+    def keeps_luma(self) -> bool:
+        """Whether the brightness of the target is that of the source."""
+        return self.degradation in NEED_COLOR
+
     def source_of(self, video: str) -> str:
         """The path of the source video of the target `video`."""
         return f"{self.source}{video.removeprefix(str(self.target))}"

@@ -105,6 +105,7 @@ class TranslateParams(Section):
     degradation: Literal["edges", "grey", "low_resolution", "noise", "blur", "compression", "masked"]
     seed: int
     residual: bool
+    carry: bool
     strength: StrengthParams
 
     @model_validator(mode="after")

@@ -25,6 +25,8 @@ MODELS = {
 
 # their output begins from their input as it is, so that nothing is gained by adding it once more (residual.py)
 BEGIN_FROM_INPUT = {"foreframe"}
+# those that can mix the last output, moved, into the next (an argument `carry`), where what they are fed is another's
+CAN_CARRY = {"foreframe"}
 
 
 def build(name: str, frame_shape: tuple[int, int, int], out_channels: int, **sizes: Any) -> nn.Module:

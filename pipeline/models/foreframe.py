@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_grid, to_pixels
 
 State = tuple[Tensor, ...]
+SHOWN = 7.0  # logit of the frame that is shown, where the last output is carried along: the choice begins near it
 STAY = 3.0  # lead of the frame that is not moved, in the logits of the choice before training
 
 
@@ -29,6 +30,11 @@ class Foreframe(nn.Module):
     Scale l has hidden_channels · (l + 1) channels and cells of patch_size · 2^l pixels; frames may have any size. Where
     fewer channels come out than go in, the first ones are moved, the others (noise) are only read; where more come out
     there is nothing to move, and the frame is painted.
+
+    With `carry` what is moved is not the frame that is shown but the last output, which joins the state (recurrence
+    over the output: Sajjadi et al. 2018, section 3): each pixel is a mixture of it, displaced, and of the frame shown
+    with what is painted on it. For frames that are not the model's own: a sequence that is translated into another.
+    The parameters are the same.
     """
 
     def __init__(
@@ -40,11 +46,13 @@ class Foreframe(nn.Module):
         num_scales: int,
         num_motions: int,
         patch_size: int,
+        carry: bool = False,
     ) -> None:
         super().__init__()
         in_channels = frame_shape[0]
         self.patch_size, self.out_channels = patch_size, out_channels
         self.num_motions = num_motions if out_channels <= in_channels else 0
+        self.carry = carry and self.num_motions > 0
         widths = [hidden_channels * (scale + 1) for scale in range(num_scales)]
         self.encode = same_conv(2 * in_channels * patch_size**2, widths[0], 3)
         self.down = nn.ModuleList(
@@ -70,6 +78,7 @@ class Foreframe(nn.Module):
         """Frames (B, T, C, H, W) in [-1, 1] to the frames that follow them, as pipeline.models says."""
         batch_size, *_, height, width = frames.shape
         last, hidden = (frames[:, 0], [None] * len(self.cells)) if state is None else (state[0], list(state[1:]))
+        previous = hidden[-1] if state is not None and self.carry else None  # output
         change = frames - torch.cat([last[:, None], frames[:, :-1]], dim=1)
         grid = F.gelu(self.encode(to_grid(torch.cat([frames, change], dim=2), self.patch_size)))  # (T*B, D, h, w)
         grids, after = [], [frames[:, -1]]
@@ -88,26 +97,55 @@ class Foreframe(nn.Module):
         added, choice, motion = self.head(grid).float().split(self.parts, dim=1)
         size = (height, width)
         outputs = to_pixels(added, self.patch_size, size)  # (T*B, C, H, W)
+        shown = frames[:, :, : self.out_channels].transpose(0, 1).flatten(0, 1)
+        if self.carry:
+            outputs, previous = self.carried(
+                shown + outputs,
+                self.spread(motion, size),
+                to_pixels(choice, self.patch_size, size),
+                previous,
+                batch_size,
+            )
+            return outputs, (*after, previous)
         if self.num_motions:
             outputs = outputs + self.moved(
-                frames[:, :, : self.out_channels], motion, to_pixels(choice, self.patch_size, size).softmax(dim=1)
+                shown, self.spread(motion, size), to_pixels(choice, self.patch_size, size).softmax(dim=1)
             )
         return clamp(outputs).unflatten(0, (-1, batch_size)).transpose(0, 1), tuple(after)
 
-    def moved(self, frames: Tensor, motion: Tensor, choice: Tensor) -> Tensor:
-        """`frames` (B, T, C, H, W) displaced each way, mixed in each pixel by `choice` (T * B, M, H, W).
-
-        `motion` is (T * B, 2 * M, h, w): right and down, in patches, from a pixel to where its value is read. The
-        result is (T * B, C, H, W).
-        """
-        *_, height, width = frames.shape
-        size = [self.patch_size * side for side in motion.shape[-2:]]
+    def spread(self, motion: Tensor, size: tuple[int, int]) -> Tensor:
+        """Displacements (N, 2 * M, h, w), in patches, as those of pixels, in pixels: (N, M, 2, H, W)."""
+        cells = [self.patch_size * side for side in motion.shape[-2:]]
         # between the cells' centres it changes evenly, so that no seams show
-        motion = F.interpolate(motion.contiguous() * self.patch_size, size=size, mode="bilinear", align_corners=False)
-        motion = motion[..., :height, :width].reshape(-1, 2, height, width)  # (T*B*M, 2, H, W)
-        images = frames.transpose(0, 1).flatten(0, 1)[:, None].expand(-1, self.num_motions, -1, -1, -1)
-        ways = displace(images.flatten(0, 1), motion).unflatten(0, (-1, self.num_motions))  # (T*B, M, C, H, W)
+        motion = F.interpolate(motion.contiguous() * self.patch_size, size=cells, mode="bilinear", align_corners=False)
+        return motion[..., : size[0], : size[1]].unflatten(1, (-1, 2))
+
+    def moved(self, images: Tensor, motion: Tensor, choice: Tensor) -> Tensor:
+        """`images` (N, C, H, W) displaced each way, mixed in each pixel by `choice` (N, M, H, W): (N, C, H, W).
+
+        `motion` is (N, M, 2, H, W): right and down, from a pixel to where its value is read.
+        """
+        images = images[:, None].expand(-1, self.num_motions, -1, -1, -1)
+        ways = displace(images.flatten(0, 1), motion.flatten(0, 1)).unflatten(0, (-1, self.num_motions))
         return (ways * choice[:, :, None]).sum(dim=1)
+
+    def carried(
+        self, painted: Tensor, motion: Tensor, choice: Tensor, previous: Tensor | None, batch_size: int
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs (B, T, C, H, W) and the last of them, from those before them and the `painted` frames (T * B, …).
+
+        The logits `choice` (T * B, M, H, W) say how much of the output before, displaced each way by `motion`, goes
+        into the next. Only this light part goes step by step; a first frame is as it was painted.
+        """
+        choice = torch.cat([torch.full_like(choice[:, :1], SHOWN), choice], dim=1).softmax(dim=1)
+        outputs = []
+        for new, ways, shares in zip(*(part.split(batch_size) for part in (painted, motion, choice)), strict=True):
+            if previous is not None:
+                new = shares[:, :1] * new + self.moved(previous, ways, shares[:, 1:])
+            previous = clamp(new)
+            outputs.append(previous)
+        assert previous is not None
+        return torch.stack(outputs, dim=1), previous
 
 
 class ConvGru(nn.Module):

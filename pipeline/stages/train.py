@@ -16,7 +16,7 @@ from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
 from pipeline.devices import accelerator
 from pipeline.gradients import gradient_norms
-from pipeline.models import BEGIN_FROM_INPUT
+from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
 from pipeline.resume import StateFile, fingerprint, loaded_sources
 from pipeline.rollout import draw_noise, with_noise
@@ -56,6 +56,7 @@ def train(
         task=task,
         translation=train_clips.translation,
         residual=task == "translate" and translate.residual and model.name not in BEGIN_FROM_INPUT,
+        carry=task == "translate" and translate.carry and model.name in CAN_CARRY,
         fit=extract.fit,
         fps=extract.fps,
         context=train_clips.context,

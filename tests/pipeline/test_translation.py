@@ -12,6 +12,8 @@ from pipeline.checkpoint import ModelCard
 from pipeline.degrade import Translation
 from pipeline.errors import ModelError, PipelineError
 from pipeline.generation import describe_model
+from pipeline.models.coloring import Coloring
+from pipeline.models.residual import Residual
 from pipeline.rollout import translate
 from pipeline.translation import plan, to_picture, to_source, translate_video, translated
 from pipeline.video import probe, read_frames, write_video
@@ -133,6 +135,18 @@ def test_memory_decides_whether_frames_are_cut(monkeypatch):
         ModelError, match=r"1920x1080 needs about 0\.\d GiB of memory, 0\.0 GiB are free; lower the size"
     ):
         plan(generator, shape, 0, CPU)
+
+
+def test_a_model_is_built_as_its_card_says():
+    sizes = {"hidden_channels": 4, "num_scales": 1, "num_motions": 2, "patch_size": 2}
+    foreframe = make_card("grey", 1.0).model_copy(
+        update={"name": "foreframe", "sizes": sizes, "residual": False, "carry": True}
+    )
+    model = foreframe.build()
+    assert isinstance(model, Coloring)
+    assert model.model.carry
+    assert isinstance(make_card("grey", 1.0).build().model, Residual)
+    assert isinstance(make_card().build(), Residual)
 
 
 def test_a_picture_of_seven_pixels_is_refused():

@@ -8,6 +8,7 @@ import torch
 from pipeline.models import build
 from pipeline.models.foreframe import star
 from pipeline.models.layers import clamp, displace
+from pipeline.tiles import Tiled
 
 SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4}
 
@@ -77,3 +78,64 @@ def test_bfloat16_gives_nearly_the_same_frames_in_float32():
     assert outputs.dtype == torch.float32
     assert {part.dtype for part in state} == {torch.float32}
     torch.testing.assert_close(outputs, model(frames)[0], atol=0.03, rtol=0)
+
+
+def carrying():
+    torch.manual_seed(0)
+    model = build("foreframe", (3, 16, 16), 3, **SIZES, carry=True)
+    with torch.no_grad():  # as if it had learnt to paint, to move and to choose
+        model.head.weight.add_(0.1 * torch.randn_like(model.head.weight))
+        model.head.bias.add_(torch.randn_like(model.head.bias))
+    return model
+
+
+def test_what_came_out_is_carried_along_and_mixed_with_what_is_shown():
+    torch.manual_seed(0)
+    model = build("foreframe", (1, 12, 12), 1, **SIZES, carry=True)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        frames = torch.rand(1, 2, 1, 12, 12) * 2 - 1
+        outputs, _ = model(frames)
+    assert torch.equal(outputs[:, 0], frames[:, 0])  # nothing came before
+    # softmax of (7, 3, 0, 0): the frame shown, the last output where it is, moved down and moved up
+    total = math.exp(7) + math.exp(3) + 2
+    first = frames[:, 0]
+    expected = math.exp(7) * frames[:, 1] + math.exp(3) * first + first.roll(1, dims=2) + first.roll(-1, dims=2)
+    torch.testing.assert_close(outputs[:, 1, :, 1:-1], expected[:, :, 1:-1] / total)
+
+
+def test_carrying_keeps_the_contract():
+    model = carrying()
+    frames = torch.rand(2, 5, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        at_once, state_at_once = model(frames)
+        alone, _ = model(frames[1:])
+        state, outputs = None, []
+        for t in range(5):
+            output, state = model(frames[:, t : t + 1], state)
+            outputs.append(output)
+    torch.testing.assert_close(torch.cat(outputs, dim=1), at_once)
+    torch.testing.assert_close(alone, at_once[1:])
+    torch.testing.assert_close(state, state_at_once)
+    assert torch.equal(state[-1], at_once[:, -1])
+    assert at_once.abs().max() <= 1
+
+
+def test_the_loss_of_the_last_output_reaches_what_painted_the_first():
+    model = carrying()
+    frames = (torch.rand(1, 3, 3, 16, 16) - 0.5).requires_grad_()
+    outputs, _ = model(frames)
+    outputs[:, -1].sum().backward()
+    assert frames.grad is not None
+    assert all(frames.grad[:, t].abs().sum() > 0 for t in range(3))
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_tiles_carry_as_the_whole_frame_does():
+    torch.manual_seed(0)
+    model = build("foreframe", (3, 64, 64), 3, hidden_channels=4, num_scales=2, num_motions=2, patch_size=2, carry=True)
+    frames = torch.rand(1, 3, 3, 96, 160) * 2 - 1
+    with torch.no_grad():
+        whole, _ = model(frames)
+        pieces, _ = Tiled(model, tile=128, overlap=64)(frames)
+    torch.testing.assert_close(pieces, whole, atol=1 / 255, rtol=0)

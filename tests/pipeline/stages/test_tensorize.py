@@ -29,6 +29,7 @@ TRANSLATE = {
     "degradation": "noise",
     "seed": 3,
     "residual": True,
+    "carry": True,
     "strength": {
         "edges": 1.0,
         "grey": 1.0,
