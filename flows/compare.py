@@ -8,7 +8,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.repro import plan, run
+from flows import at_the_prompt
+from flows.repro import plan, run, workspace
 from pipeline.params import Params, load_params
 
 FRAMES, CLIPS = Path("data/frames"), Path("data/clips")  # as in dvc.yaml
@@ -25,7 +26,8 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
     given = {"minutes": minutes, "generators": generators}
     settings = params.compare.model_copy(update={key: value for key, value in given.items() if value is not None})
     params = params.model_copy(update={"compare": settings})
-    run(plan(["tensorize"]))
+    with workspace():
+        run(plan(["tensorize"]))
     from pipeline import baselines, comparison  # torch: only when there is something to compare
 
     rows = [baseline.with_options(task_run_name=name)(name, params) for name in baselines.BASELINES]
@@ -59,4 +61,4 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, help="of training, each (default: compare.minutes of params.yaml)")
     parser.add_argument("--generators", nargs="+", help="which (default: compare.generators of params.yaml)")
     arguments = parser.parse_args()
-    print(compare(arguments.minutes, arguments.generators))  # noqa: T201
+    print(at_the_prompt(compare, arguments.minutes, arguments.generators))  # noqa: T201

@@ -1,7 +1,15 @@
-"""The champion continues every new video of a folder: each once a content and model version, however often it runs."""
+"""The champion continues or translates every new video of a folder: each once a content and model version."""
 
 import argparse
-import hashlib
+import fcntl
+import json
+import multiprocessing
+import os
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +18,18 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
+from flows import at_the_prompt, contents
 from flows.report import notify
 from pipeline import registry
+from pipeline.errors import PipelineError
 from pipeline.params import GenerateParams, load_params
+
+FAILED = "failed.json"  # in the folder of the results: what the last run could not do, and why
+
+UNFINISHED = re.compile(r"\.\d+\..+\.[0-9a-f]{12}\.v\d+\.0\.0\.mp4")
 
 
 @dataclass(frozen=True)
@@ -28,19 +42,76 @@ class Job:
 
 @flow(name="generate")
 def generate(videos: str | None = None, output: str | None = None) -> State[Any]:
-    """Let the champion continue the videos of a folder that it has not continued yet.
+    """Let the champion continue (or translate) the videos of a folder that it has not done yet.
 
     `videos` and `output` stand in for generate.videos and generate.output of params.yaml. A video that fails is listed,
-    and tried again by the next run; the others are done.
+    in OUTPUT/failed.json too, and tried again by the next run; the others are done.
     """
     params = load_params(Path("params.yaml")).generate
     champion = registry.champion()
     if champion is None:
         return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
-    jobs = pending(Path(videos or params.videos), Path(output or params.output), champion.name)
+    source, target = Path(videos or params.videos), Path(output or params.output)
+    if not source.is_dir():
+        return Completed(name="Nothing new", message=f"{source}: there is no such folder yet")
+    with alone(target):
+        jobs = pending(source, target, champion.name)
+        failures = run(jobs, champion, params)
+        told = known_failures(target)
+        registry.write_json(target / FAILED, failures)
     if not jobs:
-        return Completed(name="Nothing new", message=f"{champion.name} has continued every video")
-    failures: list[str] = []
+        return Completed(name="Nothing new", message=f"{champion.name} has done every video of {source}")
+    message = f"{len(jobs) - len(failures)} of {len(jobs)} videos done by {champion.name}"
+    if not failures:
+        return Completed(message=message)
+    for failure in failures.values():
+        get_run_logger().warning("%s", failure)
+    if failures.keys() - told.keys():  # every run tries again, but people hear of a file once
+        notify("foreframe: videos failed", "\n".join(failures.values()))
+    return Completed(name="With failures", message="\n".join([message, *failures.values()]))
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """One run at a time writes to a folder, whoever starts it, so that no video is done twice."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for path in output.rglob(".*.mp4"):
+            if UNFINISHED.fullmatch(path.name):  # of a run that was killed
+                path.unlink()
+        yield
+
+
+def known_failures(output: Path) -> dict[str, str]:
+    """What the run before could not do: the file it would have written, and why not."""
+    try:
+        return dict(json.loads((output / FAILED).read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def run(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[str, str]:
+    """Do the jobs, a task each; gives the failures, by the file that is missing."""
+    if not jobs:
+        return {}
+    errors = attempt(jobs, champion, params)
+    for job in jobs:
+        if errors[job] is None:  # a process that dies takes down all that its pool still had to do; alone, only itself
+            errors |= attempt([job], champion, params)
+    rows, failures = [], {}
+    for job in jobs:
+        error = "its process died, out of memory perhaps" if errors[job] is None else str(errors[job])
+        rows.append({"video": str(job.source), "output": "" if error else str(job.output), "error": error})
+        if error:
+            failures[str(job.output)] = error if error.startswith(str(job.source)) else f"{job.source}: {error}"
+    create_table_artifact(rows, key="generated", description=f"By {champion.name}")
+    return failures
+
+
+def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job, str | None]:
+    """What went wrong with each job: nothing (an empty string), an error, or None where its process died."""
+    errors: dict[Job, str | None] = {}
     with runner(params) as pool:
         futures = [
             pool.submit(
@@ -49,49 +120,57 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
             )
             for job in jobs
         ]
-        rows = []
         for job, future in zip(jobs, futures, strict=True):
-            future.wait()
-            error = "" if future.state.is_completed() else str(future.state.message)
-            rows.append({"video": str(job.source), "output": "" if error else str(job.output), "error": error})
-            failures += [f"{job.source}: {error}"] if error else []
-    create_table_artifact(rows, key="generated", description=f"By {champion.name}")
-    message = f"{len(jobs) - len(failures)} of {len(jobs)} videos continued by {champion.name}"
-    if not failures:
-        return Completed(message=message)
-    for failure in failures:
-        get_run_logger().warning("%s", failure)
-    notify("foreframe: videos failed", "\n".join(failures))
-    return Completed(name="With failures", message="\n".join([message, *failures]))
+            try:
+                future.wait()
+            except BrokenExecutor:
+                errors[job] = None
+            except BaseException:  # the run is cancelled: the pool would finish the videos at hand first
+                for process in multiprocessing.active_children():
+                    process.kill()
+                raise
+            else:
+                errors[job] = "" if future.state.is_completed() else str(future.state.message)
+    return errors
 
 
-def pending(videos: Path, output: Path, version: str) -> list[Job]:
-    """The videos under `videos` whose content `version` has not continued into `output` yet."""
+def pending(source: Path, output: Path, version: str) -> list[Job]:
+    """The videos under `source` whose content `version` has not done yet, into `output`."""
     jobs = []
-    for source in sorted(path for path in videos.rglob("*") if path.is_file()):
-        name = source.relative_to(videos)
-        if output in source.parents or any(part.startswith(".") for part in name.parts):
+    for video in contents.videos(source):
+        name = video.path.relative_to(source)
+        if output in video.path.parents or any(part.startswith(".") for part in name.parts):
             continue
-        with source.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()[:12]
         # the file itself is the record: it is renamed into its place when it is whole
-        target = output / name.parent / f"{source.name}.{content}.{version}.mp4"
+        target = output / name.parent / f"{name.name}.{video.sha256[:12]}.{version}.mp4"
         if not target.exists():
-            jobs.append(Job(source, target))
+            jobs.append(Job(video.path, target))
     return jobs
 
 
 def runner(params: GenerateParams) -> TaskRunner[Any]:
     """A Dask cluster where params name one, else processes here."""
     if params.dask is None:
-        return ProcessPoolTaskRunner(max_workers=params.workers)
+        return ProcessPoolTaskRunner(max_workers=params.workers, initializer=end_with_parent)
     from prefect_dask.task_runners import DaskTaskRunner  # seconds that only those with a cluster should spend
 
     return DaskTaskRunner(address=params.dask)
 
 
+def end_with_parent() -> None:
+    """In a process of the pool: end when the flow's process is gone, however it went."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 @task(cache_policy=NO_CACHE)
-def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> None:
+def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> State[Any] | None:
     """Continue one video, or translate it, as the model is made for."""
     # torch takes seconds to import: in the worker, where it is needed
     from pipeline.checkpoint import load_card
@@ -99,10 +178,14 @@ def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> No
     from pipeline.translation import translate_video
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    if load_card(model).task == "translate":
-        translate_video(source, output, model, degrade=False, tile=None)
-    else:
-        continue_video(source, output, model, num_frames)
+    try:
+        if load_card(model).task == "translate":
+            translate_video(source, output, model, degrade=False, tile=None)
+        else:
+            continue_video(source, output, model, num_frames)
+    except PipelineError as error:
+        return Failed(message=str(error))  # one line that says all; no traceback
+    return None
 
 
 if __name__ == "__main__":
@@ -110,4 +193,4 @@ if __name__ == "__main__":
     parser.add_argument("videos", nargs="?", help="folder (default: generate.videos of params.yaml)")
     parser.add_argument("output", nargs="?", help="folder (default: generate.output of params.yaml)")
     arguments = parser.parse_args()
-    generate(arguments.videos, arguments.output)
+    at_the_prompt(generate, arguments.videos, arguments.output)

@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-import hashlib
 import io
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
+from flows import at_the_prompt, contents
 from flows.report import notify
 from pipeline import registry
 from pipeline.errors import PipelineError
@@ -44,15 +44,9 @@ def monitor() -> State[Any]:
     return judge(champion.name, record["scores"]["videos"], errors, params)
 
 
-def arrived(videos: Path, known: set[str]) -> list[Path]:
-    """The files under `videos` whose SHA-256 is not `known`."""
-    found = []
-    for path in sorted(videos.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() not in known:
-                    found.append(path)
-    return found
+def arrived(folder: Path, known: set[str]) -> list[Path]:
+    """The videos under `folder` whose SHA-256 is not `known`."""
+    return [video.path for video in contents.videos(folder) if video.sha256 not in known]
 
 
 @task(cache_policy=NO_CACHE)
@@ -65,7 +59,8 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
         for video in videos:  # the extract stage, on these videos alone: the same frames as in training
             copy = folder / "videos" / video.relative_to(params.data.videos)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(video, copy)  # the stage follows no link out of its folder
+            # the stage follows no link out of its folder
+            shutil.copytree(video, copy) if video.is_dir() else shutil.copyfile(video, copy)
         command = [sys.executable, "-m", "pipeline.stages.extract", str(folder / "videos"), str(folder / "frames")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         get_run_logger().info("%s", result.stdout + result.stderr)
@@ -116,4 +111,4 @@ def plot(before: list[float], now: list[float], metric: str) -> str:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(prog="python -m flows.monitor", description=monitor.description).parse_args()
-    monitor()
+    at_the_prompt(monitor)

@@ -1,16 +1,20 @@
 """The DVC graph as a Prefect run: every stage of dvc.yaml is a task; the only caller of DVC that runs anything."""
 
 import argparse
+import fcntl
 import os
 import re
 import subprocess
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
+from dvc.dependency.param import ParamsDependency
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -22,10 +26,12 @@ from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from ruamel.yaml import YAML
 
+from flows import at_the_prompt
 from flows.guard import DVC, Order
 from pipeline.errors import ParamsError, PipelineError
-from pipeline.params import parse_params
+from pipeline.params import Params, load_params, parse_params
 
+PARAMS = Path("params.yaml")
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner()
 LAST_LINES = 20  # of a failed stage's log, told in its state
 NULL = "tag:yaml.org,2002:null"
@@ -52,8 +58,16 @@ class Stage:
 def plan(targets: list[str] | None = None) -> list[Stage]:
     """The stages of dvc.yaml (of `targets` and what they need, where given), each after all that it needs.
 
-    Reads only. Raises PipelineError where DVC cannot make sense of dvc.yaml or a target is no stage.
+    Reads only. Raises PipelineError where DVC cannot make sense of dvc.yaml, a target is no stage, or a stage reads
+    what is not there.
     """
+    try:
+        return _plan(targets)
+    except DvcException as error:
+        raise PipelineError(f"dvc.yaml: {error}") from error
+
+
+def _plan(targets: list[str] | None) -> list[Stage]:
     with Repo(".", _wait_for_lock=True) as repo:
         graph = repo.index.graph
         names = {node: node.addressing for node in graph}
@@ -66,6 +80,7 @@ def plan(targets: list[str] | None = None) -> list[Stage]:
             name: ("has not run here yet",) if name in never else tuple(_reasons(entries))
             for name, entries in repo.status().items()
         }
+        missing = {names[node]: _missing(node, graph) for node in graph}
         orders = {names[node]: _order(node) for node in graph}
         outs = {names[node]: tuple(sorted(str(out) for out in node.outs)) for node in graph}
         stored = {
@@ -85,7 +100,26 @@ def plan(targets: list[str] | None = None) -> list[Stage]:
 
     for name in targets or sorted(needs):
         add(name)
+    for name in stages:
+        if missing[name]:
+            raise PipelineError(f"{missing[name]}: there is no such file or folder, and stage {name} reads it")
     return list(stages.values())
+
+
+def _missing(node: Any, graph: Any) -> str:
+    """The first thing that a stage reads, no stage writes and nobody has put there; empty if there is none."""
+    made = {Path(str(out)) for other in graph for out in other.outs}
+    for dep in sorted(node.deps, key=str):
+        path = Path(str(dep))
+        if isinstance(dep, ParamsDependency) or dep.exists or made & {path, *path.parents}:
+            continue
+        return f"{_key(path)}{path}"
+    return ""
+
+
+def _key(path: Path) -> str:
+    """Where params.yaml names `path`, to be put before it."""
+    return f"{PARAMS}: data.videos: " if PARAMS.exists() and load_params(PARAMS).data.videos == str(path) else ""
 
 
 def _order(node: Any) -> Order:
@@ -223,13 +257,14 @@ def run(stages: list[Stage]) -> dict[str, str]:
     return {name: str(state.name) for name, state in states.items()}
 
 
-def set_params(overrides: list[str], path: Path = Path("params.yaml")) -> None:
+def set_params(overrides: list[str], path: Path = PARAMS) -> Params:
     """Write `overrides`, such as `model.name=lstm`, into params.yaml, as `dvc exp run -S` does; comments stay.
 
-    All of them are checked before anything is written. Raises ParamsError, one line an override or key that is wrong.
+    All of them, and all that the file holds besides, are checked before anything is written; gives what it holds then.
+    Raises ParamsError, one line an override or key that is wrong.
     """
     if not overrides:
-        return
+        return load_params(path)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -244,10 +279,21 @@ def set_params(overrides: list[str], path: Path = Path("params.yaml")) -> None:
         if not found or not isinstance(section, dict) or name not in section:
             raise ParamsError(f"{override}: should be key=value with a key of {path}")
         section[name] = YAML().load(text)  # [8, 8] stays on its line
-    parse_params(content)
+    params = parse_params(content, path)
     temporary = path.with_suffix(".tmp")
     yaml.dump(content, temporary)
     temporary.replace(path)
+    return params
+
+
+@contextmanager
+def workspace() -> Iterator[None]:
+    """One flow at a time redoes stages in this folder, whoever starts it; the kernel lets go when a process dies."""
+    path = Path(".dvc/tmp/workspace.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def dvc(*arguments: str) -> None:
@@ -269,7 +315,8 @@ def has_remote() -> bool:
 def repro(targets: list[str] | None = None, overrides: list[str] | None = None) -> dict[str, str]:
     """Bring every stage of dvc.yaml up to date (or `targets` and what they need), with `overrides` in params.yaml."""
     set_params(overrides or [])
-    return run(plan(targets))
+    with workspace():
+        return run(plan(targets))
 
 
 if __name__ == "__main__":
@@ -277,4 +324,4 @@ if __name__ == "__main__":
     parser.add_argument("targets", nargs="*", help="stages to bring up to date, with what they need (default: all)")
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    repro(arguments.targets or None, arguments.overrides)
+    at_the_prompt(repro, arguments.targets or None, arguments.overrides)

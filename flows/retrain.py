@@ -1,11 +1,8 @@
 """The main flow: new data? -> repro stage by stage -> compare with the champion -> promote if better -> tell."""
 
 import argparse
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +14,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from ruamel.yaml import YAML
 
-from flows import promotion, report, repro
+from flows import at_the_prompt, contents, promotion, report, repro
 from pipeline import registry
 from pipeline.errors import ModelError
-from pipeline.params import Params, load_params
+from pipeline.params import Params
 from pipeline.registry import Verdict
 
 DATA = Path("data")
@@ -40,9 +37,8 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
     `overrides`, such as `model.name=lstm`, are written into params.yaml.
     """
-    repro.set_params(overrides or [])
-    params = load_params(Path("params.yaml"))
-    with workspace():
+    params = repro.set_params(overrides or [])
+    with repro.workspace():
         promotion.settle()
         stages = repro.plan()
         look(stages, Path(params.data.videos))
@@ -65,40 +61,37 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
     return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
 
 
-@contextmanager
-def workspace() -> Iterator[None]:
-    """One retrain at a time in this folder, whoever starts it; the kernel lets go when a process dies."""
-    path = Path(".dvc/tmp/retrain.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 @task(cache_policy=NO_CACHE, task_run_name="look")
 def look(stages: list[repro.Stage], videos: Path) -> None:
     """Say what has changed since the last run: videos, parameters, code."""
     logger = get_run_logger()
-    for stage in stages:
-        for change in stage.changes:
-            logger.info("%s: %s", stage.name, change)
-    for line in changed_videos(videos):
-        logger.info("%s", line)
+    changes = [(stage.name, change) for stage in stages for change in stage.changes]
+    for name, change in changes:
+        logger.info("%s: %s", name, change)
+    if any(change.startswith(f"{videos}: ") for _, change in changes):
+        for line in changed_videos(videos):
+            logger.info("%s", line)
 
 
-def changed_videos(videos: Path) -> list[str]:
-    """A line for the files that are new in `videos`, and one for those that are gone, since frames were extracted."""
+def changed_videos(folder: Path) -> list[str]:
+    """Lines for the videos that are new in `folder`, changed or gone since frames were extracted."""
     index = DATA / "frames/index.csv"
-    if not index.exists() or not videos.is_dir():
+    if not index.exists() or not folder.is_dir():
         return []
     import pandas as pd  # a third of a second that a run without news does not need
 
-    before = set(pd.read_csv(index, keep_default_na=False)["path"])
-    now = {path.relative_to(videos).as_posix() for path in videos.rglob("*") if path.is_file()}
+    table = pd.read_csv(index, keep_default_na=False)
+    before = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
+    now = {video.name: video.sha256 for video in contents.videos(folder)}
+    news = {
+        "new": now.keys() - before.keys(),
+        "changed": {name for name in now.keys() & before.keys() if now[name] != before[name]},
+        "removed": before.keys() - now.keys(),
+    }
     return [
-        f"{len(files)} {what} in {videos}: {', '.join(sorted(files)[:10])}{' …' if len(files) > 10 else ''}"
-        for what, files in (("new", now - before), ("removed", before - now))
-        if files
+        f"{len(names)} {what} in {folder}: {', '.join(sorted(names)[:10])}{' …' if len(names) > 10 else ''}"
+        for what, names in news.items()
+        if names
     ]
 
 
@@ -196,6 +189,6 @@ if __name__ == "__main__":
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     if arguments.action == "rollback":
-        os.write(1, f"{promotion.rollback()} is the champion\n".encode())
+        os.write(1, f"{at_the_prompt(promotion.rollback)} is the champion\n".encode())
     else:
-        retrain(arguments.overrides)
+        at_the_prompt(retrain, arguments.overrides)

@@ -14,6 +14,8 @@ Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[Positive, Positive]  # (height, width), pixels
 
+SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic does
+
 
 class Section(BaseModel):
     """A part of params.yaml: unknown keys, wrong types and NaN are refused; values never change."""
@@ -368,18 +370,20 @@ def load_params(path: Path) -> Params:
         raise ParamsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: should hold sections, one key each (got {type(raw).__name__})")
-    return parse_params(raw)
+    return parse_params(raw, path)
 
 
-def parse_params(raw: dict[str, Any]) -> Params:
-    """The parameters in a mapping as it stands in the file; raises ParamsError as load_params does."""
+def parse_params(raw: dict[str, Any], path: Path) -> Params:
+    """The parameters in a mapping as it stands in the file at `path`; raises ParamsError as load_params does."""
     try:
         # JSON mode: in strict mode a Python list is no tuple, a JSON array is
         return Params.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "params.yaml"
-            got = "" if problem["type"] == "missing" else f" (got {problem['input']!r})"
-            lines.append(f"{key}: {problem['msg']}{got}")
+            keys = [".".join(str(part) for part in problem["loc"])] if problem["loc"] else []
+            text = SAID.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            # of a whole section, or of nothing, the text says what came
+            got = "" if problem["type"] in ("missing", "value_error") else f" (got {problem['input']!r})"
+            lines.append(": ".join([str(path), *keys, text]) + got)
         raise ParamsError("\n".join(lines)) from error

@@ -70,7 +70,7 @@ def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]
             section = section[part]
         section[last] = YAML(typ="safe").load(value)
     raw["model"][raw["model"]["name"]]["recipe"]["epochs"] = epochs
-    return parse_params(raw)
+    return parse_params(raw, Path("params.yaml"))
 
 
 def run(degradation: str, folder: Path, frames: Path, params: Params) -> dict[str, dict[str, float]]:

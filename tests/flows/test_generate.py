@@ -1,18 +1,27 @@
 """Batches: every video once a content and a model version; failures are listed and stop nothing."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from distributed import LocalCluster
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import generate
 from pipeline import registry
+from pipeline.checkpoint import save
 from pipeline.video import read_frames
 from tests.flows.conftest import ROOT, ask, task_runs
 from tests.flows.test_repro import repro
+from tests.pipeline.test_translation import make_card
 
 
 @pytest.fixture
@@ -42,10 +51,11 @@ def outputs() -> dict[str, int]:
 
 def test_every_video_is_continued_once_and_failures_are_listed(workspace, api, tiny, monkeypatch):
     monkeypatch.setattr(generate, "runner", lambda _: ThreadPoolTaskRunner(max_workers=1))  # processes take seconds
+    told = []
+    monkeypatch.setattr(generate, "notify", lambda *message: told.append(message))
     first = generate.generate(return_state=True)
     assert first.name == "With failures"
-    assert first.message.startswith("2 of 3 videos continued by v1.0.0\ninbox/broken.mp4: ")
-    assert "broken.mp4" in first.message
+    assert first.message == "2 of 3 videos done by v1.0.0\ninbox/broken.mp4: text, not a video"
     assert outputs() == {"./a:v1.0.0.mp4": 15, "sub/b:v1.0.0.mp4": 15}
     found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [str(first.state_details.flow_run_id)]}})
     rows = json.loads(found[0]["data"])
@@ -53,9 +63,16 @@ def test_every_video_is_continued_once_and_failures_are_listed(workspace, api, t
         ("inbox/a.mp4", False), ("inbox/broken.mp4", True), ("inbox/sub/b.mp4", False)
     ]  # fmt: skip
 
-    Path("inbox/broken.mp4").unlink()
+    assert list(json.loads(Path("generated/failed.json").read_text()).values()) == [
+        "inbox/broken.mp4: text, not a video"
+    ]
     written = {path: path.stat().st_mtime_ns for path in Path("generated").rglob("*.mp4")}
+    again = generate.generate(return_state=True)  # the one that failed is tried again, nothing else
+    assert again.message == "0 of 1 videos done by v1.0.0\ninbox/broken.mp4: text, not a video"
+    assert len(told) == 1  # and people are told once
+    Path("inbox/broken.mp4").unlink()
     assert generate.generate(return_state=True).name == "Nothing new"
+    assert json.loads(Path("generated/failed.json").read_text()) == {}
     assert {path: path.stat().st_mtime_ns for path in Path("generated").rglob("*.mp4")} == written
 
     registry.activate(registry.store(tiny.model, {}))  # a new version continues them anew
@@ -69,6 +86,29 @@ def test_without_a_champion_the_run_says_so(workspace, api):
     assert generate.generate(return_state=True).name == "No champion"
 
 
+def test_without_a_folder_of_videos_the_run_says_so(workspace, api):
+    state = generate.generate(videos="elsewhere", return_state=True)
+    assert (state.name, state.message) == ("Nothing new", "elsewhere: there is no such folder yet")
+
+
+def test_a_champion_that_translates_does_so(workspace, api, monkeypatch):
+    monkeypatch.setattr(generate, "runner", lambda _: ThreadPoolTaskRunner(max_workers=1))
+    card = make_card(degradation="low_resolution", strength=2.0)
+    torch.manual_seed(0)
+    save(Path("translator"), card.build(), card)
+    registry.activate(registry.store(Path("translator"), {}))
+    state = generate.generate(return_state=True)
+    assert state.message.startswith("2 of 3 videos done by v2.0.0\n")
+    assert outputs() == {"./a:v2.0.0.mp4": 12, "sub/b:v2.0.0.mp4": 12}  # every frame, none added
+    [path] = Path("generated").glob("a.mp4.*")
+    assert {image.shape for _, image in read_frames(path)} == {(16, 16, 3)}  # twice the size of the source
+
+
+def in_a_process(*arguments: str) -> None:
+    """The flow as a person or the server starts it: a pool's processes report where a new process is told to."""
+    subprocess.run([sys.executable, "-m", "flows.generate", *arguments], check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cluster", ["processes", "dask"])
 def test_processes_and_a_dask_cluster_give_the_same_bytes(workspace, api, cluster, monkeypatch):
@@ -78,12 +118,61 @@ def test_processes_and_a_dask_cluster_give_the_same_bytes(workspace, api, cluste
     if cluster == "dask":
         with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as dask:
             repro.set_params([f"generate.dask={dask.scheduler_address}"])
-            generate.generate()
+            in_a_process()
     else:
-        generate.generate()
+        in_a_process()
     made, expected = (
         {path.relative_to(folder): path.read_bytes() for path in sorted(Path(folder).rglob("*.mp4"))}
         for folder in ("generated", "expected")
     )
     assert len(made) == 2
     assert made == expected
+    [last] = ask(api, "flow_runs/filter", flows={"name": {"any_": ["generate"]}}, sort="START_TIME_DESC", limit=1)
+    assert last["state_name"] == "With failures"
+    states = {name: state["name"] for name, state in task_runs(api, last["id"]).items()}
+    assert states == {"a.mp4": "Completed", "b.mp4": "Completed", "broken.mp4": "Failed"}
+
+
+@generate.task
+def dies_of_the_broken_one(source: Path, output: Path, model: Path, num_frames: int) -> None:
+    """In place of generate.continue_one: as a decoder does that brings its process down."""
+    if source.name == "broken.mp4":
+        os._exit(9)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.touch()
+
+
+@pytest.mark.slow
+def test_a_video_that_kills_its_process_does_not_stop_the_others(workspace, api):
+    code = (
+        "from tests.flows.test_generate import dies_of_the_broken_one, generate; "
+        "generate.continue_one = dies_of_the_broken_one; generate.generate()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    [last] = ask(api, "flow_runs/filter", flows={"name": {"any_": ["generate"]}}, sort="START_TIME_DESC", limit=1)
+    assert last["state"]["message"] == (
+        "2 of 3 videos done by v1.0.0\ninbox/broken.mp4: its process died, out of memory perhaps"
+    )
+    assert len(list(Path("generated").rglob("*.v1.0.0.mp4"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_run_that_is_stopped(workspace, api, end):
+    repro.set_params(["generate.num_frames=1000000"])
+    run = subprocess.Popen([sys.executable, "-m", "flows.generate"])
+    begun = time.monotonic()
+    while not list(Path("generated").rglob("*a.mp4*")):
+        assert time.monotonic() - begun < 60
+        time.sleep(0.2)
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert children
+    run.send_signal(end)
+    assert run.wait(10) != 0
+    _, left = psutil.wait_procs(children, 10)
+    assert not left
+    assert not list(Path("generated").glob("a.mp4.*"))
+    shutil.rmtree("inbox")
+    Path("inbox").mkdir()
+    in_a_process()
+    assert sorted(path.name for path in Path("generated").iterdir()) == [".lock", "failed.json"]  # not half a video

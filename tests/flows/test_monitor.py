@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows import monitor
+from flows import contents, monitor
 from pipeline import registry
 from pipeline.params import load_params
 from pipeline.scoring import score
-from pipeline.video import write_video
+from pipeline.video import write_png, write_video
 from tests.conftest import moving_bar
 from tests.flows.conftest import ROOT, ask
 from tests.flows.test_repro import repro
@@ -83,6 +83,15 @@ def test_more_of_the_same_is_no_drift_and_other_videos_are(workspace, api):
             break
         time.sleep(0.1)
     assert [event["event"] for event in events(api, begin - 2)] == [monitor.DRIFT]
+
+
+def test_a_folder_of_numbered_images_arrives_as_one_video(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        write_png(Path("videos/walk") / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
+    Path("videos/.part").write_text("hidden")
+    assert monitor.arrived(Path("videos"), set()) == [Path("videos/walk")]
+    assert monitor.arrived(Path("videos"), {video.sha256 for video in contents.videos(Path("videos"))}) == []
 
 
 def test_a_video_without_frames_enough_is_said_in_one_line(workspace, api):

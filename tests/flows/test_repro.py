@@ -1,6 +1,8 @@
 """dvc.yaml as a Prefect run, on a pipeline of shell commands: it knows no stage by name."""
 
+import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import repro
+from flows import at_the_prompt, repro
 from pipeline.errors import ParamsError, PipelineError
 from tests.flows.conftest import git_and_dvc, logs, task_runs
 
@@ -44,6 +46,7 @@ def workspace(tmp_path, monkeypatch):
     """A git and DVC repository with four stages in a diamond; the current folder."""
     folder = git_and_dvc(tmp_path, monkeypatch)
     (folder / "dvc.yaml").write_text(PIPELINE)
+    shutil.copy(ROOT / "params.yaml", folder)
     (folder / "words.txt").write_text("b\na\n")
     (folder / "count.py").write_text(
         "import pathlib as p\n"
@@ -185,7 +188,6 @@ def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(workspace, en
 
 
 def test_overrides_are_checked_before_anything_is_written(workspace):
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
     repro.set_params(["model.name=lstm", "tensorize.horizon=3", "extract.size=[8, 8]"])
     changed = Path("params.yaml").read_text()
     lines = zip((ROOT / "params.yaml").read_text().splitlines(), changed.splitlines(), strict=True)
@@ -206,11 +208,55 @@ def test_overrides_are_checked_before_anything_is_written(workspace):
 
 
 def test_wrong_overrides_fail_the_run_before_any_stage(workspace, api):
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
     state = repro.repro(overrides=["train.seed=x"], return_state=True)
     assert state.is_failed()
     assert "train.seed: Input should be a valid integer" in state.message
     assert task_runs(api, state.state_details.flow_run_id) == {}
+
+
+def test_a_wrong_params_file_fails_the_run_before_any_stage(workspace, api):
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("promote:", "promote:\n  margim: 1", 1))
+    state = repro.repro(return_state=True)
+    assert state.is_failed()
+    assert "params.yaml: promote.margim: is no parameter (got 1)" in state.message
+    assert task_runs(api, state.state_details.flow_run_id) == {}
+
+
+def test_what_a_stage_would_not_find_is_said_with_its_key(workspace):
+    Path("words.txt").rename("words.text")
+    with pytest.raises(PipelineError, match=r"^words\.txt: there is no such file or folder, and stage words reads it$"):
+        repro.plan()
+    repro.set_params(["data.videos=words.txt"])
+    with pytest.raises(PipelineError, match=r"^params\.yaml: data\.videos: words\.txt: there is no such"):
+        repro.plan()
+    Path("dvc.yaml").write_text("stages: [")
+    with pytest.raises(PipelineError, match=r"^dvc\.yaml: "):
+        repro.plan()
+
+
+def test_a_mistake_at_the_prompt_is_one_line():
+    def broken() -> None:
+        raise ParamsError("params.yaml: a: is missing")
+
+    with pytest.raises(SystemExit, match=r"^broken: params\.yaml: a: is missing$"):
+        at_the_prompt(broken)
+    logger = logging.getLogger("prefect.flow_runs")
+    for error, shown in ((ParamsError("a"), False), (ValueError("a"), True)):  # the second is our mistake
+        record = logger.makeRecord("", logging.ERROR, "", 0, "failed", (), (type(error), error, None))
+        assert logger.filter(record)
+        assert bool(record.exc_info) is shown
+
+
+def test_one_flow_at_a_time_works_in_a_folder(workspace):
+    with (
+        repro.workspace(),
+        Path(".dvc/tmp/workspace.lock").open() as file,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with Path(".dvc/tmp/workspace.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.slow

@@ -35,17 +35,18 @@ def test_the_shipped_file_is_read_with_its_types():
         (
             "context: 10",
             "contxt: 10",
-            "tensorize.context: Field required\ntensorize.contxt: Extra inputs are not permitted (got 10)",
+            "tensorize.context: is missing\nparams.yaml: tensorize.contxt: is no parameter (got 10)",
         ),
         ("speed: 2.0", "speed: .nan", "sample.speed: Input should be a finite number (got nan)"),
-        ("size: [32, 32]", "size: [32]", "extract.size.1: Field required"),
-        ("digit_size: 16", "digit_size: 99", "sample: Value error, digit_size must be below frame_size"),
+        ("size: [32, 32]", "size: [32]", "extract.size.1: is missing"),
+        ("digit_size: 16", "digit_size: 99", "sample: digit_size must be below frame_size"),
     ],
 )
-def test_an_error_names_key_expectation_and_value(tmp_path, old, new, message):
+def test_an_error_names_file_key_expectation_and_value(tmp_path, monkeypatch, old, new, message):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ParamsError) as error:
-        load_changed(tmp_path, old, new)
-    assert message in str(error.value)
+        load_changed(Path(), old, new)
+    assert str(error.value).startswith(f"params.yaml: {message}")
 
 
 def test_two_wrong_keys_are_two_lines(tmp_path):
