@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,16 +82,15 @@ def deployments(params: Params) -> dict[str, RunnerDeployment]:
 
 def missed(last: datetime, cron: str, timezone: str, now: datetime) -> bool:
     """Was a run due between the last one's time and now?"""
-    schedule = CronSchedule(cron=cron, timezone=timezone)
-    following = asyncio.run(_dates(schedule, last + timedelta(seconds=1)))
-    return following <= now
+    following = asyncio.run(_dates(CronSchedule(cron=cron, timezone=timezone), last))
+    # in the hours about a change of the clock the list begins before its start
+    return next(date for date in following if date > last) <= now
 
 
-async def _dates(schedule: CronSchedule, start: datetime) -> datetime:
+async def _dates(schedule: CronSchedule, start: datetime) -> Sequence[datetime]:
     from prefect.server.schemas.schedules import CronSchedule as ServerSchedule
 
-    [date] = await ServerSchedule(**schedule.model_dump()).get_dates(1, start=start)
-    return date
+    return await ServerSchedule(**schedule.model_dump()).get_dates(100, start=start)
 
 
 def serve(params: Params, *, alone: bool) -> None:

@@ -4,7 +4,9 @@ A journal says what was begun. Whatever stops a promotion, an error, SIGKILL or 
 the journal names; the switch is its last step, so before it the old champion is in force and after it the new one.
 """
 
+import importlib
 import json
+import logging.config
 import os
 import subprocess
 import tempfile
@@ -94,11 +96,9 @@ def write_down(name: str, tracked: list[str], message: str, commit: bool) -> str
 @task(cache_policy=NO_CACHE, task_run_name="tag")
 def tag(name: str, revision: str, message: str) -> None:
     """Register the version with DVC's registry (GTO tags) and assign it the champion's stage."""
-    import gto.api  # half a second, and most runs promote nothing
-
     author, address = _signer()
     _note({"revision": revision, "tags_before": _tags("*")})
-    gto.api.register(
+    _gto().register(
         ".", ARTIFACT, revision, version=name, message=message, force=True, author=author, author_email=address
     )
     _assign(name, message)
@@ -139,18 +139,25 @@ def _align() -> None:
     current = registry.champion()
     if current is None or f"{ARTIFACT}@{current.name}" not in _tags("@*"):
         return
-    import gto.api
-
-    assigned = gto.api.show(".", f"{ARTIFACT}#{STAGE}")
+    assigned = _gto().show(".", f"{ARTIFACT}#{STAGE}")
     if not assigned or assigned[0]["version"] != current.name:
         _assign(current.name, f"{current.name} is in force again")
 
 
-def _assign(name: str, message: str) -> None:
-    import gto.api
+def _gto() -> Any:
+    """The module gto.api, imported when it is first needed: a quarter of a second, and most runs promote nothing."""
+    # on import it sets up logging anew, which closes all handlers there are: Prefect's waits for a thread, and that for
+    # the lock that logging holds, until five seconds are over
+    configure, logging.config.dictConfig = logging.config.dictConfig, lambda config: None
+    try:
+        return importlib.import_module("gto.api")
+    finally:
+        logging.config.dictConfig = configure
 
+
+def _assign(name: str, message: str) -> None:
     author, address = _signer()
-    gto.api.assign(".", ARTIFACT, STAGE, version=name, message=message, force=True, author=author, author_email=address)
+    _gto().assign(".", ARTIFACT, STAGE, version=name, message=message, force=True, author=author, author_email=address)
 
 
 def _commit(parent: str, tracked: list[str], message: str, *, everything: bool) -> str:

@@ -9,19 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from prefect.server.schemas.schedules import CronSchedule
+from ruamel.yaml import YAML
 
 from flows import deploy
 from pipeline import registry
 from pipeline.checkpoint import load
 from pipeline.params import load_params
 from tests.flows.conftest import ROOT, ask, task_runs
-from tests.flows.served import Served
+from tests.flows.served import ENDED, Served
 from tests.flows.test_retrain import PIPELINE, prepare_model, workspace  # noqa: F401 -- a fixture
 
 STAGES = ["sample", "extract", "tensorize", "train", "evaluate", "render"]
@@ -45,6 +46,33 @@ def test_a_nightly_run_comes_once_a_night_when_the_clock_changes():
 
 def test_several_runs_an_hour_pause_in_the_hour_that_autumn_repeats():
     assert dates("*/30 * * * *", "2026-10-25T00:00", 3) == ["10-25 00:00", "10-25 00:30", "10-25 02:00"]
+
+
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [("2026-10-25", ["10-25 00:30", "10-26 01:30"]), ("2026-03-29", ["03-29 00:30", "03-30 00:30"])],
+)
+def test_a_server_that_asks_again_and_again_about_the_change_plans_no_night_twice(day, expected):
+    # it keeps a run a date, so what counts is which dates it ever sees
+    begin = moment(day) - timedelta(hours=4)
+    asked = [(begin + timedelta(minutes=7 * number)).isoformat()[:19] for number in range(200)]
+    assert sorted({date for start in asked for date in dates("30 2 * * *", start, 1)}) == expected
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "expected"),
+    [
+        ("2026-03-28T01:30", "2026-03-29T00:29", False),
+        ("2026-03-28T01:30", "2026-03-29T00:30", True),
+        ("2026-03-29T00:31", "2026-03-29T20:00", False),
+        ("2026-10-24T00:30", "2026-10-25T00:30", True),
+        ("2026-10-25T00:30", "2026-10-25T20:00", False),  # not the second 2:30 of that night
+        ("2026-10-25T01:10", "2026-10-25T20:00", False),  # a run by hand between the two
+        ("2026-10-25T01:10", "2026-10-26T01:30", True),
+    ],
+)
+def test_a_night_is_missed_once_when_the_clock_changes(last, now, expected):
+    assert deploy.missed(moment(last), "30 2 * * *", "Europe/Berlin", moment(now)) is expected
 
 
 @pytest.mark.parametrize(
@@ -74,6 +102,22 @@ def test_every_flow_is_served_once_at_a_time_with_its_schedule_and_drift_sets_of
     assert [list(trigger.expect) for trigger in made["retrain"].triggers] == [["foreframe.drift"]]
     never = params.model_copy(update={"schedules": params.schedules.model_copy(update={"retrain": None})})
     assert deploy.deployments(never)["retrain"].schedules == []
+
+
+def test_workers_get_what_deploy_serves():
+    shipped = YAML(typ="safe").load(ROOT / "flows/prefect.yaml")["deployments"]
+    served = deploy.deployments(load_params(ROOT / "params.yaml"))
+    assert len(shipped) == len(served)
+    for entry in shipped:
+        _, name, flow = entry["entrypoint"].split(".")
+        deployment = served[flow]
+        assert name == flow
+        [schedule] = deployment.schedules
+        assert entry["schedules"] == [{"cron": schedule.schedule.cron, "timezone": schedule.schedule.timezone}]
+        strategy = deployment.concurrency_options.collision_strategy
+        assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": strategy}
+        wanted = [list(trigger.expect) for trigger in deployment.triggers]
+        assert [trigger["expect"] for trigger in entry.get("triggers", [])] == wanted
 
 
 def test_the_server_takes_its_settings_from_the_project_and_tells_nobody(server):
@@ -175,6 +219,42 @@ def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_
         assert Path("data/model/model.json").read_bytes() == model
         assert Path("data/metrics/metrics.json").read_bytes() == metrics
         assert served.finish(second)["state_name"] == "Promoted v2.0.0"  # its turn came, and it finished the work
+
+
+@pytest.mark.slow
+def test_drift_sets_off_retrain(workspace):  # noqa: F811
+    with Served(workspace, dict(os.environ)) as served:
+        assert served.runs() == []
+        code = (
+            "from prefect.events import emit_event; from flows.monitor import DRIFT; "
+            "emit_event(DRIFT, resource={'prefect.resource.id': 'foreframe.champion.v1.0.0'}, payload={})"
+        )
+        environment = {**served.environment, "PREFECT_API_URL": served.api}
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+        served.wait_for(served.ended, 90)
+        assert [run["state_name"] for run in served.runs()] == ["Promoted v1.0.0"]
+
+
+@pytest.mark.slow
+def test_a_worker_runs_what_prefect_yaml_deploys(workspace, api):  # noqa: F811
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    subprocess.run([*prefect, "work-pool", "create", "--type", "process", "foreframe"], check=True)
+    subprocess.run([*prefect, "deploy", "--all", "--prefect-file", str(ROOT / "flows/prefect.yaml")], check=True)
+    deployment = httpx.get(f"{api}/deployments/name/retrain/worker").json()["id"]
+    run = ask(api, f"deployments/{deployment}/create_flow_run")["id"]
+    worker = subprocess.Popen([*prefect, "worker", "start", "--pool", "foreframe"])
+    try:
+        for _ in range(240):
+            state = httpx.get(f"{api}/flow_runs/{run}").json()["state"]
+            if state["type"] in ENDED:
+                break
+            time.sleep(0.5)
+        assert state["name"] == "Promoted v1.0.0", state
+    finally:
+        worker.terminate()
+        assert worker.wait(30) is not None
+        httpx.delete(f"{api}/work_pools/foreframe")
+    assert champion_is_whole(workspace).name == "v1.0.0"
 
 
 @pytest.mark.slow

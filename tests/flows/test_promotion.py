@@ -13,7 +13,7 @@ from prefect import flow
 from flows import promotion
 from pipeline import registry
 from pipeline.errors import ModelError, PipelineError
-from tests.flows.conftest import git_and_dvc
+from tests.flows.conftest import ROOT, git_and_dvc
 
 TRACKED = ["dvc.lock", "params.yaml", "data/metrics/metrics.json"]
 
@@ -219,3 +219,12 @@ def test_rollback_assigns_the_stage_anew_and_a_rollback_without_the_tags_is_made
     promotion.settle()
     assert in_force() == "v1.0.0"
     assert [row["version"] for row in gto.api.show(".", "generator#champion")] == ["v1.0.0"]
+
+
+def test_the_registry_leaves_the_handlers_of_logs_alone():
+    code = (
+        "import logging; from flows import promotion\n"
+        "class Handler(logging.Handler):\n    def flush(self): flushed.append(1)\n"
+        "flushed = []; logging.getLogger().addHandler(Handler()); promotion._gto().show; assert not flushed, flushed"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
