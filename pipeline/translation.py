@@ -15,7 +15,7 @@ from pipeline import checkpoint, memory, rollout
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import to_float, to_uint8
 from pipeline.degrade import NEED_COLOR, bicubic, luma
-from pipeline.devices import autocast_dtype
+from pipeline.devices import autocast_dtype, huge_pages
 from pipeline.errors import ModelError, PipelineError
 from pipeline.evaluation import best_device
 from pipeline.tiles import ALIGNMENT, Tiled
@@ -49,6 +49,7 @@ def translate_video(source: Path, output: Path, folder: Path, *, degrade: bool, 
     """
     if output.exists() and source.exists() and output.samefile(source):
         raise PipelineError(f"{output}: is the source itself; name another file to write")
+    huge_pages()
     device = best_device()
     model, card = checkpoint.load(folder, device)
     if card.translation is None:

@@ -3,7 +3,9 @@
 Each cell is a process of its own. Training is one clip of --frames whole frames, forward and backward, in the
 precision that params.yaml's `auto` means here; generation is a frame at a time, in float32. Memory is what the process
 takes beyond what it held after the same at 32 pixels; `estimate` is what pipeline.memory says before. The exponent is
-that of a power of the number of pixels, fitted over the sizes from 128 on.
+that of a power of the number of pixels, fitted over the sizes from 128 on. `clip` is a training step on a clip as
+params.yaml has it, context and horizon, its own output fed back over the horizon, of 512 pixels: with all inner values
+kept, and with those of 5 frames at a time (train.recompute_steps).
 """
 
 import argparse
@@ -12,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import psutil
@@ -19,13 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import memory
-from pipeline.devices import autocast_dtype
+from pipeline.devices import autocast_dtype, huge_pages
 from pipeline.models import MODELS, build
 from pipeline.params import load_params
+from pipeline.rollout import unroll_in_stretches
 from tests.test_readme import ROOT
 
 SIZES = (64, 128, 256, 512, 1024)
 TEXTBOOK = "textbook"
+CLIP_SIZE, CLIP_MEMORY = 512, 8.0  # pixels, GiB: what the issue asks for
+CLIPS = {"clip": None, "clip, recompute 5": 5}  # what: train.recompute_steps
 MOST_SECONDS = 120  # a pass of a cell; what would take longer, by the size before it, is left out
 
 
@@ -78,15 +84,29 @@ def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
             loss = (outputs - clip).square().mean()
         torch.autograd.grad(loss, list(model.parameters()))
 
+    times = load_params(ROOT / "params.yaml").tensorize
+    length = times.context + times.horizon - 1
+
+    def clip(side: int, truth: Tensor | None = None) -> None:
+        frames = torch.zeros(1, length, 3, side, side)
+        with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            outputs, _ = unroll_in_stretches(model, frames, None, CLIPS[mode], truth=truth)
+            loss = (outputs - frames).square().mean()
+        torch.autograd.grad(loss, list(model.parameters()))
+
     def generate(side: int) -> None:
         state = None
         with torch.no_grad():
             for _ in range(frames):
                 _, state = model(torch.zeros(1, 1, 3, side, side), state)
 
-    work = train if mode == "train" else generate
+    huge_pages()
+    work = {"train": train, "generate": generate}.get(mode, clip)
     work(32)
     estimate = memory.estimate(lambda: work(size))
+    if mode in CLIPS:
+        # the estimate is that of training, which cannot know what a free-running model feeds itself
+        work, frames = partial(clip, truth=torch.arange(length)[None] < times.context), length
     before = psutil.Process().memory_info().rss
     memory.check(f"{name}, {mode}, {size} pixels", estimate, memory.available(torch.device("cpu")), "the size")
     begin = time.perf_counter()
@@ -104,6 +124,22 @@ def exponent(sizes: list[int], values: list[float]) -> float:
     """n of values ~ pixels^n, by least squares of logarithms over the sizes from 128 on."""
     points = [(np.log(size**2), np.log(value)) for size, value in zip(sizes, values, strict=True) if size >= 128]
     return float(np.polyfit(*np.array(points).T, 1)[0]) if len(points) > 1 else float("nan")
+
+
+def run_cell(name: str, mode: str, size: int, frames: int) -> dict[str, float] | None:
+    """Measure a cell in a process of its own and print its row; None where it does not fit."""
+    command = [sys.executable, "-m", "tests.benchmarks.resolution", "--frames", str(frames)]
+    result = subprocess.run([*command, "--cell", name, mode, str(size)], capture_output=True, text=True)
+    if result.returncode:
+        print(f"| {name} | {mode} | {size} | {result.stderr.strip().splitlines()[-1]} | | |", flush=True)
+        return None
+    row: dict[str, float] = json.loads(result.stdout)
+    fits = "" if mode not in CLIPS else f", {'less' if row['GiB'] < CLIP_MEMORY else 'MORE'} than {CLIP_MEMORY:g}"
+    print(
+        f"| {name} | {mode} | {size} | {1000 * row['seconds']:.1f} | {row['GiB']:.2f}{fits} | {row['estimate']:.2f} |",
+        flush=True,
+    )
+    return row
 
 
 def main() -> None:
@@ -125,28 +161,25 @@ def main() -> None:
         for mode in ("train", "generate"):
             measured: dict[int, dict[str, float]] = {}
             for size in options.sizes:
-                command = [sys.executable, "-m", "tests.benchmarks.resolution", "--frames", str(options.frames)]
-                command += ["--cell", name, mode, str(size)]
                 if measured:
                     last = max(measured)
                     expected = options.frames * measured[last]["seconds"] * (size / last) ** 2
                     if expected > MOST_SECONDS:
                         print(f"| {name} | {mode} | {size} | left out: about {expected:.0f} s | | |", flush=True)
                         break
-                result = subprocess.run(command, capture_output=True, text=True)
-                if result.returncode:
-                    print(f"| {name} | {mode} | {size} | {result.stderr.strip().splitlines()[-1]} | | |", flush=True)
+                row = run_cell(name, mode, size, options.frames)
+                if row is None:
                     break
-                row = measured[size] = json.loads(result.stdout)
-                print(
-                    f"| {name} | {mode} | {size} | {1000 * row['seconds']:.1f} | {row['GiB']:.2f} "
-                    f"| {row['estimate']:.2f} |",
-                    flush=True,
-                )
+                measured[size] = row
+            if sum(size >= 128 for size in measured) < 2:
+                continue
             time_exponent, memory_exponent = (
                 exponent(list(measured), [row[key] for row in measured.values()]) for key in ("seconds", "GiB")
             )
             print(f"| {name} | {mode} | exponent | {time_exponent:.2f} | {memory_exponent:.2f} | |", flush=True)
+    if default in options.models:
+        for mode in CLIPS:
+            run_cell(default, mode, CLIP_SIZE, options.frames)
 
 
 if __name__ == "__main__":

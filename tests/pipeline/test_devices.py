@@ -1,5 +1,11 @@
 """Tests of pipeline/devices.py."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 
 from pipeline.devices import accelerator, autocast_dtype, device_of
@@ -19,3 +25,23 @@ def test_without_a_gpu_the_device_is_the_processor_by_its_one_name():
     assert device_of(accelerator()).type == expected
     if expected == "cpu":
         assert device_of(accelerator()) == torch.device("cpu")
+
+
+HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.parametrize("setting", [None, "0"])
+def test_large_tensors_lie_on_huge_pages_unless_a_person_says_no(setting):
+    script = (
+        "import re, torch, pipeline.stages.train; from pipeline.devices import huge_pages; huge_pages(); "
+        "tensor = torch.ones(2**25); "  # 128 MiB
+        "print(re.search(r'AnonHugePages: *([0-9]+)', open('/proc/self/smaps_rollup').read())[1])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if setting is None else {"THP_MEM_ALLOC_ENABLE": setting}
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    # a system has them always, never, or where a program asks (madvise)
+    mode = HUGE.read_text().partition("[")[2].partition("]")[0] if HUGE.exists() else "never"
+    wanted = mode == "always" or (mode == "madvise" and setting is None)
+    assert (int(result.stdout) > 2**16) == wanted  # kB
