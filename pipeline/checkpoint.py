@@ -119,8 +119,12 @@ def _read_card(folder: Path) -> tuple[ModelCard, str]:
     path = folder / CARD
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            raise ModelError(f"{folder}: holds no model: there is no {CARD} in it") from error
+        raise ModelError(f"{folder}: no such folder; `dvc repro train` leaves a model in data/model") from error
     except OSError as error:
-        raise ModelError(f"{folder}: holds no model ({CARD}: {error.strerror}); run `dvc repro train`") from error
+        raise ModelError(f"{folder}: holds no model ({CARD}: {error.strerror})") from error
     except ValueError as error:
         raise ModelError(f"{path}: is not JSON: {_one_line(error)}") from error
     if not isinstance(fields, dict) or not isinstance(version := fields.pop("format_version", None), int):

@@ -1,13 +1,13 @@
 """What orchestration costs: `python -m tests.benchmarks.flows noop full trivial` prints seconds a run, wall and CPU.
 
 noop: `retrain` on an up-to-date workspace against `dvc status`. full: all six stages by `python -m flows.repro` against
-plain `dvc repro`. trivial: a `dvc repro` that finds nothing to do, our six stages against six that only copy.
-The pipeline is the real one on small parameters, in a copy of the working tree; a Prefect server of its own is started.
+plain `dvc repro`, with a short training and with one of a minute. trivial: a `dvc repro` that finds nothing to do, our
+six stages against six that only copy. The pipeline is the real one on small parameters, in a copy of the working tree,
+with a Prefect server of its own.
 """
 
 import argparse
 import os
-import re
 import resource
 import statistics
 import subprocess
@@ -16,12 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from tests.flows.conftest import free_port, start_server
 from tests.workspace import make_workspace
 
 DVC = [sys.executable, "-m", "dvc"]
-PAIRS = 3  # of runs, one of each in turn
-
+EPOCHS = (2, 400)  # of the trainings in `full`
 
 Cost = tuple[float, float]  # seconds: wall, CPU of the command and its children
 
@@ -49,34 +50,43 @@ def show(title: str, rows: dict[str, list[Cost]]) -> None:
             )
 
 
-def noop(folder: Path, environment: dict[str, str]) -> None:
+def noop(folder: Path, environment: dict[str, str], pairs: int) -> None:
     """An up-to-date workspace."""
     subprocess.run([sys.executable, "-m", "flows.retrain"], cwd=folder, env=environment, check=True)
     rows: dict[str, list[Cost]] = {"python -m flows.retrain": [], "dvc status": []}
-    for _ in range(PAIRS):
+    for _ in range(pairs):
         rows["python -m flows.retrain"].append(cost([sys.executable, "-m", "flows.retrain"], folder, environment))
         rows["dvc status"].append(cost([*DVC, "status"], folder, environment))
     show("no-op", rows)
     bare = [sys.executable, "-c", "import flows.retrain"]
-    show("of which", {"import flows.retrain": [cost(bare, folder, environment) for _ in range(PAIRS)]})
+    show("of which", {"import flows.retrain": [cost(bare, folder, environment) for _ in range(pairs)]})
 
 
-def full(folder: Path, environment: dict[str, str]) -> None:
-    """Every stage runs: a new seed for the videos, which changes them all."""
-    rows: dict[str, list[Cost]] = {"python -m flows.repro": [], "dvc repro": []}
-    params = folder / "params.yaml"
-    for number in range(PAIRS):
-        for name, command in (
-            ("python -m flows.repro", [sys.executable, "-m", "flows.repro"]),
-            ("dvc repro", [*DVC, "repro"]),
-        ):
-            seed = 100 + 10 * number + (name == "dvc repro")
-            params.write_text(re.sub(r"(?<=sample:)([^\n]*\n  seed: )\d+", rf"\g<1>{seed}", params.read_text()))
-            rows[name].append(cost(command, folder, environment))
-    show("all six stages", rows)
+def full(folder: Path, environment: dict[str, str], pairs: int) -> None:
+    """Every stage runs: a new seed for the videos, which changes them all; a short training, then one of a minute.
+
+    What stays from one to the other is the constant; what grows with the training would be the factor.
+    """
+    path = folder / "params.yaml"
+    yaml = YAML()
+    seed = 100
+    for epochs in EPOCHS:
+        rows: dict[str, list[Cost]] = {"python -m flows.repro": [], "dvc repro": []}
+        for _ in range(pairs):
+            for name, command in (
+                ("python -m flows.repro", [sys.executable, "-m", "flows.repro"]),
+                ("dvc repro", [*DVC, "repro"]),
+            ):
+                params = yaml.load(path)
+                seed += 1
+                params["sample"]["seed"] = seed
+                params["model"]["foreframe"]["recipe"]["epochs"] = epochs
+                yaml.dump(params, path)
+                rows[name].append(cost(command, folder, environment))
+        show(f"all six stages, {epochs} epochs", rows)
 
 
-def trivial(folder: Path, environment: dict[str, str]) -> None:
+def trivial(folder: Path, environment: dict[str, str], pairs: int) -> None:
     """`dvc repro` with nothing to do."""
     plain = folder.parent / "trivial"
     plain.mkdir()
@@ -86,7 +96,7 @@ def trivial(folder: Path, environment: dict[str, str]) -> None:
     for command in (["git", "init", "-q"], [*DVC, "init", "-q"], [*DVC, "repro", "-q"]):
         subprocess.run(command, cwd=plain, env=environment, check=True)
     rows: dict[str, list[Cost]] = {"our six stages": [], "six stages that copy": []}
-    for _ in range(2 * PAIRS):
+    for _ in range(2 * pairs):
         rows["our six stages"].append(cost([*DVC, "repro"], folder, environment))
         rows["six stages that copy"].append(cost([*DVC, "repro"], plain, environment))
     show("no-op dvc repro", rows)
@@ -96,7 +106,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.flows", description=__doc__)
     measurements = {function.__name__: function for function in (noop, full, trivial)}
     parser.add_argument("what", nargs="+", choices=measurements)
-    chosen = parser.parse_args().what
+    parser.add_argument("--pairs", type=int, default=3, help="of runs, one of each in turn (default: %(default)s)")
+    arguments = parser.parse_args()
+    chosen = arguments.what
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         environment = make_workspace(root / "workspace") | {"OMP_NUM_THREADS": "1"}
@@ -108,7 +120,7 @@ if __name__ == "__main__":
         environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
         try:
             for what in chosen:
-                measurements[what](root / "workspace", environment)
+                measurements[what](root / "workspace", environment, arguments.pairs)
         finally:
             if server is not None:
                 server.terminate()

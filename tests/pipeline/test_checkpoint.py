@@ -57,9 +57,11 @@ def test_noise_channels_are_joined_to_the_frame():
     assert model(torch.zeros(1, 1, 3, 4, 4))[0].shape == (1, 1, 1, 4, 4)
 
 
-def test_a_folder_without_a_model_says_what_to_run(tmp_path):
-    with pytest.raises(ModelError, match=r"holds no model.*dvc repro train"):
+def test_a_folder_without_a_model_says_so_and_one_that_is_missing_what_to_run(tmp_path):
+    with pytest.raises(ModelError, match=r": holds no model: there is no model\.json in it$"):
         checkpoint.load(tmp_path)
+    with pytest.raises(ModelError, match=r"none: no such folder; `dvc repro train` leaves a model in data/model$"):
+        checkpoint.load(tmp_path / "none")
 
 
 def test_a_newer_format_is_refused_by_its_number(folder):

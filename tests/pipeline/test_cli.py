@@ -71,7 +71,7 @@ def test_info_shows_figures_as_a_table(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "holds no model"),
+        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "data/model: no such folder"),
         (["info", "none.mp4"], "foreframe info: none.mp4"),
         (["info", "."], "holds no model"),
     ],
