@@ -236,7 +236,8 @@ def test_drift_sets_off_retrain(workspace):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_worker_runs_what_prefect_yaml_deploys(workspace, api):  # noqa: F811
+def test_a_worker_runs_what_prefect_yaml_deploys(workspace, api, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("PWD", str(workspace))  # as a shell would: the workspace of the deployment
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
     subprocess.run([*prefect, "work-pool", "create", "--type", "process", "foreframe"], check=True)
     subprocess.run([*prefect, "deploy", "--all", "--prefect-file", str(ROOT / "flows/prefect.yaml")], check=True)
