@@ -136,6 +136,9 @@ def decoded(
     if not todo:
         return
     cores = len(os.sched_getaffinity(0))
+    # where there are videos enough, processes of one thread each are the fastest; else twice as many threads as their
+    # share of the cores, so that these have work while a picture is made
+    threads = 1 if len(todo) >= cores else 2 * cores // len(todo)
     # the longest first, so that no worker is left alone with it at the end
     order = sorted(todo, key=lambda sha256: -sum(path.stat().st_size for path in todo[sha256].paths))
     jobs = [
@@ -150,7 +153,7 @@ def decoded(
             image_fps=params.image_fps,
             max_pixels=params.max_pixels,
             max_seconds=params.max_seconds,
-            threads=max(1, cores // len(todo)),
+            threads=threads,
         )
         for sha256 in order
     ]

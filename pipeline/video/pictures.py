@@ -21,6 +21,7 @@ HD_HEIGHT, HD_WIDTH = 576, 1280  # above this height or from this width players 
 # ITU-T H.273's numbers, as FFmpeg's scale filter calls them
 MATRICES = {0: "auto", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 RANGES = {1: "tv", 2: "pc"}
+PLAIN_YUV = {f"{kind}{chroma}p" for kind in ("yuv", "yuvj") for chroma in ("420", "422", "444")}
 NOT_SQUARE_LIMITS = Fraction(1, 10), Fraction(10)  # a pixel's shape beyond these is a mistake in the header
 
 
@@ -132,6 +133,13 @@ def _graph(frame: av.VideoFrame, pose: _Pose, size: tuple[int, int], fit: str) -
     middle = [min(wanted * MAX_RATIO, have) for wanted, have in zip(unturned, (kept_height, kept_width), strict=True)]
     if middle != [kept_height, kept_width]:
         steps.append(("scale", f"{middle[1]}:{middle[0]}:flags={FLAGS}:{colours}"))
+    elif 2 * unturned[0] <= kept_height and 2 * unturned[1] <= kept_width and frame.format.name in PLAIN_YUV:
+        # shrunk as it is, in 16 bits, and turned into RGB when it is small: as exact, in half the time and less
+        span = RANGES.get(int(frame.color_range), "pc" if frame.format.name.startswith("yuvj") else "tv")
+        colours = f"in_color_matrix={matrix}:in_range={span}"
+        kept_colours = f"{colours}:out_color_matrix={matrix}:out_range={span}"
+        steps.append(("scale", f"{unturned[1]}:{unturned[0]}:flags={FLAGS}:{kept_colours}"))
+        steps.append(("format", "yuv444p16le"))
     steps.append(("scale", f"{unturned[1]}:{unturned[0]}:flags={FLAGS}:{colours}"))
     steps.append(("format", "rgb24"))
     graph = Graph()
