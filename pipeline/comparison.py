@@ -15,6 +15,7 @@ from torch import nn
 from pipeline import baselines, checkpoint, evaluation, metrics, rollout
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
+from pipeline.devices import huge_pages, keep_freed_memory
 from pipeline.errors import DataError
 from pipeline.params import Params
 from pipeline.resume import StateFile, fingerprint, loaded_sources
@@ -57,6 +58,8 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
         data=fingerprint([], [frames / "index.csv", *sorted(clips.iterdir())]),
         metrics={},
     )
+    huge_pages()
+    keep_freed_memory()
     torch.set_num_threads(train.num_threads)
     torch.manual_seed(train.seed)
     model = card.build()  # before the key, because it imports the generator's code

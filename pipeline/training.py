@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pipeline import memory
+from pipeline.averaging import MovingAverage
 from pipeline.clips import ClipDataset, to_float
-from pipeline.devices import accelerator, autocast_dtype, device_of
+from pipeline.devices import accelerator, autocast, autocast_dtype, device_of
 from pipeline.errors import ModelError
-from pipeline.metrics import mse, ssim
 from pipeline.models.discriminator import Discriminator
 from pipeline.objectives import Adversary, PixelLoss, auxiliary_loss
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
-from pipeline.rollout import State, detach, draw_noise, predict, sampling_mask, translate, unroll, unroll_in_stretches
+from pipeline.rollout import State, detach, draw_noise, sampling_mask, unroll_in_stretches
 from pipeline.schedules import learning_rate_factor, truth_probabilities
+from pipeline.validation import Validation
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_SAVES = 30.0
@@ -95,8 +94,17 @@ class _Run:
         self.device = device_of(self.accelerator)
         self.dtype = autocast_dtype(train.precision, self.device)
         self.model = model.to(self.device)
-        self.train_clips, self.val_clips = train_clips, val_clips
-        self.recipe, self.train = recipe, train
+        self.train_clips, self.recipe, self.train = train_clips, recipe, train
+        self.validation = Validation(
+            val_clips,
+            num_clips=train.val_clips,
+            batch_size=recipe.batch_size,
+            crop=train.crop,
+            noise_channels=train.noise_channels,
+            seed=train.seed,
+            accelerator=self.accelerator,
+            dtype=self.dtype,
+        )
         self.pixel = PixelLoss(**recipe.loss.model_dump())
         self.adversary = None
         if recipe.objective == "adversarial":
@@ -105,7 +113,7 @@ class _Run:
             self.adversary = Adversary(discriminator, context=opponent.context, learning_rate=opponent.learning_rate)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, fused=True)
-        self.average = [parameter.detach().clone() for parameter in self.parameters] if recipe.ema_decay else []
+        self.average = MovingAverage(self.parameters, recipe.ema_decay)
         self.steps_per_epoch = -(-len(train_clips) // recipe.batch_size)
         self.num_steps = recipe.epochs * self.steps_per_epoch
         self.order: tuple[int, NDArray] = (-1, np.empty(0))  # epoch, its order of clips
@@ -131,7 +139,7 @@ class _Run:
 
         def step() -> None:
             shape = (batch, min(self.train.bptt_steps or length, length), channels + self.train.noise_channels, *crop)
-            with self._autocast():
+            with autocast(self.device, self.dtype):
                 frames = torch.zeros(shape, device=self.device)
                 outputs, _ = unroll_in_stretches(self.model, frames, None, self.train.recompute_steps)
                 loss = outputs.square().mean()
@@ -141,14 +149,9 @@ class _Run:
                     loss = loss + self.adversary.loss(*judged)
             torch.autograd.grad(loss, self.parameters, allow_unused=True)
             if self.adversary is not None:
-                with self._autocast():
+                with autocast(self.device, self.dtype):
                     loss = self.adversary.own_loss(*judged)
                 torch.autograd.grad(loss, list(self.adversary.discriminator.parameters()))
-
-        def validation() -> None:
-            shape = (self.val_batch, length, channels + self.train.noise_channels, *size)
-            with torch.no_grad(), self._autocast():
-                unroll(self.model, torch.zeros(shape, device=self.device), None)
 
         free = memory.available(self.device)
         weights = 6 * sum(parameter.nbytes for parameter in self.parameters)  # gradients, Adam's two, best, average
@@ -161,20 +164,12 @@ class _Run:
         logger.info("about %.2f GiB of memory a step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
         memory.check("a training step", needed, free, remedies)
         remedies = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"
-        memory.check("validation", memory.estimate(validation) + weights, free, remedies)
+        memory.check("validation", self.validation.peak_bytes(self.model) + weights, free, remedies)
 
     @property
     def shown(self) -> int:
         """Outputs that the adversary does not judge: a continuation's first ones, over the context."""
         return self.train_clips.context - 1 if self.train_clips.task == "predict" else 0
-
-    @property
-    def val_batch(self) -> int:
-        """Validation clips at a time: whole frames, so fewer than in a training step on crops."""
-        _, height, width = self.val_clips.frame_shape
-        crop = self.train.crop or max(height, width)
-        share = min(crop, height) * min(crop, width) / (height * width)
-        return max(1, round(self.recipe.batch_size * share))
 
     @property
     def progress(self) -> float:
@@ -236,10 +231,7 @@ class _Run:
         self.optimizer.zero_grad()
         if self.adversary is not None:
             self.adversary.step()
-        if self.average:
-            # as in the usual recipe, short at first: early weights are not worth remembering
-            decay = min(recipe.ema_decay, (1 + self.step) / (10 + self.step))
-            get_ema_multi_avg_fn(decay)(self.average, [p.detach() for p in self.parameters], None)
+        self.average.update(self.step)
         self.step += 1
         self.epoch_steps += 1
         self._spend(begin)
@@ -278,7 +270,7 @@ class _Run:
             judged = self.adversary is not None and progress >= self.train.adversary.start
             judged = judged and horizon_start < stop - start
             auxiliary_loss(self.model)  # what the way back computed anew (recompute_steps) has been counted
-            with self._autocast():
+            with autocast(self.device, self.dtype):
                 outputs, state = unroll_in_stretches(
                     self.model,
                     to_float(inputs[:, start:stop]),
@@ -298,12 +290,9 @@ class _Run:
             (loss * weight).backward()
             self.step_loss += loss.detach() * weight
             if self.adversary is not None and judged:
-                with self._autocast():
+                with autocast(self.device, self.dtype):
                     self.adversary.learn(outputs, target, horizon_start, weight)
             state, previous = detach(state), outputs[:, -1:].detach()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
 
     def _reduce(self) -> None:
         """The mean over the processes of gradients and loss, in one message.
@@ -328,8 +317,8 @@ class _Run:
             raise ModelError(
                 f"the loss is not a number after step {self.step}; lower the recipe's learning_rate or its clip_norm"
             )
-        with self._averaged():
-            errors = self._validate()
+        with self.average.in_place():
+            errors = self.validation.measure(self.model)
             self._keep_if_best(errors)
         row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         self.history.append(row)
@@ -342,7 +331,7 @@ class _Run:
     def validate_start(self) -> None:
         """Validate the weights that training begins with: where it only spoils them, they are what is kept."""
         begin = time.monotonic()
-        errors = self._validate()
+        errors = self.validation.measure(self.model)
         self._keep_if_best(errors)
         self._spend(begin)
         logger.info("before training: %s", ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
@@ -351,40 +340,6 @@ class _Run:
         if self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]:
             self.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             self.best_row = errors
-
-    def _validate(self) -> Row:
-        """Mean errors of free-running rollouts, or translations, of validation clips spread evenly over the split."""
-        self.model.eval()
-        context, horizon = self.val_clips.context, self.val_clips.horizon
-        count = min(len(self.val_clips), self.train.val_clips)
-        chosen = np.linspace(0, len(self.val_clips) - 1, count).round().astype(int)
-        mine = np.array_split(chosen, self.accelerator.num_processes)[self.accelerator.process_index]
-        noise = draw_noise(1, self.train.noise_channels, torch.Generator().manual_seed(self.train.seed))
-        sums = torch.zeros(2, device=self.device, dtype=torch.float64)
-        for start in range(0, len(mine), self.val_batch):
-            pairs = self.val_clips.pairs(mine[start : start + self.val_batch])
-            inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
-            with torch.no_grad(), self._autocast():
-                repeated = noise.to(self.device).expand(len(inputs), -1) if noise is not None else None
-                if self.val_clips.task == "predict":
-                    predicted = predict(self.model, inputs[:, :context], horizon, repeated)
-                    truth = truth[:, context - 1 :]
-                else:
-                    predicted = translate(self.model, inputs, repeated)
-            sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
-        sums = self.accelerator.reduce(sums, reduction="sum") / count
-        return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model with the moving average of its weights, where the recipe keeps one."""
-        self._swap()
-        yield
-        self._swap()
-
-    def _swap(self) -> None:
-        for parameter, average in zip(self.parameters, self.average, strict=bool(self.average)):
-            parameter.data, average.data = average.data, parameter.data
 
     def _spend(self, begin: float) -> None:
         """Count the time since `begin`; all processes must agree on it, because it decides when to stop."""
@@ -421,7 +376,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "adversary": self.adversary.state_dict() if self.adversary is not None else {},
-            "average": self.average,
+            "average": self.average.values,
             "random": torch.get_rng_state(),
             "step": self.step,
             "seconds": self.seconds,
@@ -438,8 +393,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.adversary is not None:
             self.adversary.load_state_dict(state["adversary"])
-        for average, value in zip(self.average, state["average"], strict=True):
-            average.copy_(value)
+        self.average.load(state["average"])
         torch.set_rng_state(state["random"].cpu())
         self.epoch_loss.copy_(state["epoch_loss"])
         for name in ("step", "seconds", "epoch_steps", "history", "best_row", "best_weights"):

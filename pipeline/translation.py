@@ -15,7 +15,7 @@ from pipeline import checkpoint, memory, rollout
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import to_float, to_uint8
 from pipeline.degrade import NEED_COLOR, bicubic, luma
-from pipeline.devices import autocast_dtype, huge_pages
+from pipeline.devices import autocast, autocast_dtype, huge_pages
 from pipeline.errors import ModelError, PipelineError
 from pipeline.evaluation import best_device
 from pipeline.tiles import ALIGNMENT, Tiled
@@ -99,7 +99,7 @@ def translated(
                 )
                 generator = tiled(model, chosen.tile)
                 logger.info("%s, about %.1f GiB of memory", chosen, chosen.bytes / memory.GIB)
-            with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            with autocast(device, dtype):
                 result, state = generator(rollout.with_noise(frame.to(device), noise), state)
             yield result.float().cpu()
 

@@ -14,7 +14,7 @@ from dvclive.live import Live
 from pipeline import checkpoint, stage
 from pipeline.checkpoint import ModelCard
 from pipeline.clips import ClipDataset, to_float
-from pipeline.devices import accelerator, huge_pages
+from pipeline.devices import accelerator, huge_pages, keep_freed_memory
 from pipeline.gradients import gradient_norms
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
@@ -43,6 +43,7 @@ def train(
 ) -> None:
     """Fit the generator that model.name picks; write the model in FOLDER and how its training went in HISTORY."""
     huge_pages()
+    keep_freed_memory()
     torch.set_num_threads(train.num_threads)
     torch.manual_seed(train.seed)
     train_clips, val_clips = (ClipDataset(frames, clips, split) for split in ("train", "val"))

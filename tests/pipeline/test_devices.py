@@ -1,5 +1,6 @@
 """Tests of pipeline/devices.py."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -45,3 +46,24 @@ def test_large_tensors_lie_on_huge_pages_unless_a_person_says_no(setting):
     mode = HUGE.read_text().partition("[")[2].partition("]")[0] if HUGE.exists() else "never"
     wanted = mode == "always" or (mode == "madvise" and setting is None)
     assert (int(result.stdout) > 2**16) == wanted  # kB
+
+
+def test_freed_memory_that_is_kept_need_not_be_got_again():
+    code = """
+import resource, sys, torch
+from pipeline.devices import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(2**24)  # 64 MiB: more than what the C library keeps by itself
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    usual, kept = (
+        int(subprocess.run([sys.executable, "-c", code, how], check=True, capture_output=True, text=True).stdout)
+        for how in ("usual", "kept")
+    )
+    if hasattr(ctypes.CDLL(None), "mallopt"):
+        assert kept < 0.8 * usual  # an aligned block does not always fit where one was
+    else:
+        assert kept <= 1.1 * usual

@@ -88,7 +88,7 @@ def test_the_best_weights_are_kept_not_the_last(data, sections):
     assert fitted.best["val_mse"] == min(errors)
     model = make()
     model.load_state_dict(fitted.weights)
-    assert training._Run(model, *data, **sections())._validate()["val_mse"] == min(errors)
+    assert training._Run(model, *data, **sections()).validation.measure(model)["val_mse"] == min(errors)
 
 
 @pytest.mark.parametrize("name", ["rnn", "convlstm"])
