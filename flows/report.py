@@ -19,6 +19,7 @@ PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves 
 RENDERS = Path("data/renders")
 PICTURES = {"preview.webp": "image/webp", "sheet.png": "image/png"}
 MOST_BYTES = 350_000  # of a picture: from 2 MB on the server refuses the event of an artifact
+MOST_CHANGES = 8  # that are told
 METRICS = ["mse", "mae", "psnr", "ssim"]
 
 
@@ -28,7 +29,7 @@ def publish(
     """Inside a flow: the report and the table of metrics as artifacts, a link to the rendered page, a notification."""
     rows = _rows(scores)
     title = f"{version} is the new champion" if version else "The champion stays"
-    create_markdown_artifact(_markdown(title, verdict, stages, outcome, rows), key="report", description=title)
+    create_markdown_artifact(_markdown(verdict, stages, outcome, rows), key="report", description=title)
     create_table_artifact(rows, key="metrics", description="On today's test clips, means over the horizon")
     page = RENDERS / "index.html"
     if page.exists():
@@ -61,13 +62,14 @@ def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in METRICS}} for row in rows]
 
 
-def _markdown(
-    title: str, verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]]
-) -> str:
-    changes = "; ".join(change for stage in stages for change in stage.changes) or "nothing"
-    lines = [f"# {title}", "", f"{verdict.reason}.", "", f"Changed since the last run: {changes}.", ""]
-    lines += [picture for name, kind in PICTURES.items() if (picture := _picture(RENDERS / name, kind))]
-    lines += ["", "## Metrics on today's test clips", "", *table(rows)]
+def _markdown(verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]]) -> str:
+    """The dashboard shows the title above it."""
+    changes = [change for stage in stages for change in stage.changes]
+    shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
+    lines = [f"**{verdict.reason}.**", "", f"Changed since the last run: {shown or 'nothing'}.", ""]
+    preview, sheet = (_picture(RENDERS / name, kind) for name, kind in PICTURES.items())
+    lines += [preview, "", "## Metrics on today's test clips", "", *table(rows)]
+    lines += ["", "## Test clips", "", sheet]
     lines += ["", "## Stages", "", *table([{"stage": name, "state": state} for name, state in outcome.items()])]
     return "\n".join(lines)
 
@@ -81,7 +83,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *body)]
 
 
-def _picture(path: Path, kind: str) -> str | None:
-    if not path.exists() or path.stat().st_size > MOST_BYTES:
-        return None
+def _picture(path: Path, kind: str) -> str:
+    if not path.exists():
+        return ""
+    if path.stat().st_size > MOST_BYTES:
+        return f"{path} is too large to be shown here.\n"
     return f"![{path.stem}](data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()})\n"

@@ -16,7 +16,7 @@ from typing import IO, Any
 from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from prefect import Task, flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
@@ -147,8 +147,8 @@ def _reasons(entries: list[Any]) -> Iterator[str]:
 
 
 def asset(path: str) -> str:
-    """Prefect's key for an output."""
-    return f"dvc://foreframe/{path}"
+    """Prefect's key for an output; it takes few characters."""
+    return f"dvc://foreframe/{re.sub(r'[^A-Za-z0-9_./-]', '_', path)}"
 
 
 class Guards:
@@ -219,7 +219,8 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
 
 def _show_progress(stage: str, artifact: Any, percent: float) -> Any:
     if artifact is None:
-        return create_progress_artifact(percent, key=f"{stage}-progress", description=f"Progress of {stage}")
+        key = re.sub(r"[^a-z0-9]+", "-", f"{stage} progress".lower()).strip("-")
+        return create_progress_artifact(percent, key=key, description=f"Progress of {stage}")
     update_progress_artifact(artifact, percent)
     return artifact
 
@@ -311,7 +312,11 @@ def has_remote() -> bool:
         return "remote" in repo.config["core"]
 
 
-@flow(name="repro", task_runner=THREADS, flow_run_name="repro {targets}")
+def _name() -> str:
+    return f"repro {' '.join(runtime.flow_run.parameters.get('targets') or ['all'])}"
+
+
+@flow(name="repro", task_runner=THREADS, flow_run_name=_name)
 def repro(targets: list[str] | None = None, overrides: list[str] | None = None) -> dict[str, str]:
     """Bring every stage of dvc.yaml up to date (or `targets` and what they need), with `overrides` in params.yaml."""
     set_params(overrides or [])

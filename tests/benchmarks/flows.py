@@ -1,9 +1,9 @@
 """What orchestration costs: `python -m tests.benchmarks.flows noop full trivial` prints seconds a run, wall and CPU.
 
-noop: `retrain` on an up-to-date workspace against `dvc status`. full: all six stages by `python -m flows.repro` against
-plain `dvc repro`, with a short training and with one of a minute. trivial: a `dvc repro` that finds nothing to do, our
-six stages against six that only copy. The pipeline is the real one on small parameters, in a copy of the working tree,
-with a Prefect server of its own.
+noop: `retrain` on an up-to-date workspace against `dvc status`. full: all six stages by `retrain`, which also compares
+and reports, against plain `dvc repro`, with a short training and with a longer one. trivial: a `dvc repro` that finds
+nothing to do, our six stages against six that only copy. The pipeline is the real one on small parameters, in a copy of
+the working tree, with a Prefect server of its own.
 """
 
 import argparse
@@ -71,10 +71,10 @@ def full(folder: Path, environment: dict[str, str], pairs: int) -> None:
     yaml = YAML()
     seed = 100
     for epochs in EPOCHS:
-        rows: dict[str, list[Cost]] = {"python -m flows.repro": [], "dvc repro": []}
+        rows: dict[str, list[Cost]] = {"python -m flows.retrain": [], "dvc repro": []}
         for _ in range(pairs):
             for name, command in (
-                ("python -m flows.repro", [sys.executable, "-m", "flows.repro"]),
+                ("python -m flows.retrain", [sys.executable, "-m", "flows.retrain"]),
                 ("dvc repro", [*DVC, "repro"]),
             ):
                 params = yaml.load(path)

@@ -16,7 +16,7 @@ import pytest
 
 from flows import at_the_prompt, repro
 from pipeline.errors import ParamsError, PipelineError
-from tests.flows.conftest import git_and_dvc, logs, task_runs
+from tests.flows.conftest import ask, git_and_dvc, logs, task_runs
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """
@@ -79,6 +79,20 @@ def test_every_stage_is_a_task_and_a_second_run_is_cached(workspace, api):
     fourth = repro.repro(["sort"], return_state=True)
     assert states(api, fourth) == {"words": "Cached", "sort": "Cached"}
     assert Path("words").read_text() == "b\na\n"
+
+
+def test_names_of_stages_and_outputs_may_hold_what_prefect_takes_not(workspace, api):
+    Path("dvc.yaml").write_text(
+        "stages:\n  a_B:\n    foreach: [x]\n    do:\n      cmd: echo step 1/2; echo y > 'o u#t'\n"
+        "      deps: [words.txt]\n      outs: ['o u#t']\n"
+    )
+    state = repro.repro(return_state=True)
+    assert states(api, state) == {"a_B@x": "Completed"}
+    identity = str(state.state_details.flow_run_id)
+    [progress] = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [identity]}})
+    assert progress["key"] == "a-b-x-progress"
+    [entry] = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [identity]}})
+    assert entry["name"] == "repro all"
 
 
 def test_a_stage_that_is_added_to_dvc_yaml_is_in_the_next_plan_with_what_it_needs(workspace):

@@ -137,7 +137,8 @@ def test_the_report_has_the_verdict_the_metrics_and_a_link_to_the_page(workspace
     found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}})
     artifacts = {artifact["key"]: artifact for artifact in found}
     report = artifacts["report"]["data"]
-    assert "# v1.0.0 is the new champion" in report
+    assert artifacts["report"]["description"] == "v1.0.0 is the new champion"
+    assert report.startswith("**mse 0.04 is 55.6% lower than the 0.09 of the best baseline")
     assert "| mean_frame | 0.09 |" in report
     assert "| evaluate | Completed |" in report
     assert [row["method"] for row in json.loads(artifacts["metrics"]["data"])] == ["candidate", *BASELINES]
