@@ -108,10 +108,13 @@ def _plan(targets: list[str] | None) -> list[Stage]:
 
 def _missing(node: Any, graph: Any) -> str:
     """The first thing that a stage reads, no stage writes and nobody has put there; empty if there is none."""
-    made = {Path(str(out)) for other in graph for out in other.outs}
+    outs = [Path(str(out)) for other in graph for out in other.outs]
     for dep in sorted(node.deps, key=str):
         path = Path(str(dep))
-        if isinstance(dep, ParamsDependency) or dep.exists or made & {path, *path.parents}:
+        made = any(
+            path in (out, *out.parents) or out in path.parents for out in outs
+        )  # or parts of it, or what holds it
+        if isinstance(dep, ParamsDependency) or dep.exists or made:
             continue
         return f"{_key(path)}{path}"
     return ""

@@ -237,6 +237,13 @@ def test_a_wrong_params_file_fails_the_run_before_any_stage(workspace, api):
     assert task_runs(api, state.state_details.flow_run_id) == {}
 
 
+def test_a_stage_may_read_a_folder_of_which_others_write_the_files_and_a_file_in_what_they_write(workspace):
+    Path("dvc.yaml").write_text(
+        "stages:\n  write: {cmd: x, outs: [some/a, all]}\n  read: {cmd: x, deps: [some, all/b], outs: [c]}\n"
+    )
+    assert [stage.name for stage in repro.plan(["read"])] == ["write", "read"]
+
+
 def test_what_a_stage_would_not_find_is_said_with_its_key(workspace):
     Path("words.txt").rename("words.text")
     with pytest.raises(PipelineError, match=r"^words\.txt: there is no such file or folder, and stage words reads it$"):
