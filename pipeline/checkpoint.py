@@ -36,7 +36,7 @@ class ModelCard(BaseModel):
     task: Literal["predict", "translate"]
     translation: Translation | None = None  # what is undone, or the folders it was learnt from; None: task predict
     residual: bool = False  # what comes out is added to what is fed
-    carry: bool = False  # what came out before is moved along into what comes out (models.CAN_CARRY)
+    carry: float = 0.0  # share of the last output in the next before training; 0: none, ever (models.CAN_CARRY)
     fit: Literal["crop", "pad", "stretch"] = "stretch"  # what became of pictures of another shape
     fps: float | None = None  # frames a second; None: those of the videos, whatever their rate
     context: int  # frames given in training
@@ -48,7 +48,7 @@ class ModelCard(BaseModel):
     def build(self) -> nn.Module:
         """The generator, with fresh weights."""
         channels, height, width = self.frame_shape
-        sizes = self.sizes | ({"carry": True} if self.carry else {})
+        sizes = self.sizes | ({"carry": self.carry} if self.carry else {})
         model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **sizes)
         if self.residual:
             model = Residual(model, self.out_channels)

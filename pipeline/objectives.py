@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.metrics import ssim
 
+LEAST = 1e-5  # of a clip's loss, before its logarithm: less than half a level of 255 is no error
+
 
 @dataclass(frozen=True)
 class PixelLoss:
@@ -18,9 +20,16 @@ class PixelLoss:
     gradient: float  # gradient difference: edges where the truth has edges (Mathieu et al. 2016, eq. 6, exponent 1)
     ssim: float  # 1 - structural similarity
     temporal: float  # squared change of the error from a frame to the next: what metrics.flicker measures
+    log: bool  # the logarithm of each clip's sum: a decibel is worth as much in a clip that is easy as in a hard one
 
     def __call__(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """The loss, a scalar; both are (B, T, C, H, W) in [-1, 1]."""
+        if not self.log:
+            return self._sum(predicted, truth)
+        sums = [self._sum(*pair) for pair in zip(predicted.split(1), truth.split(1), strict=True)]
+        return (torch.stack(sums) + LEAST).log().mean()
+
+    def _sum(self, predicted: Tensor, truth: Tensor) -> Tensor:
         loss = predicted.new_zeros(())
         if self.l1:
             loss = loss + self.l1 * (predicted - truth).abs().mean()

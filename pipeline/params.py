@@ -107,7 +107,7 @@ class TranslateParams(Section):
     degradation: Literal["edges", "grey", "low_resolution", "noise", "blur", "compression", "masked"]
     seed: int
     residual: bool
-    carry: bool
+    carry: float = Field(ge=0, lt=1)
     strength: StrengthParams
 
     @model_validator(mode="after")
@@ -127,6 +127,7 @@ class LossParams(Section):
     gradient: float = Field(ge=0)
     ssim: float = Field(ge=0)
     temporal: float = Field(ge=0)
+    log: bool
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "LossParams":

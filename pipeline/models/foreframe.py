@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_grid, to_pixels
 
 State = tuple[Tensor, ...]
-SHOWN = 7.0  # logit of the frame that is shown, where the last output is carried along: the choice begins near it
 STAY = 3.0  # lead of the frame that is not moved, in the logits of the choice before training
 
 
@@ -33,7 +32,8 @@ class Foreframe(nn.Module):
 
     With `carry` what is moved is not the frame that is shown but the last output, which joins the state (recurrence
     over the output: Sajjadi et al. 2018, section 3): each pixel is a mixture of it, displaced, and of the frame shown
-    with what is painted on it. For frames that are not the model's own: a sequence that is translated into another.
+    with what is painted on it, before training with the share `carry` of the former. For frames that are not the
+    model's own: a sequence that is translated into another.
     The parameters are the same.
     """
 
@@ -46,13 +46,15 @@ class Foreframe(nn.Module):
         num_scales: int,
         num_motions: int,
         patch_size: int,
-        carry: bool = False,
+        carry: float = 0.0,
     ) -> None:
         super().__init__()
         in_channels = frame_shape[0]
         self.patch_size, self.out_channels = patch_size, out_channels
         self.num_motions = num_motions if out_channels <= in_channels else 0
-        self.carry = carry and self.num_motions > 0
+        self.carry = carry > 0 and self.num_motions > 0
+        if self.carry:  # the logit of the frame shown beside those of the ways to begin with
+            self.shown = math.log((math.exp(STAY) + self.num_motions - 1) * (1 - carry) / carry)
         widths = [hidden_channels * (scale + 1) for scale in range(num_scales)]
         self.encode = same_conv(2 * in_channels * patch_size**2, widths[0], 3)
         self.down = nn.ModuleList(
@@ -137,7 +139,7 @@ class Foreframe(nn.Module):
         The logits `choice` (T * B, M, H, W) say how much of the output before, displaced each way by `motion`, goes
         into the next. Only this light part goes step by step; a first frame is as it was painted.
         """
-        choice = torch.cat([torch.full_like(choice[:, :1], SHOWN), choice], dim=1).softmax(dim=1)
+        choice = torch.cat([torch.full_like(choice[:, :1], self.shown), choice], dim=1).softmax(dim=1)
         outputs = []
         for new, ways, shares in zip(*(part.split(batch_size) for part in (painted, motion, choice)), strict=True):
             if previous is not None:

@@ -58,7 +58,7 @@ def train(
         task=task,
         translation=train_clips.translation,
         residual=task == "translate" and translate.residual and model.name not in BEGIN_FROM_INPUT,
-        carry=task == "translate" and translate.carry and model.name in CAN_CARRY,
+        carry=translate.carry if task == "translate" and model.name in CAN_CARRY else 0.0,
         fit=extract.fit,
         fps=extract.fps,
         context=train_clips.context,

@@ -15,10 +15,11 @@ import torch
 
 from pipeline.baselines import translate
 from pipeline.clips import to_float
-from pipeline.degrade import DEGRADATIONS, degrade
+from pipeline.degrade import DEGRADATIONS, NEED_COLOR, degrade
 from pipeline.devices import autocast_dtype
 from pipeline.metrics import flicker, psnr, ssim
 from pipeline.models import build
+from pipeline.models.coloring import Coloring
 from pipeline.objectives import PixelLoss
 from pipeline.video import read_frames
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("degradation", choices=DEGRADATIONS)
     parser.add_argument("strength", type=float)
     parser.add_argument("--temporal", type=float, default=2.0, help="weight of the temporal loss (2)")
+    parser.add_argument("--carry", type=float, default=0.05, help="share of the last output to begin with (0.05)")
     parser.add_argument("--seconds", type=float, default=11.0, help="of CPU time (11)")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -43,9 +45,11 @@ def main() -> None:
     truth = to_float(np.stack([image for _, image in read_frames(path)])[None])
     numbers = np.arange(truth.shape[1])[None, :, None]
     source = degrade(truth, options.degradation, options.strength, 0, numbers)
-    model = build("foreframe", (3, CROP, CROP), 3, **SIZES)
+    model = build("foreframe", (3, CROP, CROP), 3, **SIZES, carry=options.carry)
+    if options.degradation in NEED_COLOR:
+        model = Coloring(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-    loss = PixelLoss(l1=0.0, l2=1.0, gradient=0.0, ssim=0.0, temporal=options.temporal)
+    loss = PixelLoss(l1=0.0, l2=1.0, gradient=0.0, ssim=0.0, temporal=options.temporal, log=False)
     dtype = autocast_dtype("auto", torch.device("cpu"))
     autocast = torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None)
     generator = np.random.default_rng(0)

@@ -52,7 +52,7 @@ def train(video, folder):
             "name": "foreframe",
             "sizes": {"hidden_channels": 8, "num_scales": 2, "num_motions": 2, "patch_size": 4},
             "residual": False,
-            "carry": True,
+            "carry": 0.1,
         }
     )
     torch.manual_seed(0)

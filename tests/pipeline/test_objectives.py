@@ -1,5 +1,7 @@
 """Tests of pipeline/objectives.py: the losses by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from pipeline.objectives import Adversary, PixelLoss
 
 TRUTH = torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]).reshape(1, 1, 1, 2, 2)
 GREY = torch.zeros_like(TRUTH)
-NONE = {"l1": 0.0, "l2": 0.0, "gradient": 0.0, "ssim": 0.0, "temporal": 0.0}
+NONE = {"l1": 0.0, "l2": 0.0, "gradient": 0.0, "ssim": 0.0, "temporal": 0.0, "log": False}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_structure_is_lost_by_grey_and_kept_by_the_truth():
 def test_every_loss_has_a_gradient():
     predicted = (0.5 * torch.rand(1, 2, 1, 16, 16, generator=torch.Generator().manual_seed(1))).requires_grad_()
     truth = torch.rand(1, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    for name in NONE:
+    for name in NONE.keys() - {"log"}:
         (gradient,) = torch.autograd.grad(PixelLoss(**NONE | {name: 1.0})(predicted, truth), predicted)
         assert gradient.abs().sum() > 0, name
 
@@ -73,3 +75,16 @@ def test_the_temporal_loss_is_the_change_of_the_error_and_not_the_error():
     assert loss(truth + 0.2, truth).item() == pytest.approx(0, abs=1e-6)
     assert loss(truth + shaking, truth).item() == pytest.approx(2 * (0.1**2 + 0.2**2) / 2, rel=1e-4)
     assert loss(truth[:, :1], truth[:, :1]).item() == 0
+
+
+def test_by_logarithms_a_clip_counts_by_the_share_of_its_error_that_is_gained():
+    loss = PixelLoss(**NONE | {"l2": 1.0, "log": True})
+    truth = torch.zeros(2, 1, 1, 4, 4)
+    hard, easy = 0.4, 0.04
+    predicted = torch.tensor([hard, easy]).view(2, 1, 1, 1, 1).expand_as(truth).clone().requires_grad_()
+    value = loss(predicted, truth)
+    assert value.item() == pytest.approx((math.log(hard**2 + 1e-5) + math.log(easy**2 + 1e-5)) / 2, rel=1e-4)
+    (gradient,) = torch.autograd.grad(value, predicted)
+    # d log(e²) = 2 de / e: the same step of an easy clip counts for ten of a hard one
+    assert (gradient[1, 0, 0, 0, 0] / gradient[0, 0, 0, 0, 0]).item() == pytest.approx(10, rel=0.01)
+    assert PixelLoss(**NONE | {"l2": 1.0, "log": True})(truth, truth).isfinite()

@@ -140,7 +140,7 @@ def test_memory_decides_whether_frames_are_cut(monkeypatch):
 def test_a_model_is_built_as_its_card_says():
     sizes = {"hidden_channels": 4, "num_scales": 1, "num_motions": 2, "patch_size": 2}
     foreframe = make_card("grey", 1.0).model_copy(
-        update={"name": "foreframe", "sizes": sizes, "residual": False, "carry": True}
+        update={"name": "foreframe", "sizes": sizes, "residual": False, "carry": 0.1}
     )
     model = foreframe.build()
     assert isinstance(model, Coloring)

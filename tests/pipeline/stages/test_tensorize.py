@@ -29,7 +29,7 @@ TRANSLATE = {
     "degradation": "noise",
     "seed": 3,
     "residual": True,
-    "carry": True,
+    "carry": 0.1,
     "strength": {
         "edges": 1.0,
         "grey": 1.0,

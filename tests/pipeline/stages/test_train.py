@@ -109,7 +109,7 @@ def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request
         train=sections["train"].model_copy(update={"crop": 8}),
     )
     _, card = checkpoint.load(tmp_path / "model")
-    assert (card.task, card.translation, card.residual, card.carry) == ("translate", noise, True, False)
+    assert (card.task, card.translation, card.residual, card.carry) == ("translate", noise, True, 0.0)
 
     evaluate(tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics", evaluate=params.evaluate)
     figures = json.loads((tmp_path / "metrics/metrics.json").read_text())
