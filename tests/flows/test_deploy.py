@@ -124,6 +124,7 @@ def test_the_server_takes_its_settings_from_the_project_and_tells_nobody(server)
     settings = httpx.get(f"{server}/admin/settings").json()["server"]
     assert settings["analytics_enabled"] is False
     assert settings["ui"]["v2_enabled"] is False
+    assert settings["ephemeral"]["startup_timeout_seconds"] == 180
     assert settings["concurrency"]["lease_storage"].endswith("filesystem")
     assert os.environ["DO_NOT_TRACK"] == "1"
     assert httpx.get(server.removesuffix("/api"), follow_redirects=True).is_success
@@ -168,8 +169,9 @@ def test_a_schedule_runs_unasked_then_finds_nothing_then_redoes_what_a_new_video
     with Served(folder, environment, retrain="* * * * * */5") as served:
         served.wait_for(lambda: served.ended(), 300)
         first = served.ended()[0]
-        assert first["state_name"] == "Refused", first["state"]["message"]  # two epochs on eight videos
-        assert "of the best baseline" in first["state"]["message"]
+        message = first["state"]["message"]  # which it is two epochs on eight videos decide; the reason says it, too
+        outcome = "Refused" if "does not clear the margin" in message else "Promoted v1.0.0"
+        assert (first["state_name"], "of the best baseline" in message) == (outcome, True), message
         states = task_runs(served.api, first["id"])
         assert {name: states[name]["name"] for name in STAGES} == dict.fromkeys(STAGES, "Completed")
 
@@ -184,7 +186,9 @@ def test_a_schedule_runs_unasked_then_finds_nothing_then_redoes_what_a_new_video
             file.write(b"\0" * 8)  # other bytes, so another video
         served.wait_for(lambda: [run for run in served.ended() if run["state_name"] != "Nothing new"][1:], 300)
         third = [run for run in served.ended() if run["state_name"] != "Nothing new"][1]
-        assert third["state_name"] in ("Refused", "Promoted v1.0.0"), third["state"]["message"]
+        message = third["state"]["message"]
+        assert ("does not clear the margin" in message) == (third["state_name"] == "Refused"), message
+        assert third["state_name"] == "Refused" or third["state_name"].startswith("Promoted v"), message
         states = {name: state["name"] for name, state in task_runs(served.api, third["id"]).items()}
         assert states["sample"] == "Cached"
         assert states["extract"] == "Completed"

@@ -7,17 +7,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from prefect.logging import disable_run_logger
 
 from flows import contents, monitor
 from pipeline import registry
+from pipeline.checkpoint import save
+from pipeline.clips import COLUMNS, write_clips
 from pipeline.params import load_params
 from pipeline.scoring import score
 from pipeline.video import write_png, write_video
 from tests.conftest import moving_bar
 from tests.flows.conftest import ROOT, ask
 from tests.flows.test_repro import repro
+from tests.pipeline.test_translation import make_card
 
 
 def video(name: str, frames: np.ndarray) -> None:
@@ -83,6 +88,29 @@ def test_more_of_the_same_is_no_drift_and_other_videos_are(workspace, api):
             break
         time.sleep(0.1)
     assert [event["event"] for event in events(api, begin - 2)] == [monitor.DRIFT]
+
+
+@pytest.mark.slow
+def test_a_champion_that_translates_is_held_to_the_videos_that_its_sources_are_made_from(workspace, api):
+    known = registry.record(registry.champion())["videos"]
+    repro.set_params(["task=translate", "translate.degradation=noise"])
+    params = load_params(Path("params.yaml"))
+    card = make_card(channels=1, frame_shape=(1, 8, 8), context=3, horizon=4)
+    torch.manual_seed(0)
+    save(Path("translator"), card.build(), card)
+    table = pd.DataFrame([("0.mp4", "test", 0, 10, 1)], columns=COLUMNS)
+    write_clips(
+        Path("data/clips"), table, task="translate", context=3, horizon=4, stride=3, translation=card.translation
+    )
+    with disable_run_logger():
+        errors = monitor.measure.fn(Path("translator"), sorted(Path("videos").glob("*.mp4")), params)
+    facts = {"videos": known, "scores": {"videos": errors}}
+    registry.activate(registry.store(Path("translator"), facts))
+    for number in range(6):
+        video(f"more-{number}.mp4", moving_bar(11, number + 1))
+    state = monitor.monitor(return_state=True)
+    assert state.name == "No drift", state.message
+    assert "the median error of 6 new videos" in state.message
 
 
 def test_a_folder_of_numbered_images_arrives_as_one_video(tmp_path, monkeypatch):
