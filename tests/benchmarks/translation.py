@@ -43,7 +43,7 @@ MAPS = ("low_resolution", "noise", "grey", "edges")
 # `carry` the share of the last output in the next to begin with: little where the source is nearly right already.
 RECIPES: dict[str, dict] = {
     "low_resolution": {"sizes": {"hidden_channels": 48, "num_scales": 1}, "temporal": 10.0, "carry": 0.05},
-    "noise": {"sizes": {"num_scales": 2}, "temporal": 2.0, "carry": 0.3},
+    "noise": {"sizes": {"num_scales": 2}, "temporal": 2.0, "carry": 0.05},
     "grey": {"sizes": {"num_scales": 4, "patch_size": 4}, "temporal": 10.0, "carry": 0.5},
     "edges": {"sizes": {"num_scales": 4}, "temporal": 6.0, "carry": 0.3},
 }
