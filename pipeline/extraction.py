@@ -11,6 +11,7 @@ from pipeline.video.decoding import Shown, decode
 from pipeline.video.pictures import Look
 from pipeline.video.reading import Report, read_resized
 from pipeline.video.sequences import decode_images
+from pipeline.video.thinning import Unusual
 
 MIN_FRAMES = 2  # one frame is a picture, not a video
 
@@ -53,13 +54,23 @@ def extract_video(job: Job, complaints: Callable[[], int]) -> Outcome:
     Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
     """
     before = complaints()
+    if job.fps is not None and not job.is_sequence:
+        # fewer frames have to be decoded, if all is well
+        try:
+            outcome = _extract(job, job.threads, complaints, job.fps)
+        except Unusual:
+            pass
+        else:
+            if outcome.status == "ok" and complaints() == before:
+                return outcome
+    before = complaints()
     outcome = _extract(job, job.threads, complaints)
     if job.threads > 1 and (outcome.status != "ok" or complaints() > before):
         outcome = _extract(job, 1, complaints)
     return outcome
 
 
-def _extract(job: Job, threads: int, complaints: Callable[[], int]) -> Outcome:
+def _extract(job: Job, threads: int, complaints: Callable[[], int], wanted_fps: float | None = None) -> Outcome:
     report = Report()
     status, reason = "ok", ""
     look = Look(job.size, job.fit, job.color)
@@ -67,7 +78,7 @@ def _extract(job: Job, threads: int, complaints: Callable[[], int]) -> Outcome:
 
     def images() -> Iterator[Frames]:
         nonlocal status, reason
-        with closing(_frames(job, threads, complaints)) as frames:
+        with closing(_frames(job, threads, complaints, wanted_fps)) as frames:
             try:
                 yield from read_resized(frames, look, job.fps, report)
             except DamagedVideo as error:
@@ -93,7 +104,7 @@ def _extract(job: Job, threads: int, complaints: Callable[[], int]) -> Outcome:
     )
 
 
-def _frames(job: Job, threads: int, complaints: Callable[[], int]) -> Generator[Shown]:
+def _frames(job: Job, threads: int, complaints: Callable[[], int], wanted_fps: float | None) -> Generator[Shown]:
     if job.is_sequence:
         paths = [Path(path) for path in job.paths]
         return decode_images(paths, fps=job.image_fps, max_pixels=job.max_pixels)
@@ -103,6 +114,7 @@ def _frames(job: Job, threads: int, complaints: Callable[[], int]) -> Generator[
         max_pixels=job.max_pixels,
         max_seconds=job.max_seconds,
         complaints=complaints if threads == 1 else lambda: 0,
+        wanted_fps=wanted_fps,
     )
 
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # what decides the bytes of an array, beside its video and the parameters
 CODE = ("arrays.py", "extraction.py", "video/containers.py", "video/decoding.py", "video/pictures.py",
-        "video/reading.py", "video/sequences.py")  # fmt: skip
+        "video/reading.py", "video/sequences.py", "video/thinning.py")  # fmt: skip
 NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb"}
 EXPECTED = ("hidden file", "same content as ")  # reasons that are nobody's mistake
 

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.containers import is_cut, is_encrypted, why_no_video
+from pipeline.video.thinning import HAVE_DISPOSABLE_FRAMES, Thinning, Unusual
 
 # demuxers of video containers and streams; left out are those that open other files (hls, dash, concat, image2, sdp),
 # that read stills, and that take text for a picture (tty)
@@ -39,7 +40,7 @@ class Shown(NamedTuple):
 
     seconds: float  # since the first frame
     stop_seconds: float  # when the next one follows, as far as this one knows
-    frame: av.VideoFrame
+    frame: av.VideoFrame | None  # None: nobody asks for it, so it was not decoded
     pixel_aspect: Fraction | None  # width of a stored pixel by its height; None where nothing says so
     codec: str
 
@@ -82,13 +83,22 @@ def _video_stream(container: InputContainer, path: Path, file: int, max_pixels: 
 
 
 def decode(
-    path: Path, *, threads: int, max_pixels: int, max_seconds: float, complaints: Callable[[], int] = lambda: 0
+    path: Path,
+    *,
+    threads: int,
+    max_pixels: int,
+    max_seconds: float,
+    complaints: Callable[[], int] = lambda: 0,
+    wanted_fps: float | None = None,
 ) -> Generator[Shown]:
     """The frames of the video at `path` in the order a player shows them, until the first that is not sound.
 
     Broken frames before the first good one are passed over: a recording of a broadcast starts in the middle.
     `complaints` counts what the decoder has complained of so far; where it cannot be told, flags and errors have to
     do. With more than one thread errors may be missed, not so complaints: decode again with one where there are any.
+    Given `wanted_fps`, frames that nobody is shown at 0, 1 / wanted_fps … seconds are left out as far as no other is
+    made from them, which changes no other frame; raises Unusual at the first sign of anything out of the ordinary.
+    Damage within a frame that is left out is not seen: nothing that is kept depends on it.
     Raises VideoError if there is no good frame or a limit is passed, DamagedVideo after the last good frame.
     """
     with opened(path, max_pixels) as (container, stream, file):
@@ -102,18 +112,26 @@ def decode(
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
         num_frames, trouble = 0, ""
-        for frame, complaint in _sound_frames(container, stream, cut, complaints):
+        thinning = _thinning(stream, wanted_fps, cut)
+        for frame, complaint in _sound_frames(container, stream, cut, complaints, thinning):
             if complaint:
+                if thinning:
+                    raise Unusual
                 trouble = complaint
                 if num_frames:
                     break
                 continue
             assert frame is not None
-            shown = times.of(frame)
+            for stamp, duration in thinning.passed_over(frame) if thinning else ():
+                num_frames += 1
+                yield times.at(stamp, duration, stream.time_base, None)
+            shown = times.at(frame.pts, frame.duration, frame.time_base, frame)
             times.check(shown.seconds, max_seconds, path)
             num_frames += 1
             trouble = ""
             yield shown
+        if thinning:
+            list(thinning.passed_over(None))
         if trouble or cut:
             what = f"breaks off after {num_frames} frames" if cut else f"damaged after {num_frames} frames"
             if num_frames:
@@ -122,12 +140,35 @@ def decode(
             raise VideoError(f"{path}: no frame can be decoded ({context.name}{': ' if trouble else ''}{trouble})")
 
 
+def _thinning(stream: VideoStream, wanted_fps: float | None, cut: bool) -> Thinning | None:
+    if wanted_fps is None:
+        return None
+    if cut or stream.time_base is None:
+        raise Unusual
+    if stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
+        raise Unusual
+    return Thinning(wanted_fps, stream.time_base)
+
+
+def _told(packets: Iterator[av.Packet], context: av.VideoCodecContext, thinning: Thinning) -> Iterator[av.Packet]:
+    """`packets`; before each that is not wanted the decoder is told to leave it out if no other frame needs it."""
+    for packet, is_wanted in thinning.mark(packets):
+        context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+        yield packet
+
+
 def _sound_frames(
-    container: InputContainer, stream: VideoStream, cut: bool, complaints: Callable[[], int]
+    container: InputContainer,
+    stream: VideoStream,
+    cut: bool,
+    complaints: Callable[[], int],
+    thinning: Thinning | None,
 ) -> Iterator[tuple[av.VideoFrame | None, str]]:
     """(frame, "") for what the decoder gives, (None, complaint) for what it cannot."""
     context = stream.codec_context
     packets = container.demux(stream)
+    if thinning:
+        packets = _told(packets, context, thinning)
     waiting: av.Packet | None = None  # where the end is missing the last packet is not whole
     while True:
         try:
@@ -202,19 +243,22 @@ class _Times:
         self.last = -self.step
         self.stop = 0.0
 
-    def of(self, frame: av.VideoFrame) -> Shown:
-        if frame.pts is None or frame.time_base is None:
+    def at(
+        self, stamp: int | None, duration: int | None, time_base: Fraction | None, frame: av.VideoFrame | None
+    ) -> Shown:
+        """The frame with this time stamp and duration, both in units of `time_base` seconds."""
+        if stamp is None or time_base is None:
             seconds = self.last + self.step  # a raw stream has no time stamps
         else:
-            stamp = float(frame.pts * frame.time_base)
-            self.start = stamp if self.start is None else self.start
-            seconds = stamp - self.start
+            time = float(stamp * time_base)
+            self.start = time if self.start is None else self.start
+            seconds = time - self.start
             if seconds < self.last - JUMP_STEPS * self.step:  # a recording that was joined, or a counter that wrapped
-                self.start = stamp - self.last - self.step
+                self.start = time - self.last - self.step
                 seconds = self.last + self.step
         seconds = max(seconds, self.last, 0.0)
-        duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else self.step
-        self.last, self.stop = seconds, seconds + duration
+        length = float(duration * time_base) if duration and time_base else self.step
+        self.last, self.stop = seconds, seconds + length
         return Shown(seconds, self.stop, frame, self.aspect, self.codec)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:

@@ -12,12 +12,12 @@ from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.decoding import Shown, decode, opened
 from pipeline.video.pictures import Look, Painter
 from pipeline.video.sequences import decode_images, numbered
+from pipeline.video.thinning import TOLERANCE_SECONDS, Unusual
 
 Image = NDArray[np.uint8]
 
 MAX_PIXELS = 2**26  # of a frame that read_frames takes: 8192 x 8192
 SEQUENCE_FPS = 25.0  # of a folder of images, where nobody says
-TOLERANCE_SECONDS = 0.00051  # Matroska and FLV round time stamps to milliseconds
 AS_SHOWN = Look(size=None, fit="stretch", color="rgb")
 
 
@@ -36,6 +36,7 @@ def probe(path: Path) -> VideoInfo:
     """What the video at `path`, a file or a folder of numbered images, says of itself; VideoError if it is none."""
     shown = next(iter(_shown(path)), None)
     assert shown is not None  # decode raises where there is no frame
+    assert shown.frame is not None
     painter = Painter(AS_SHOWN, shown.pixel_aspect)
     painter.note(shown.frame)
     assert painter.shown_size is not None
@@ -56,6 +57,7 @@ def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
     painter: Painter | None = None
     for shown in _shown(path):
         first = painter is None
+        assert shown.frame is not None
         painter = painter or Painter(AS_SHOWN, shown.pixel_aspect)
         try:
             image = painter.paint(shown.frame)
@@ -92,11 +94,15 @@ def read_resized(frames: Iterable[Shown], look: Look, fps: float | None, report:
     """The frames that a player shows at 0, 1 / fps, 2 / fps … seconds (all of them if `fps` is None), as `look` says.
 
     Only these are made into pictures. `report` is filled on the way; it is whole after the last one. Errors of
-    `frames` are passed on after the frame that was shown last.
+    `frames` are passed on after the frame that was shown last. Raises Unusual if one was left out that is to be shown.
     """
     painter: Painter | None = None
     painted = False
     for shown, times in on_show(_noted(frames, report), fps):
+        if shown.frame is None:
+            if times or painter is None:
+                raise Unusual
+            continue
         if painter is None:
             painter = Painter(look, shown.pixel_aspect)
             painter.note(shown.frame)
