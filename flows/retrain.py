@@ -80,7 +80,7 @@ def changed_videos(folder: Path) -> list[str]:
         return []
     import pandas as pd  # a third of a second that a run without news does not need
 
-    table = pd.read_csv(index, keep_default_na=False)
+    table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
     before = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
     now = {video.name: video.sha256 for video in contents.videos(folder)}
     news = {
@@ -157,7 +157,7 @@ def known_videos() -> list[str]:
     """SHA-256 of every video that the workspace was made from."""
     import pandas as pd
 
-    return sorted(pd.read_csv(DATA / "frames/index.csv", keep_default_na=False)["sha256"])
+    return sorted(pd.read_csv(DATA / "frames/index.csv", dtype="str", keep_default_na=False)["sha256"])
 
 
 def tracked(stages: list[repro.Stage]) -> list[str]:

@@ -75,7 +75,8 @@ class ClipDataset:
         store = FrameStore(frames)
         try:
             settings = json.loads((clips / "clips.json").read_text())
-            table = pd.read_csv(clips / "clips.csv", keep_default_na=False)  # a video may be called NA
+            # a video may be called NA, or 007
+            table = pd.read_csv(clips / "clips.csv", dtype={"video": "str"}, keep_default_na=False)
         except FileNotFoundError as error:
             raise DataError(
                 f"{clips}: holds no clips ({error.filename} is missing); run `dvc repro tensorize`"
@@ -89,7 +90,7 @@ class ClipDataset:
         self._load = lru_cache(OPEN_ARRAYS)(store.load)
         length = self.context + self.horizon
         self._clips = [
-            (str(row.video), int(row.start) + start)
+            (row.video, int(row.start) + start)
             for row in table[table["split"] == split].itertuples()
             for start, _ in windows(int(row.stop) - int(row.start), length, settings["stride"])
         ]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 CODE = ("arrays.py", "extraction.py", "video/containers.py", "video/decoding.py", "video/pictures.py",
         "video/reading.py", "video/sequences.py", "video/thinning.py")  # fmt: skip
 NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb"}
+MOST_REASONS = 5  # that one message tells
 EXPECTED = ("hidden file", "same content as ")  # reasons that are nobody's mistake
 
 
@@ -40,6 +42,10 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
     ledger = Ledger(frames.parent / f".{frames.name}")
     with ledger.held():
         entries = scan(videos)
+        if not entries:
+            raise PipelineError(
+                f"{videos}: holds no file; put videos there, or name another folder as data.videos in params.yaml"
+            )
         hashes = content_hashes(entries, ledger)
         recipe = recipe_of(extract)
         outcomes = {
@@ -73,6 +79,7 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
             if path.name not in kept:
                 path.unlink()
         ledger.forget()
+    _stop_without_videos(videos, rows)
     counts = {name: sum(row["status"] == name for row in rows) for name in ("ok", "damaged", "skipped")}
     logger.info("%d videos, %d damaged, %d files skipped; %s says why", *counts.values(), frames / INDEX)
 
@@ -193,6 +200,18 @@ def index_rows(
             array = array_name(sha256, recipe) if outcome.stored_frames else ""
             row |= asdict(outcome) | {"array": array, "recipe": recipe}
         yield row
+
+
+def _stop_without_videos(videos: Path, rows: list[dict[str, Any]]) -> None:
+    if any(row["stored_frames"] for row in rows):
+        return
+    reasons = Counter(row["reason"] for row in rows).most_common()
+    said = "; ".join(f"{count} x {reason}" for reason, count in reasons[:MOST_REASONS])
+    more = "; …" if len(reasons) > MOST_REASONS else ""
+    raise VideoError(
+        f"{videos}: none of its {len(rows)} files is a video that can be read ({said}{more}); put videos there, "
+        "or name another folder as data.videos in params.yaml"
+    )
 
 
 def _stop_if_asked(videos: Path, name: str, problem: str, params: ExtractParams) -> None:

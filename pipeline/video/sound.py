@@ -8,7 +8,8 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 
-from pipeline.errors import VideoError
+from pipeline.video.decoding import opened
+from pipeline.video.reading import MAX_PIXELS
 
 logger = logging.getLogger(__name__)
 
@@ -19,14 +20,11 @@ class Sound:
     def __init__(self, path: Path, output: OutputContainer, stack: ExitStack) -> None:
         """Without a track, or with one that the format of `output` cannot hold, nothing is written; the log says so.
 
-        `stack` closes the file. Raises VideoError if `path` cannot be opened.
+        `stack` closes the file. Raises VideoError if `path` is no video.
         """
         self.packets: Iterator[av.Packet] = iter(())
         self.waiting: av.Packet | None = None
-        try:
-            container = stack.enter_context(av.open(str(path)))
-        except av.FFmpegError as error:
-            raise VideoError(f"{path}: cannot be opened ({error.strerror})") from error
+        container, pictures, _ = stack.enter_context(opened(path, MAX_PIXELS))
         if not container.streams.audio:
             return
         track = container.streams.audio[0]
@@ -34,7 +32,6 @@ class Sound:
             logger.warning("%s: its sound (%s) does not go into this format; left out", path, track.codec_context.name)
             return
         self.output, self.stream = output, output.add_stream_from_template(track)
-        pictures = container.streams.video[0]
         # a player shows the first frame at 0, whatever its time stamp
         self.start_seconds = float((pictures.start_time or 0) * (pictures.time_base or 0))
         self.packets = container.demux(track)

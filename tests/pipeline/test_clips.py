@@ -94,6 +94,13 @@ def test_more_videos_than_are_kept_open_are_read_right(make_store, numbered, cli
     assert dataset.gather([4, 0, 1, 2, 3, 0])[:, 0, 0, 0, 0].tolist() == [40, 0, 10, 20, 30, 0]
 
 
+@pytest.mark.parametrize("name", ["007", "NA", "1e5"])
+def test_a_video_may_have_a_name_like_a_number(name, make_store, numbered, clips):
+    dataset = ClipDataset(make_store({name: numbered(5)}), clips([(name, "train", 0, 5, 2)]), "train")
+    assert dataset.names([0])[0].startswith(name)
+    assert dataset.gather([0])[0, :, 0, 0, 0].tolist() == [0, 1, 2]
+
+
 def test_a_pair_for_prediction_is_a_clip_and_the_same_a_frame_later(make_store, numbered, clips):
     frames = make_store({"a.mp4": numbered(5)})
     fed, wanted = ClipDataset(frames, clips([("a.mp4", "train", 0, 5, 2)]), "train").pairs([1])

@@ -63,6 +63,17 @@ def test_no_folder_says_where_it_is_named(tmp_path):
         extract(tmp_path / "in", tmp_path / "out", extract=params())
 
 
+def test_a_folder_without_any_video_says_so_and_why(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(PipelineError, match=r"in: holds no file; put videos there.*data\.videos"):
+        extract(tmp_path / "in", tmp_path / "out", extract=params())
+    (tmp_path / "in/a.txt").write_text("text one")
+    (tmp_path / "in/b.txt").write_text("text two")
+    (tmp_path / "in/c.mp4").touch()
+    with pytest.raises(VideoError, match=r"none of its 3 files is a video.*2 x text, not a video; 1 x empty file"):
+        extract(tmp_path / "in", tmp_path / "out", extract=params())
+
+
 def store_bytes(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 

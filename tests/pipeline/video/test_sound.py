@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.errors import VideoError
 from pipeline.video import write_video
 
 
@@ -69,3 +70,11 @@ def test_sound_that_the_format_cannot_hold_is_left_out_and_said(tmp_path, caplog
     assert "its sound (pcm_mulaw) does not go into this format; left out" in caplog.text
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert not container.streams.audio
+
+
+def test_a_playlist_opens_no_other_file_for_its_sound(tmp_path):
+    source = with_sound(tmp_path / "in.mp4", "aac")
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {source}\n")
+    with pytest.raises(VideoError, match="a playlist"):
+        write_video(tmp_path / "out.mp4", pictures(5), 10.0, tmp_path / "list.mp4")
+    assert not (tmp_path / "out.mp4").exists()
