@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.extract`: how fast, how exact and how small extraction is, beside plain baselines.
 
 Everything is measured in one run on the same videos, in rounds that interleave the contestants; the median counts.
-Options: `--rounds N`, `--only speed|memory|incremental|quality`, `--cases NAME`.
+Options: `--rounds N`, `--only speed|memory|incremental|quality|evidence`, `--cases NAME`.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import numpy as np
 
 from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
+from tests.benchmarks.evidence import evidence
 
 ROOT = Path(__file__).parents[2]
 CORES = len(os.sched_getaffinity(0))
@@ -305,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cases", default="", help="only the speed of cases with this in their name")
-    parser.add_argument("--only", choices=["speed", "quality", "memory", "incremental"])
+    parser.add_argument("--only", choices=["speed", "quality", "memory", "incremental", "evidence"])
     arguments = parser.parse_args()
     print(f"{CORES} cores")
     with tempfile.TemporaryDirectory() as name:
@@ -317,7 +318,7 @@ def main() -> None:
                 speed(videos, arguments.rounds, arguments.cases)
             if arguments.only != "speed":
                 quality(videos)
-        for work in (memory, incremental):
+        for work in (memory, incremental, evidence):
             if arguments.only in (None, work.__name__):
                 folder = Path(name) / work.__name__
                 folder.mkdir()
