@@ -51,7 +51,7 @@ def corrupted(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def check_fuzz(folder, count, seed):
+def check_fuzz(folder, count, seed, fps=None):
     rng = random.Random(seed)
     (folder / "videos").mkdir()
     for name, encoding in SEEDS.items():
@@ -60,7 +60,7 @@ def check_fuzz(folder, count, seed):
     for number in range(count):
         name = list(SEEDS)[number % len(SEEDS)]
         (folder / "videos" / f"{number:04}_{name}").write_bytes(corrupted(contents[name], rng))
-    wanted = params(size=(12, 12), color="rgb", timeout_seconds=20.0)
+    wanted = params(size=(12, 12), color="rgb", timeout_seconds=20.0, fps=fps)
     extract(folder / "videos", folder / "frames", extract=wanted)
     store = FrameStore(folder / "frames")
     assert len(store.index) == count
@@ -70,7 +70,8 @@ def check_fuzz(folder, count, seed):
         if row["status"] != "skipped":
             frames = store.load(row["path"])
             assert frames.shape == (row["stored_frames"], 12, 12, 3)
-            assert row["stored_frames"] == row["num_frames"] >= 1
+            assert row["num_frames"] >= 1
+            assert row["stored_frames"] == row["num_frames"] or fps is not None
             assert int(np.asarray(frames).max()) <= 255
     counts = store.index["status"].value_counts()
     # were most of them skipped, nothing would have been shown of damage
@@ -84,6 +85,10 @@ def check_fuzz(folder, count, seed):
 
 def test_corrupted_files_are_all_accounted_for_and_come_out_the_same_twice(tmp_path):
     check_fuzz(tmp_path, 300, seed=0)
+
+
+def test_so_are_they_where_few_frames_are_wanted(tmp_path):
+    check_fuzz(tmp_path, 96, seed=2, fps=2.5)
 
 
 @pytest.mark.slow
