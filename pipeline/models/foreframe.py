@@ -30,11 +30,10 @@ class Foreframe(nn.Module):
     fewer channels come out than go in, the first ones are moved, the others (noise) are only read; where more come out
     there is nothing to move, and the frame is painted.
 
-    With `carry` what is moved is not the frame that is shown but the last output, which joins the state (recurrence
-    over the output: Sajjadi et al. 2018, section 3): each pixel is a mixture of it, displaced, and of the frame shown
-    with what is painted on it, before training with the share `carry` of the former. For frames that are not the
-    model's own: a sequence that is translated into another.
-    The parameters are the same.
+    With `carry` the last output joins the state (recurrence over the output, Sajjadi et al. 2018, section 3): what is
+    given is a mixture, in each pixel, of it, displaced in as many ways, and of what would be without; before
+    training with the share `carry` of the former. For frames that are not the model's own: a sequence that is
+    translated into another.
     """
 
     def __init__(
@@ -53,8 +52,8 @@ class Foreframe(nn.Module):
         self.patch_size, self.out_channels = patch_size, out_channels
         self.num_motions = num_motions if out_channels <= in_channels else 0
         self.carry = carry > 0 and self.num_motions > 0
-        if self.carry:  # the logit of the frame shown beside those of the ways to begin with
-            self.shown = math.log((math.exp(STAY) + self.num_motions - 1) * (1 - carry) / carry)
+        if self.carry:  # the logit of what comes out without, beside those of the ways to begin with
+            self.fresh = math.log((math.exp(STAY) + self.num_motions - 1) * (1 - carry) / carry)
         widths = [hidden_channels * (scale + 1) for scale in range(num_scales)]
         self.encode = same_conv(2 * in_channels * patch_size**2, widths[0], 3)
         self.down = nn.ModuleList(
@@ -65,15 +64,17 @@ class Foreframe(nn.Module):
         self.up = nn.ModuleList(same_conv(b, 4 * a, 1) for a, b in pairwise(widths))
         self.join = nn.ModuleList(same_conv(2 * width, width, 3) for width in widths[:-1])
         # to a cell: what is added to each pixel, how each displacement counts in each pixel, the displacements
-        self.parts = (out_channels * patch_size**2, self.num_motions * patch_size**2, 2 * self.num_motions)
+        ways = self.num_motions * (2 if self.carry else 1)
+        self.parts = (out_channels * patch_size**2, ways * patch_size**2, 2 * ways)
         self.head = same_conv(widths[0], sum(self.parts), 1)
         # training begins at "nothing changes", which on real footage is much better than chance: nothing is added, and
         # the frame that stays where it is outweighs the displaced ones, which there are for a start on every side
         paint, choose, move = self.head.weight.detach().split(self.parts)
         self.head.weight = nn.Parameter(torch.cat([0 * paint, 0.3 * choose, 0.3 * move]))
-        stay = torch.zeros(self.num_motions, patch_size**2)
-        stay[:1] = STAY
-        begin = [torch.zeros(self.parts[0]), stay.flatten(), star(self.num_motions).flatten() / patch_size]
+        stay = torch.zeros(ways, patch_size**2)
+        stay[:: max(1, self.num_motions)] = STAY
+        around = star(self.num_motions).repeat(2 if self.carry else 1, 1)
+        begin = [torch.zeros(self.parts[0]), stay.flatten(), around.flatten() / patch_size]
         self.head.bias = nn.Parameter(torch.cat(begin))
 
     def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -99,20 +100,14 @@ class Foreframe(nn.Module):
         added, choice, motion = self.head(grid).float().split(self.parts, dim=1)
         size = (height, width)
         outputs = to_pixels(added, self.patch_size, size)  # (T*B, C, H, W)
-        shown = frames[:, :, : self.out_channels].transpose(0, 1).flatten(0, 1)
-        if self.carry:
-            outputs, previous = self.carried(
-                shown + outputs,
-                self.spread(motion, size),
-                to_pixels(choice, self.patch_size, size),
-                previous,
-                batch_size,
-            )
-            return outputs, (*after, previous)
         if self.num_motions:
-            outputs = outputs + self.moved(
-                shown, self.spread(motion, size), to_pixels(choice, self.patch_size, size).softmax(dim=1)
-            )
+            shown = frames[:, :, : self.out_channels].transpose(0, 1).flatten(0, 1)
+            ways = self.spread(motion, size).split(self.num_motions, dim=1)
+            logits = to_pixels(choice, self.patch_size, size).split(self.num_motions, dim=1)
+            outputs = outputs + self.moved(shown, ways[0], logits[0].softmax(dim=1))
+            if self.carry:
+                outputs, previous = self.carried(outputs, ways[1], logits[1], previous, batch_size)
+                return outputs, (*after, previous)
         return clamp(outputs).unflatten(0, (-1, batch_size)).transpose(0, 1), tuple(after)
 
     def spread(self, motion: Tensor, size: tuple[int, int]) -> Tensor:
@@ -132,16 +127,16 @@ class Foreframe(nn.Module):
         return (ways * choice[:, :, None]).sum(dim=1)
 
     def carried(
-        self, painted: Tensor, motion: Tensor, choice: Tensor, previous: Tensor | None, batch_size: int
+        self, fresh: Tensor, motion: Tensor, choice: Tensor, previous: Tensor | None, batch_size: int
     ) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, C, H, W) and the last of them, from those before them and the `painted` frames (T * B, …).
+        """Outputs (B, T, C, H, W) and the last of them, from those before them and the `fresh` ones (T * B, …).
 
         The logits `choice` (T * B, M, H, W) say how much of the output before, displaced each way by `motion`, goes
-        into the next. Only this light part goes step by step; a first frame is as it was painted.
+        into the next. Only this light part goes step by step; a first frame is fresh.
         """
-        choice = torch.cat([torch.full_like(choice[:, :1], self.shown), choice], dim=1).softmax(dim=1)
+        choice = torch.cat([torch.full_like(choice[:, :1], self.fresh), choice], dim=1).softmax(dim=1)
         outputs = []
-        for new, ways, shares in zip(*(part.split(batch_size) for part in (painted, motion, choice)), strict=True):
+        for new, ways, shares in zip(*(part.split(batch_size) for part in (fresh, motion, choice)), strict=True):
             if previous is not None:
                 new = shares[:, :1] * new + self.moved(previous, ways, shares[:, 1:])
             previous = clamp(new)
