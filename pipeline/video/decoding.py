@@ -113,7 +113,7 @@ def decode(
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
         num_frames, trouble = 0, ""
-        thinning = _thinning(stream, wanted_fps, cut)
+        thinning = _thinning(container, stream, wanted_fps, cut)
         for frame, complaint in _sound_frames(container, stream, cut, complaints, thinning):
             if complaint:
                 if thinning:
@@ -141,10 +141,11 @@ def decode(
             raise VideoError(f"{path}: no frame can be decoded ({context.name}{': ' if trouble else ''}{trouble})")
 
 
-def _thinning(stream: VideoStream, wanted_fps: float | None, cut: bool) -> Thinning | None:
+def _thinning(container: InputContainer, stream: VideoStream, wanted_fps: float | None, cut: bool) -> Thinning | None:
     if wanted_fps is None:
         return None
-    if cut or stream.time_base is None:
+    # of a broadcast a piece may be missing without a trace: only the whole of what is there shows what was first
+    if cut or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
         raise Unusual
     if stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
         raise Unusual

@@ -19,10 +19,10 @@ QUIET = ("x265-params", "log-level=none:bframes=4:keyint=30")
 JITTER = tuple(33 * number + (7 * number) % 11 for number in range(90))
 VIDEOS = {
     "pyramid.mp4": replace(LONG, options=PYRAMID),
-    "pyramid.ts": replace(LONG, options=PYRAMID, format="mpegts"),
+    "pyramid.flv": replace(LONG, options=PYRAMID, format="flv"),
     "jitter.mkv": replace(LONG, options=PYRAMID, format="matroska", times=JITTER),
     "hevc.mkv": replace(LONG, codec="libx265", format="matroska", options=(QUIET,)),
-    "mpeg2.ts": replace(LONG, codec="mpeg2video", format="mpegts", options=(("bf", "2"),)),
+    "mpeg2.mov": replace(LONG, codec="mpeg2video", format="mov", options=(("bf", "2"),)),
     "mpeg4.mp4": replace(LONG, codec="mpeg4", options=(("bf", "2"),)),
 }
 ODD = CODECS | PIXELS | SHAPES | TIMES | DAMAGED
@@ -73,6 +73,7 @@ def test_odd_files_come_out_the_same(name, tmp_path):
 def test_what_cannot_be_told_from_the_packets_is_decoded_whole(tmp_path):
     builds = {
         "raw.h264": lambda path: encode(path, replace(LONG, format="h264")),
+        "broadcast.ts": lambda path: encode(path, replace(LONG, options=PYRAMID, format="mpegts")),
         "cut.mkv": cut(replace(LONG, format="matroska"), 0.7),
         "joined.mpg": made_of(*[Encoding("mpeg2video", "mpeg", fps=Fraction(25), num_frames=80)] * 2),
         "vp8.webm": lambda path: encode(path, replace(LONG, codec="libvpx", format="webm")),
