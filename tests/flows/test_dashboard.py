@@ -50,11 +50,13 @@ def retrain(folder: Path, environment: dict[str, str], *overrides: str) -> str:
 def test_the_dashboard_shows_stages_and_report_without_the_internet(reproduced, api, tmp_path):
     folder, environment = reproduced
     environment = {**environment, "PREFECT_API_URL": api}
+    stages = STAGES
     media = Path(os.environ.get("FOREFRAME_MEDIA", tmp_path)).absolute()
     if "FOREFRAME_MEDIA" in os.environ:  # something to look at: as shipped, with fewer videos
         shutil.copy(ROOT / "params.yaml", folder)
         retrain(folder, environment, *SHOWN, "model.foreframe.recipe.epochs=1")
         identity = retrain(folder, environment, "model.foreframe.recipe.epochs=5")
+        stages = ["Task runs"]  # the page lists the beginning of a log alone, and this one is long
     else:
         make_champion(folder)
         identity = retrain(folder, environment, "train.seed=1")
@@ -64,7 +66,7 @@ def test_the_dashboard_shows_stages_and_report_without_the_internet(reproduced, 
     )  # fmt: skip
     home = api.removesuffix("/api")
     with Browser(tmp_path / "profile") as browser:
-        browser.open(f"{home}/runs/flow-run/{identity}", "on data", *STAGES)
+        browser.open(f"{home}/runs/flow-run/{identity}", "on data", *stages)
         keep(browser, "dashboard-run", media)
         text = browser.open(
             f"{home}/artifacts/artifact/{report['id']}", "Metrics on today's test clips", "Stages", "background"
