@@ -20,8 +20,9 @@ from prefect.states import Completed
 
 from flows import at_the_prompt, contents
 from flows.report import notify
+from flows.repro import workspace
 from pipeline import registry
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, TooShort
 from pipeline.params import Params, load_params
 
 DRIFT = "foreframe.drift"  # the event that sets off retrain
@@ -39,6 +40,9 @@ def monitor() -> State[Any]:
     if not videos:
         return Completed(name="Nothing new", message=f"no video in {params.data.videos} is newer than {champion.name}")
     errors = measure(champion, videos, params)
+    if not errors:
+        message = f"none of {len(videos)} new videos can be read and is long enough; the log of the run says why"
+        return Completed(name="Nothing usable", message=message)
     return judge(champion.name, record["scores"]["videos"], errors, params)
 
 
@@ -49,8 +53,9 @@ def arrived(folder: Path, known: set[str]) -> list[Path]:
 
 @task(cache_policy=NO_CACHE)
 def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, float]:
-    """The champion's mean error on each video, by its path; those without frames enough for a clip are left out."""
+    """The champion's mean error on each video, by its path; what cannot be read or has no clip's length is left out."""
     from pipeline import scoring  # torch takes two seconds to import
+    from pipeline.frames import INDEX, FrameStore
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -63,8 +68,16 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         get_run_logger().info("%s", result.stdout + result.stderr)
         if result.returncode:
+            # the stage fails as well where no file is a video, and then says so of each
+            if (folder / "frames" / INDEX).exists() and not FrameStore(folder / "frames").videos:
+                return {}
             raise PipelineError(result.stderr.strip())
-        scoring.all_for_test(folder / "frames", folder / "clips", Path("data/clips"))
+        try:
+            with workspace():  # not while a retrain makes them anew
+                scoring.all_for_test(folder / "frames", folder / "clips", Path("data/clips"))
+        except TooShort as error:
+            get_run_logger().info("%s", error)
+            return {}
         table = scoring.score(champion, folder / "frames", folder / "clips", params.evaluate)
     return table.groupby("video")[params.promote.metric].mean().to_dict()
 

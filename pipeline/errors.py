@@ -21,5 +21,9 @@ class DataError(PipelineError):
     """The frames or clips do not allow what is asked of them: none, too few, an empty split, a wrong size."""
 
 
+class TooShort(DataError):
+    """No video has as many frames as a clip needs."""
+
+
 class ModelError(PipelineError):
     """A model file is missing, not whole, or not made for what is asked of it."""

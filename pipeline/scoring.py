@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import checkpoint
 from pipeline.clips import ClipDataset, write_clips
 from pipeline.degrade import Translation
-from pipeline.errors import DataError
+from pipeline.errors import TooShort
 from pipeline.evaluation import best_device, check_fit, measure, pick, predictor
 from pipeline.frames import FrameStore
 from pipeline.pairs import pair_videos
@@ -36,7 +36,7 @@ def score(folder: Path, frames: Path, clips: Path, evaluate: EvaluateParams) -> 
 def all_for_test(frames: Path, clips: Path, like: Path) -> None:
     """Write to `clips` a folder of clips in which every video of the store is for testing, cut as those of `like` are.
 
-    Raises DataError where no video is long enough for one.
+    Raises TooShort where no video is long enough for one.
     """
     pattern = json.loads((like / "clips.json").read_text())
     length = pattern["context"] + pattern["horizon"]
@@ -52,6 +52,6 @@ def all_for_test(frames: Path, clips: Path, like: Path) -> None:
         if count >= length
     ]
     if not rows:
-        raise DataError(f"{frames}: no video has the {length} frames of a clip")
+        raise TooShort(f"{frames}: no video has the {length} frames of a clip")
     settings = {name: pattern[name] for name in ("task", "context", "horizon", "stride")}
     write_clips(clips, pd.DataFrame(rows), **settings, translation=translation)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import memory
-from pipeline.devices import autocast_dtype, huge_pages
+from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.models import MODELS, build
 from pipeline.params import load_params
 from pipeline.rollout import unroll_in_stretches
@@ -101,6 +101,8 @@ def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
                 _, state = model(torch.zeros(1, 1, 3, side, side), state)
 
     huge_pages()
+    if mode != "generate":  # as the train stage
+        keep_freed_memory()
     work = {"train": train, "generate": generate}.get(mode, clip)
     work(32)
     estimate = memory.estimate(lambda: work(size))

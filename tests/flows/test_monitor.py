@@ -1,10 +1,12 @@
 """Monitoring, with real videos through the real extract stage: quiet on more of the same, an event on what is not."""
 
+import fcntl
 import hashlib
 import json
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +14,12 @@ import pytest
 import torch
 from prefect.logging import disable_run_logger
 
+import pipeline
 from flows import contents, monitor
-from pipeline import registry
+from pipeline import registry, scoring
 from pipeline.checkpoint import save
 from pipeline.clips import COLUMNS, write_clips
 from pipeline.params import load_params
-from pipeline.scoring import score
 from pipeline.video import write_png, write_video
 from tests.conftest import moving_bar
 from tests.flows.conftest import ROOT, ask
@@ -49,7 +51,7 @@ def workspace(tmp_path, monkeypatch, tiny):
         errors = monitor.measure.fn(tiny.model, paths, params)
     facts = {"videos": known, "scores": {"videos": errors}}
     registry.activate(registry.store(tiny.model, facts))
-    assert len(score(tiny.model, tiny.frames, tiny.clips, params.evaluate)) == 6
+    assert len(scoring.score(tiny.model, tiny.frames, tiny.clips, params.evaluate)) == 6
     return tmp_path
 
 
@@ -122,8 +124,29 @@ def test_a_folder_of_numbered_images_arrives_as_one_video(tmp_path, monkeypatch)
     assert monitor.arrived(Path("videos"), {video.sha256 for video in contents.videos(Path("videos"))}) == []
 
 
-def test_a_video_without_frames_enough_is_said_in_one_line(workspace, api):
+def test_videos_that_cannot_be_measured_are_no_failure_and_the_log_says_why(workspace, api):
     video("short.mp4", moving_bar(3, 0))
     state = monitor.monitor(return_state=True)
-    assert state.is_failed()
-    assert "no video has the 7 frames of a clip" in state.message
+    assert state.name == "Nothing usable", state.message
+    assert state.is_completed()
+    assert "none of 1 new videos" in state.message
+    Path("videos/short.mp4").write_bytes(b"no video at all")
+    assert monitor.monitor(return_state=True).name == "Nothing usable"
+
+
+def test_clips_are_read_only_while_no_other_flow_can_make_them_anew(workspace, monkeypatch):
+    asked = []
+
+    def all_for_test(*arguments):
+        with Path(".dvc/tmp/workspace.lock").open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        asked.append(arguments)
+        scoring.all_for_test(*arguments)
+
+    stub = SimpleNamespace(all_for_test=all_for_test, score=scoring.score)
+    monkeypatch.setattr(pipeline, "scoring", stub)
+    with disable_run_logger():
+        errors = monitor.measure.fn(
+            registry.champion(), sorted(Path("videos").glob("*.mp4")), load_params(Path("params.yaml"))
+        )
+    assert (len(asked), len(errors)) == (1, 12)
