@@ -290,6 +290,19 @@ def set_params(overrides: list[str], path: Path = PARAMS) -> Params:
     return params
 
 
+def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Params, list[Stage]]:
+    """Write `overrides` into params.yaml and plan; where that raises PipelineError, params.yaml is as it was."""
+    before = PARAMS.read_bytes()
+    params = set_params(overrides)
+    try:
+        return params, plan(targets)
+    except PipelineError:
+        temporary = PARAMS.with_suffix(".tmp")
+        temporary.write_bytes(before)
+        temporary.replace(PARAMS)
+        raise
+
+
 @contextmanager
 def workspace() -> Iterator[None]:
     """One flow at a time redoes stages in this folder, whoever starts it; the kernel lets go when a process dies."""
@@ -322,9 +335,8 @@ def _name() -> str:
 @flow(name="repro", task_runner=THREADS, flow_run_name=_name)
 def repro(targets: list[str] | None = None, overrides: list[str] | None = None) -> dict[str, str]:
     """Bring every stage of dvc.yaml up to date (or `targets` and what they need), with `overrides` in params.yaml."""
-    set_params(overrides or [])
     with workspace():
-        return run(plan(targets))
+        return run(prepare(overrides or [], targets)[1])
 
 
 if __name__ == "__main__":

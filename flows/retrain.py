@@ -37,10 +37,9 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
     `overrides`, such as `model.name=lstm`, are written into params.yaml.
     """
-    params = repro.set_params(overrides or [])
     with repro.workspace():
         promotion.settle()
-        stages = repro.plan()
+        params, stages = repro.prepare(overrides or [])
         look(stages, Path(params.data.videos))
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")

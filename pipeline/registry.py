@@ -85,9 +85,11 @@ def _compared(improvement: float) -> str:
 def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
     """Is a first model's error lower than that of every baseline that learns nothing, by more than the margin?
 
-    `metrics` is what data/metrics/metrics.json holds: a mapping of methods ("model" and the baselines) to their means.
+    `metrics` is what data/metrics/metrics.json holds: a mapping of methods ("model", "stateless", which is the same
+    network, and the baselines) to their means.
     """
-    errors = {name: row[promote.metric] for name, row in metrics.items() if isinstance(row, dict)}
+    rows = {name: row for name, row in metrics.items() if isinstance(row, dict) and name != "stateless"}
+    errors = {name: row[promote.metric] for name, row in rows.items()}
     model = errors.pop("model")
     if model is None or not np.isfinite(model):
         return Verdict(False, f"the candidate's {promote.metric} is not a finite number")

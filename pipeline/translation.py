@@ -70,7 +70,8 @@ def translate_video(source: Path, output: Path, folder: Path, *, degrade: bool, 
             yield to_picture(frame)
 
     shown = tqdm(pictures(), desc=output.name, unit="frame", disable=None, mininterval=0.5)
-    write_video(output, shown, info.fps or ASSUMED_FPS, source)
+    # a folder of numbered images has no sound
+    write_video(output, shown, info.fps or ASSUMED_FPS, source if source.is_file() else None)
     return count
 
 

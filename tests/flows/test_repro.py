@@ -244,6 +244,17 @@ def test_a_stage_may_read_a_folder_of_which_others_write_the_files_and_a_file_in
     assert [stage.name for stage in repro.plan(["read"])] == ["write", "read"]
 
 
+def test_overrides_that_cannot_be_run_leave_the_parameters_as_they_were(workspace):
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(PipelineError, match=r"no stage nowhere"):
+        repro.prepare(["data.videos=elsewhere"], ["nowhere"])
+    assert Path("params.yaml").read_bytes() == before
+    params, stages = repro.prepare(["data.videos=elsewhere"])
+    assert params.data.videos == "elsewhere"
+    assert "elsewhere" in Path("params.yaml").read_text()
+    assert stages
+
+
 def test_what_a_stage_would_not_find_is_said_with_its_key(workspace):
     Path("words.txt").rename("words.text")
     with pytest.raises(PipelineError, match=r"^words\.txt: there is no such file or folder, and stage words reads it$"):

@@ -80,6 +80,8 @@ def test_a_first_model_must_beat_the_best_baseline():
     metrics = {"model": {"mse": 80.0}, "last_frame": {"mse": 100.0}, "background": {"mse": 90.0}, "useful_horizon": 3}
     assert registry.beats_baselines(metrics, PROMOTE).improvement == pytest.approx(1 / 9)
     assert registry.beats_baselines(metrics, PROMOTE).better
+    metrics["stateless"] = {"mse": 1.0}  # of a translation: the network itself, without its state
+    assert registry.beats_baselines(metrics, PROMOTE).better
     metrics["model"]["mse"] = 89.5
     assert not registry.beats_baselines(metrics, PROMOTE).better
     metrics["model"]["mse"] = float("nan")

@@ -16,7 +16,7 @@ from pipeline.models.coloring import Coloring
 from pipeline.models.residual import Residual
 from pipeline.rollout import translate
 from pipeline.translation import plan, to_picture, to_source, translate_video, translated
-from pipeline.video import probe, read_frames, write_video
+from pipeline.video import probe, read_frames, write_png, write_video
 
 CPU = torch.device("cpu")
 
@@ -80,6 +80,13 @@ def test_a_video_keeps_its_frames_rate_and_size(model, video, tmp_path):
     assert translate_video(video, tmp_path / "out.mp4", model(), degrade=False, tile=None) == 9
     assert pictures(tmp_path / "out.mp4").shape == (9, 40, 56, 3)
     assert probe(tmp_path / "out.mp4").fps == 12.5
+
+
+def test_a_folder_of_numbered_images_is_translated_as_the_silent_video_it_is(model, tmp_path):
+    for number in range(3):
+        write_png(tmp_path / "walk" / f"{number}.png", np.full((40, 56, 3), 80 * number, np.uint8))
+    assert translate_video(tmp_path / "walk", tmp_path / "out.mp4", model(), degrade=False, tile=None) == 3
+    assert pictures(tmp_path / "out.mp4").shape == (3, 40, 56, 3)
 
 
 def test_a_model_says_what_it_undoes(model):
