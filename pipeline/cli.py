@@ -112,7 +112,7 @@ def add_translate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--tile",
         metavar="PIXELS",
         type=pixels,
-        help="tiles of that side, a multiple of 32 from 64, to compute frames in; 0: none (default: if memory asks for it)",
+        help="compute frames in tiles of that side, a multiple of 32 from 64; 0: whole (default: if memory suffices)",
     )
     add_model(command)
     command.set_defaults(run=translate)
