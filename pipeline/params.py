@@ -142,9 +142,11 @@ class Recipe(Section):
     objective: Literal["pixel", "adversarial"]
     epochs: Positive
     batch_size: Positive
+    optimizer: Literal["adam", "muon"]
     learning_rate: float = Field(gt=0)
     schedule: Literal["constant", "cosine", "one_cycle"]
     sampling: Literal["teacher", "scheduled", "reverse", "free"]
+    curriculum: float = Field(ge=0, le=1)
     loss: LossParams
     clip_norm: float | None = Field(gt=0)
     ema_decay: float = Field(ge=0, lt=1)

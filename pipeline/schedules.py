@@ -44,6 +44,17 @@ def truth_probabilities(sampling: Sampling, progress: float) -> tuple[float, flo
     }[sampling]
 
 
+def grown_horizon(horizon: int, share: float, progress: float) -> int:
+    """How many of the `horizon` frames are predicted: one to begin with, evenly more, all from `share` of training on.
+
+    The next frame teaches what motion is, at a part of the price; what errors fed back do to it is for later
+    (Bengio et al. 2009, curriculum learning). With a `share` of 0 it is all from the start.
+    """
+    if progress >= share:
+        return horizon
+    return 1 + math.floor((horizon - 1) * progress / share)
+
+
 def _half_cosine(x: float) -> float:
     """From 1 at 0 to 0 at 1."""
     return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, x))))

@@ -18,10 +18,11 @@ from pipeline.devices import accelerator, autocast, autocast_dtype, device_of
 from pipeline.errors import ModelError
 from pipeline.models.discriminator import Discriminator
 from pipeline.objectives import Adversary, PixelLoss, auxiliary_loss
+from pipeline.optimizers import Optimizer
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
 from pipeline.rollout import State, detach, draw_noise, sampling_mask, unroll_in_stretches
-from pipeline.schedules import learning_rate_factor, truth_probabilities
+from pipeline.schedules import grown_horizon, learning_rate_factor, truth_probabilities
 from pipeline.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class _Run:
             discriminator = Discriminator(train_clips.frame_shape[0], opponent.channels).to(self.device)
             self.adversary = Adversary(discriminator, context=opponent.context, learning_rate=opponent.learning_rate)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=recipe.learning_rate, fused=True)
+        self.optimizer = Optimizer(recipe.optimizer, self.parameters, recipe.learning_rate)
         self.average = MovingAverage(self.parameters, recipe.ema_decay)
         self.steps_per_epoch = -(-len(train_clips) // recipe.batch_size)
         self.num_steps = recipe.epochs * self.steps_per_epoch
@@ -191,12 +192,13 @@ class _Run:
         """One step of the optimizer on the next batch."""
         begin = time.monotonic()
         progress, recipe, train = self.progress, self.recipe, self.train
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, train.warmup)
+        self.optimizer.set_rate(learning_rate_factor(recipe.schedule, progress, train.warmup))
         indices = self._batch_indices()
         # drawn for the whole batch whatever the number of processes, anew from seed and step: nothing to save
         generator = torch.Generator().manual_seed(train.seed * 1_000_003 + self.step)
         context, horizon = self.train_clips.context, self.train_clips.horizon
+        if self.train_clips.task == "predict":
+            horizon = grown_horizon(horizon, recipe.curriculum, progress)
         truth = None
         if recipe.sampling != "teacher" and self.train_clips.task == "predict":
             probabilities = truth_probabilities(recipe.sampling, progress)
@@ -211,7 +213,8 @@ class _Run:
             loading = time.monotonic()
             crops = np.random.default_rng([train.seed, self.step, int(piece[0])])
             pairs = self.train_clips.pairs(indices[piece], train.crop, crops)
-            inputs, targets = (torch.from_numpy(frames).to(self.device) for frames in pairs)
+            length = self.train_clips.num_inputs - (self.train_clips.horizon - horizon)
+            inputs, targets = (torch.from_numpy(frames[:, :length]).to(self.device) for frames in pairs)
             self.loading_seconds += time.monotonic() - loading
             self._backward(
                 inputs,
@@ -228,7 +231,6 @@ class _Run:
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         self.optimizer.step()
-        self.optimizer.zero_grad()
         if self.adversary is not None:
             self.adversary.step()
         self.average.update(self.step)
@@ -320,7 +322,7 @@ class _Run:
         with self.average.in_place():
             errors = self.validation.measure(self.model)
             self._keep_if_best(errors)
-        row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.rate}
         self.history.append(row)
         self.epoch_loss.zero_()
         self.epoch_steps = 0

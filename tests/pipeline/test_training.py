@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_bits(data, sections, name, changes):
 
 @pytest.mark.parametrize("killed_at", [1, 2, 5, 7, 11, 15])
 def test_a_killed_training_ends_with_the_bits_of_an_unbroken_one(data, sections, tmp_path, monkeypatch, killed_at):
-    settings = sections({"ema_decay": 0.9, "sampling": "scheduled"})
+    settings = sections({"ema_decay": 0.9, "sampling": "scheduled", "optimizer": "muon", "curriculum": 0.5})
     unbroken = fit(make(), *data, **settings)
     monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", 0.0)
     step = training._Run.train_step
@@ -142,6 +142,21 @@ def test_a_budget_ends_training_in_the_middle_of_an_epoch(data, sections):
     assert fitted.history[-1]["learning_rate"] < 0.002, "the schedule ends with the budget"
 
 
+def test_the_frames_to_predict_grow_from_one_to_all(data, sections):
+    run = training._Run(make(), *data, **sections({"epochs": 4, "curriculum": 0.5}))
+    lengths = []
+    run._backward = lambda inputs, targets, truth, *others: lengths.append(
+        (inputs.shape[1], targets.shape[1], truth.shape[1])
+    )
+    run.optimizer.step = lambda: None
+    while run.step < run.num_steps:
+        run.train_step()
+    context, horizon = data[0].context, data[0].horizon
+    assert lengths[0] == (context,) * 3
+    assert lengths == sorted(lengths)
+    assert set(lengths[run.num_steps // 2 :]) == {(context + horizon - 1,) * 3}
+
+
 @pytest.mark.parametrize("name", ["rnn", "convlstm"])
 @pytest.mark.parametrize("changes", [{"accumulate": 3}, {"recompute_steps": 2}, {"bptt_steps": 6}])
 def test_pieces_recomputation_and_one_long_segment_give_the_same_gradients(data, sections, name, changes):
@@ -149,7 +164,7 @@ def test_pieces_recomputation_and_one_long_segment_give_the_same_gradients(data,
     plain, other = make(name), make(name)
     for model, extra in ((plain, {}), (other, changes)):
         run = training._Run(model, *data, **sections(recipe, **extra))
-        run.optimizer.step = run.optimizer.zero_grad = lambda: None
+        run.optimizer.step = lambda: None
         run.train_step()
     for one, two in zip(plain.parameters(), other.parameters(), strict=True):
         assert torch.allclose(one.grad, two.grad, atol=1e-6)
@@ -161,7 +176,7 @@ def test_truncation_cuts_the_gradient_and_hands_the_state_on(data, sections):
     for changes in ({}, {"bptt_steps": 2}):
         model = make()
         run = training._Run(model, *data, **sections(recipe, **changes))
-        run.optimizer.step = run.optimizer.zero_grad = lambda: None
+        run.optimizer.step = lambda: None
         run.train_step()
         losses.append(run.epoch_loss.item())
         gradients.append(model.W_hh[0].grad)
