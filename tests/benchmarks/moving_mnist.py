@@ -25,8 +25,9 @@ from pipeline.metrics import mse, ssim
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
 from pipeline.objectives import auxiliary_loss
+from pipeline.optimizers import Optimizer
 from pipeline.rollout import predict, sampling_mask, unroll
-from pipeline.schedules import learning_rate_factor, truth_probabilities
+from pipeline.schedules import grown_horizon, learning_rate_factor, truth_probabilities
 from pipeline.stages.sample import bounce, draw, load_digits, share_out
 from tests.benchmarks.textbook import TextbookConvLstm
 from tests.benchmarks.train import shipped
@@ -74,16 +75,16 @@ def train(
         model, sampling, dtype = TextbookConvLstm(model), "teacher", None
     rng, generator = np.random.default_rng([seed, 0]), torch.Generator().manual_seed(seed)
     pool = clips(rng, digits, 2000, 30)
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
+    optimizer = Optimizer(recipe.optimizer, list(model.parameters()), recipe.learning_rate)
     average = [parameter.detach().clone() for parameter in model.parameters()]
     begin, step = clock(), 0
     while (progress := (clock() - begin) / seconds) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, warmup)
+        optimizer.set_rate(learning_rate_factor(recipe.schedule, progress, warmup))
+        horizon = grown_horizon(HORIZON, recipe.curriculum, progress)
         size = recipe.batch_size
         chosen, start = rng.integers(len(pool), size=size), rng.integers(11, size=size)
-        batch = to_float(torch.from_numpy(pool[chosen[:, None], start[:, None] + np.arange(CONTEXT + HORIZON)]))
-        mask = sampling_mask(len(batch), CONTEXT, HORIZON, *truth_probabilities(sampling, progress), generator)
+        batch = to_float(torch.from_numpy(pool[chosen[:, None], start[:, None] + np.arange(CONTEXT + horizon)]))
+        mask = sampling_mask(len(batch), CONTEXT, horizon, *truth_probabilities(sampling, progress), generator)
         with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             if isinstance(model, Cnn):  # from frames given, not from each frame of the context once more
                 _, *rest = model.begin(batch[:, 0])
@@ -97,7 +98,6 @@ def train(
         (loss if own is None else loss + own).backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or 1.0)
         optimizer.step()
-        optimizer.zero_grad()
         step += 1
         decay = min(recipe.ema_decay, step / (step + 10))
         with torch.no_grad():
