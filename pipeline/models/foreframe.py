@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_grid, to_pixels
+from pipeline.models.recurrent import ConvGru
 
 State = tuple[Tensor, ...]
 STAY = 3.0  # lead of the frame that is not moved, in the logits of the choice before training
@@ -143,29 +144,6 @@ class Foreframe(nn.Module):
             outputs.append(previous)
         assert previous is not None
         return torch.stack(outputs, dim=1), previous
-
-
-class ConvGru(nn.Module):
-    """A gated recurrent unit of convolutions, without the reset gate (as Zhou et al. 2016, for half the arithmetic)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.from_input = same_conv(channels, 2 * channels, 3)
-        self.from_hidden = same_conv(channels, 2 * channels, 3, bias=False)
-        # the update gate begins nearly shut: remember, until training says otherwise
-        self.from_input.bias = nn.Parameter(-(torch.arange(2 * channels) < channels).float())
-
-    def forward(self, grid: Tensor, batch_size: int, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Inputs (T * B, channels, h, w), time first, to the hidden states after each step, and the last of them."""
-        outputs = []
-        for gates in self.from_input(grid).split(batch_size):
-            update, new = (gates if hidden is None else gates + self.from_hidden(hidden)).chunk(2, dim=1)
-            update, new = torch.sigmoid(update).float(), torch.tanh(new).float()
-            # the sum of many steps stays in float32 under autocast
-            hidden = update * new if hidden is None else torch.lerp(hidden, new, update)
-            outputs.append(hidden)
-        assert hidden is not None
-        return torch.cat(outputs), hidden
 
 
 def star(num_directions: int) -> Tensor:

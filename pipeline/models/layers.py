@@ -44,50 +44,17 @@ def same_conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bo
     return conv.to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
 
 
-class ConvLstmLayer(nn.Module):
-    """One layer over a whole sequence: what reads x is one convolution over all steps, only what reads h waits."""
-
-    def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int) -> None:
-        super().__init__()
-        self.from_input = same_conv(in_channels, 4 * hidden_channels, kernel_size)
-        self.from_hidden = same_conv(hidden_channels, 4 * hidden_channels, kernel_size, bias=False)
-        # the forget gate begins open: remember, until training says otherwise
-        self.from_input.bias = nn.Parameter((torch.arange(4 * hidden_channels) // hidden_channels == 1).float())
-
-    def forward(
-        self, grid: Tensor, batch_size: int, state: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Inputs (T * B, in_channels, h, w), time first, to hidden states (T * B, hidden_channels, h, w)."""
-        from_input = self.from_input(grid).split(batch_size)  # T of (B, 4 * hidden_channels, h, w)
-        hidden, cell = state if state is not None else (None, None)
-        outputs = []
-        for gates in from_input:
-            hidden, cell = self.step(gates if hidden is None else gates + self.from_hidden(hidden), cell)
-            outputs.append(hidden)
-        assert hidden is not None
-        assert cell is not None
-        return torch.cat(outputs), (hidden, cell)
-
-    @staticmethod
-    def step(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The hidden and the cell state after a step (Shi et al. 2015, eq. 3); without a cell state, the first."""
-        i, f, g, o = gates.chunk(4, dim=1)
-        new = torch.sigmoid(i) * torch.tanh(g)
-        # the sum of many steps stays in float32 under autocast
-        cell = new.float() if cell is None else torch.sigmoid(f) * cell + new
-        return (torch.sigmoid(o) * torch.tanh(cell)).to(gates.dtype), cell
-
-
 def displace(images: Tensor, motion: Tensor) -> Tensor:
     """`images` (N, C, H, W) read elsewhere: pixel (x, y) is that at (x, y) + motion[:, :, y, x], or between pixels.
 
     `motion` is (N, 2, H, W), pixels to the right and down. Beyond the border, the border's pixel goes on.
     """
-    height, width = images.shape[-2:]
-    x = torch.arange(width, device=images.device) + motion[:, 0]
-    y = torch.arange(height, device=images.device)[:, None] + motion[:, 1]
     # grid_sample counts from -1 at the left edge of the first pixel to 1 at the right edge of the last
-    where = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    height, width = images.shape[-2:]
+    x = (2 * torch.arange(width, device=images.device) + 1) / width - 1
+    y = (2 * torch.arange(height, device=images.device) + 1) / height - 1
+    here = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (H, W, 2)
+    where = here + motion.movedim(1, -1) * torch.tensor([2 / width, 2 / height], device=images.device)
     return F.grid_sample(images, where, padding_mode="border", align_corners=False)
 
 

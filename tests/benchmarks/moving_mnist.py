@@ -43,12 +43,13 @@ SIZES: dict[str, dict[str, Any]] = {
     "cnn": {"hidden_channels": 32, "num_blocks": 4, "num_frames": 10, "patch_size": 4},
     "foreframe": {"hidden_channels": 32, "num_scales": 3, "num_motions": 4, "patch_size": 4},
 }
+MUON = {"optimizer": "muon", "learning_rate": 4e-3}
 RECIPES: dict[str, dict[str, Any]] = {
     "textbook": {"batch_size": 4},
-    "convlstm": {"batch_size": 8},
-    "stlstm": {"batch_size": 4},
-    "cnn": {"batch_size": 8, "learning_rate": 3e-3},
-    "foreframe": {"batch_size": 8},
+    "convlstm": {"batch_size": 8, **MUON, "curriculum": 0.5},
+    "stlstm": {"batch_size": 4, **MUON, "curriculum": 0.5},
+    "cnn": {"batch_size": 8, **MUON},
+    "foreframe": {"batch_size": 8, **MUON, "curriculum": 0.5},
 }
 
 

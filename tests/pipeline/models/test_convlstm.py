@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pipeline.models import build
-from pipeline.models.layers import ConvLstmLayer, to_frames, to_grid
+from pipeline.models.layers import to_frames, to_grid
+from pipeline.models.recurrent import ConvLstmLayer
 
 SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 2}
 

@@ -1,0 +1,218 @@
+"""Recurrent layers of convolutions over whole sequences, with their way back written out, and what that is made of.
+
+What reads x is one convolution over all steps, outside; only what reads h goes step by step. Autograd would join and
+copy the gradients of the parts that a step is cut into, and add up the weights' gradient step by step: an eighth of the
+time of a training step on a processor. Here gates and gradients are written where they are to lie, and the weights'
+gradient is one convolution over all steps.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from pipeline.models.layers import CHANNELS_LAST, channels_last, same_conv
+
+aten = torch.ops.aten
+
+
+class ConvLstmLayer(nn.Module):
+    """A layer of convolutional long short-term memory (Shi et al. 2015, eq. 3, without peepholes)."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.from_input = same_conv(in_channels, 4 * hidden_channels, kernel_size)
+        self.from_hidden = same_conv(hidden_channels, 4 * hidden_channels, kernel_size, bias=False)
+        # the forget gate begins open: remember, until training says otherwise
+        self.from_input.bias = nn.Parameter((torch.arange(4 * hidden_channels) // hidden_channels == 1).float())
+
+    def forward(
+        self, grid: Tensor, batch_size: int, state: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Inputs (T * B, in_channels, h, w), time first, to hidden states (T * B, hidden_channels, h, w)."""
+        outputs, cell = _ConvLstm.apply(
+            self.from_input(grid), self.from_hidden.weight, *(state or (None, None)), batch_size
+        )
+        return outputs, (outputs[-batch_size:], cell)
+
+
+class ConvGru(nn.Module):
+    """A gated recurrent unit of convolutions, without the reset gate (as Zhou et al. 2016, for half the arithmetic)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.from_input = same_conv(channels, 2 * channels, 3)
+        self.from_hidden = same_conv(channels, 2 * channels, 3, bias=False)
+        # the update gate begins nearly shut: remember, until training says otherwise
+        self.from_input.bias = nn.Parameter(-(torch.arange(2 * channels) < channels).float())
+
+    def forward(self, grid: Tensor, batch_size: int, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Inputs (T * B, channels, h, w), time first, to the hidden states after each step, and the last of them."""
+        outputs = _ConvGru.apply(self.from_input(grid), self.from_hidden.weight, hidden, batch_size)
+        return outputs, outputs[-batch_size:]
+
+
+class _ConvLstm(torch.autograd.Function):
+    """From gates (T * B, 4 * D, h, w) without what h adds, i, f, g, o: all h (T * B, D, h, w), and the last C.
+
+    The gates are overwritten. h is of their type; C is a sum of many steps, and stays in float32 under autocast.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, gates: Tensor, weight: Tensor, hidden: Tensor | None, cell: Tensor | None, batch_size: int
+    ) -> tuple[Tensor, Tensor]:
+        kernel, width = weight.to(gates.dtype), weight.shape[1]
+        hiddens = torch.empty_like(gates[:, :width], memory_format=CHANNELS_LAST)
+        shown = torch.empty_like(hiddens)
+        cells = torch.empty_like(hiddens, dtype=torch.float32)
+        first = None if hidden is None else channels_last(hidden.to(gates.dtype))
+        last, before = first, cell
+        for step, c, th, h in zip(*(part.split(batch_size) for part in (gates, cells, shown, hiddens)), strict=True):
+            add_recurrence(step, last, kernel)
+            torch.sigmoid_(step[:, : 2 * width])
+            torch.tanh_(step[:, 2 * width : 3 * width])
+            torch.sigmoid_(step[:, 3 * width :])
+            i, f, g, o = step.chunk(4, dim=1)
+            torch.mul(i, g, out=c)
+            if before is not None:
+                c.addcmul_(f, before)
+            th.copy_(_tanh(c))
+            torch.mul(o, th, out=h)
+            last, before = h, c
+        ctx.save_for_backward(gates, hiddens, cells, shown, kernel, first, cell)
+        ctx.batch_size, ctx.hidden_type = batch_size, None if hidden is None else hidden.dtype
+        return hiddens, cells[-batch_size:].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_hiddens: Tensor, of_cell: Tensor) -> tuple[Tensor | None, ...]:
+        gates, hiddens, cells, shown, kernel, first, cell = ctx.saved_tensors
+        size = ctx.batch_size
+        of_gates = torch.empty_like(gates)
+        of_last: Tensor | None = None
+        for start in reversed(range(0, len(gates), size)):
+            now = slice(start, start + size)
+            i, f, g, o = gates[now].chunk(4, dim=1)
+            of_i, of_f, of_g, of_o = of_gates[now].chunk(4, dim=1)
+            before = cells[start - size : start] if start else cell
+            of_h = of_hiddens[now] if of_last is None else of_hiddens[now] + of_last
+            of_sigmoid(of_h * shown[now], o, of_o)
+            of_cell = of_cell + aten.tanh_backward(of_h * o, shown[now])
+            of_c = of_cell.to(o.dtype)
+            of_sigmoid(of_c * g, i, of_i)
+            of_tanh(of_c * i, g, of_g)
+            if before is None:
+                of_f.zero_()
+            else:
+                of_sigmoid((of_cell * before).to(f.dtype), f, of_f)
+            of_cell = of_cell * f
+            of_last = of_input(of_gates[now], kernel) if start or first is not None else None
+        of_weight = _of_recurrence(of_gates, hiddens, first, kernel, size)
+        return (
+            of_gates,
+            of_weight,
+            None if of_last is None else of_last.to(ctx.hidden_type),
+            None if cell is None else of_cell,
+            None,
+        )
+
+
+class _ConvGru(torch.autograd.Function):
+    """From gates (T * B, 2 * D, h, w) without what h adds, update and new: all h (T * B, D, h, w), in float32.
+
+    The gates are overwritten.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, hidden: Tensor | None, batch_size: int) -> Tensor:
+        kernel, width = weight.to(gates.dtype), weight.shape[1]
+        hiddens = torch.empty_like(gates[:, :width], dtype=torch.float32, memory_format=CHANNELS_LAST)
+        last = hidden
+        for step, h in zip(gates.split(batch_size), hiddens.split(batch_size), strict=True):
+            add_recurrence(step, last, kernel)
+            update, new = torch.sigmoid_(step[:, :width]), torch.tanh_(step[:, width:])
+            if last is None:
+                torch.mul(update, new, out=h)
+            else:
+                torch.lerp(last, new.float(), update.float(), out=h)
+            last = h
+        ctx.save_for_backward(gates, hiddens, kernel, hidden)
+        ctx.batch_size = batch_size
+        return hiddens
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_hiddens: Tensor) -> tuple[Tensor | None, ...]:
+        gates, hiddens, kernel, first = ctx.saved_tensors
+        size = ctx.batch_size
+        of_gates = torch.empty_like(gates)
+        of_last: Tensor | None = None
+        for start in reversed(range(0, len(gates), size)):
+            now = slice(start, start + size)
+            update, new = gates[now].chunk(2, dim=1)
+            of_update, of_new = of_gates[now].chunk(2, dim=1)
+            before = hiddens[start - size : start] if start else first
+            of_h = of_hiddens[now] if of_last is None else of_hiddens[now] + of_last
+            of_sigmoid((of_h * (new if before is None else new - before)).to(update.dtype), update, of_update)
+            of_tanh((of_h * update).to(new.dtype), new, of_new)
+            if before is not None:
+                of_last = torch.addcmul(of_h, of_h, update, value=-1).add_(of_input(of_gates[now], kernel))
+        of_weight = _of_recurrence(of_gates, hiddens, first, kernel, size)
+        return of_gates, of_weight, None if first is None else of_last, None
+
+
+def add_recurrence(gates: Tensor, hidden: Tensor | None, kernel: Tensor) -> None:
+    """Add to the gates what the hidden state adds, if there is one."""
+    if hidden is not None:
+        gates.add_(convolve(hidden.to(kernel.dtype), kernel))
+
+
+def convolve(grid: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution that keeps height and width."""
+    return F.conv2d(grid, kernel, bias, padding=kernel.shape[-1] // 2)
+
+
+def of_input(of_output: Tensor, kernel: Tensor) -> Tensor:
+    """The gradient by what was convolved with `kernel`, from that by what came out."""
+    return F.conv_transpose2d(of_output, kernel, padding=kernel.shape[-1] // 2)
+
+
+def of_kernel(of_output: Tensor, grid: Tensor, kernel: Tensor) -> Tensor:
+    """The gradient by `kernel`, in float32, from that by what came out of all convolutions of `grid` (T * B, …)."""
+    padding = [kernel.shape[-1] // 2] * 2
+    _, gradient, _ = aten.convolution_backward(
+        of_output, grid, kernel, None, [1, 1], padding, [1, 1], False, [0, 0], 1, [False, True, False]
+    )
+    return gradient.float()
+
+
+def delayed(states: Tensor, first: Tensor, size: int) -> Tensor:
+    """The states (T * B, …) before each step: `first`, of size B, and all but the last, in its type."""
+    return torch.cat([first, states[:-size].to(first.dtype)])
+
+
+def of_sigmoid(gradient: Tensor, sigmoid: Tensor, out: Tensor) -> None:
+    """Write the gradient by what `sigmoid` is the sigmoid of."""
+    aten.sigmoid_backward.grad_input(gradient, sigmoid, grad_input=out)
+
+
+def of_tanh(gradient: Tensor, tanh: Tensor, out: Tensor) -> None:
+    """Write the gradient by what `tanh` is the tanh of."""
+    aten.tanh_backward.grad_input(gradient, tanh, grad_input=out)
+
+
+def _tanh(values: Tensor) -> Tensor:
+    """tanh in float32, to 1e-7, as 2σ(2x) - 1: a fifth of the time."""
+    return torch.sigmoid(2 * values).mul_(2).sub_(1)
+
+
+def _of_recurrence(of_gates: Tensor, hiddens: Tensor, first: Tensor | None, kernel: Tensor, size: int) -> Tensor | None:
+    """The gradient by `kernel` over all steps that read a hidden state; None where there is no such."""
+    if first is not None:
+        return of_kernel(of_gates, delayed(hiddens, first.to(kernel.dtype), size), kernel)
+    if len(hiddens) == size:
+        return None
+    return of_kernel(of_gates[size:], hiddens[:-size].to(kernel.dtype), kernel)
