@@ -48,7 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "textbook": {"batch_size": 4},
     "convlstm": {"batch_size": 8, **MUON, "curriculum": 0.5},
     "stlstm": {"batch_size": 4, **MUON, "curriculum": 0.5},
-    "cnn": {"batch_size": 8, **MUON},
+    "cnn": {"batch_size": 8, "learning_rate": 3e-3},
     "foreframe": {"batch_size": 8, **MUON, "curriculum": 0.5},
 }
 
