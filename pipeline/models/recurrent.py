@@ -64,14 +64,14 @@ class _ConvLstm(torch.autograd.Function):
     def forward(
         ctx: Any, gates: Tensor, weight: Tensor, hidden: Tensor | None, cell: Tensor | None, batch_size: int
     ) -> tuple[Tensor, Tensor]:
-        kernel, width = weight.to(gates.dtype), weight.shape[1]
+        width = weight.shape[1]
         hiddens = torch.empty_like(gates[:, :width], memory_format=CHANNELS_LAST)
         shown = torch.empty_like(hiddens)
         cells = torch.empty_like(hiddens, dtype=torch.float32)
         first = None if hidden is None else channels_last(hidden.to(gates.dtype))
         last, before = first, cell
         for step, c, th, h in zip(*(part.split(batch_size) for part in (gates, cells, shown, hiddens)), strict=True):
-            add_recurrence(step, last, kernel)
+            add_recurrence(step, last, weight)
             torch.sigmoid_(step[:, : 2 * width])
             torch.tanh_(step[:, 2 * width : 3 * width])
             torch.sigmoid_(step[:, 3 * width :])
@@ -82,15 +82,15 @@ class _ConvLstm(torch.autograd.Function):
             th.copy_(_tanh(c))
             torch.mul(o, th, out=h)
             last, before = h, c
-        ctx.save_for_backward(gates, hiddens, cells, shown, kernel, first, cell)
+        ctx.save_for_backward(gates, hiddens, cells, shown, weight, first, cell)
         ctx.batch_size, ctx.hidden_type = batch_size, None if hidden is None else hidden.dtype
         return hiddens, cells[-batch_size:].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_hiddens: Tensor, of_cell: Tensor) -> tuple[Tensor | None, ...]:
-        gates, hiddens, cells, shown, kernel, first, cell = ctx.saved_tensors
-        size = ctx.batch_size
+        gates, hiddens, cells, shown, weight, first, cell = ctx.saved_tensors
+        kernel, size = weight.to(gates.dtype), ctx.batch_size
         of_gates = torch.empty_like(gates)
         of_last: Tensor | None = None
         for start in reversed(range(0, len(gates), size)):
@@ -128,26 +128,26 @@ class _ConvGru(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, weight: Tensor, hidden: Tensor | None, batch_size: int) -> Tensor:
-        kernel, width = weight.to(gates.dtype), weight.shape[1]
+        width = weight.shape[1]
         hiddens = torch.empty_like(gates[:, :width], dtype=torch.float32, memory_format=CHANNELS_LAST)
         last = hidden
         for step, h in zip(gates.split(batch_size), hiddens.split(batch_size), strict=True):
-            add_recurrence(step, last, kernel)
+            add_recurrence(step, last, weight)
             update, new = torch.sigmoid_(step[:, :width]), torch.tanh_(step[:, width:])
             if last is None:
                 torch.mul(update, new, out=h)
             else:
                 torch.lerp(last, new.float(), update.float(), out=h)
             last = h
-        ctx.save_for_backward(gates, hiddens, kernel, hidden)
+        ctx.save_for_backward(gates, hiddens, weight, hidden)
         ctx.batch_size = batch_size
         return hiddens
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_hiddens: Tensor) -> tuple[Tensor | None, ...]:
-        gates, hiddens, kernel, first = ctx.saved_tensors
-        size = ctx.batch_size
+        gates, hiddens, weight, first = ctx.saved_tensors
+        kernel, size = weight.to(gates.dtype), ctx.batch_size
         of_gates = torch.empty_like(gates)
         of_last: Tensor | None = None
         for start in reversed(range(0, len(gates), size)):
@@ -164,15 +164,15 @@ class _ConvGru(torch.autograd.Function):
         return of_gates, of_weight, None if first is None else of_last, None
 
 
-def add_recurrence(gates: Tensor, hidden: Tensor | None, kernel: Tensor) -> None:
+def add_recurrence(gates: Tensor, hidden: Tensor | None, weight: Tensor) -> None:
     """Add to the gates what the hidden state adds, if there is one."""
     if hidden is not None:
-        gates.add_(convolve(hidden.to(kernel.dtype), kernel))
+        gates.add_(convolve(hidden.to(gates.dtype), weight))
 
 
-def convolve(grid: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A convolution that keeps height and width."""
-    return F.conv2d(grid, kernel, bias, padding=kernel.shape[-1] // 2)
+def convolve(grid: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution that keeps height and width; weights are cast by autocast, which does so once, not every step."""
+    return F.conv2d(grid, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def of_input(of_output: Tensor, kernel: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The spatiotemporal LSTM with the zigzag memory: PredRNN (Wang et al. 2017, 2022), over patches of the frame."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,6 +12,7 @@ from pipeline.models.layers import channels_last, clamp, same_conv, to_frames, t
 from pipeline.models.recurrent import convolve, delayed, of_input, of_kernel, of_sigmoid, of_tanh
 
 State = tuple[Tensor, ...]
+NUM_WEIGHTS = 7  # of a layer, see _Layer
 
 
 class StLstm(nn.Module):
@@ -88,7 +90,7 @@ class StLstmLayer(nn.Module):
 
 
 class _Layer(NamedTuple):
-    """What one layer computes over all steps, and from what: grids (T * B, …), and weights in the grids' type."""
+    """What one layer computes over all steps, grids (T * B, …), and from what."""
 
     from_input: Tensor  # of the first layer unused
     bias: Tensor
@@ -107,7 +109,11 @@ class _Layer(NamedTuple):
     cells: Tensor  # float32
     memories: Tensor  # float32
 
-    def step(self, now: slice, given: tuple[Tensor, Tensor], memory: Tensor, gains: tuple[Tensor, Tensor]) -> None:
+    def cast(self, dtype: torch.dtype) -> "_Layer":
+        """The same with its weights in `dtype`."""
+        return _Layer._make([*(weight.to(dtype) for weight in self[:NUM_WEIGHTS]), *self[NUM_WEIGHTS:]])
+
+    def step(self, now: slice, given: Sequence[Tensor], memory: Tensor, gains: Sequence[Tensor]) -> None:
         """Fill in the step `now` (rows of the grids), from what x gives to both kinds of gates, and M before."""
         size = now.stop - now.start
         past = slice(now.start - size, now.start)
@@ -149,23 +155,18 @@ class _StLstm(torch.autograd.Function):
 
         layers = []
         for n in range(num_layers):
-            kernels = [weight.to(dtype) for weight in weights[7 * n : 7 * n + 7]]
             before = [states[2 * n].to(dtype), states[2 * n + 1].float()]
             grids = [grid(channels * width) for channels in (4, 3, 2, 1, 1)]
             sums = [grid(width, torch.float32) for _ in range(2)]
-            layers.append(_Layer._make([*kernels, *before, *grids, *sums]))
+            layers.append(_Layer._make([*weights[NUM_WEIGHTS * n : NUM_WEIGHTS * (n + 1)], *before, *grids, *sums]))
         gains = grid(width, copies=num_layers), grid(width, copies=num_layers)
         memory = first_memory
         parts = [4 * width, 3 * width]
         for now, place in _order(length, num_layers, size):
             n = place.start // size % num_layers
             layer = layers[n]
-            if n == 0:
-                given = from_frames[now].split(parts, dim=1)
-            else:
-                x, kernels, biases = layers[n - 1].hiddens[now], layer.from_input.split(parts), layer.bias.split(parts)
-                given = tuple(convolve(x, *pair) for pair in zip(kernels, biases, strict=True))
-            layer.step(now, given, memory, (gains[0][place], gains[1][place]))
+            given = from_frames[now] if n == 0 else convolve(layers[n - 1].hiddens[now], layer.from_input, layer.bias)
+            layer.step(now, given.split(parts, dim=1), memory, (gains[0][place], gains[1][place]))
             memory = layer.memories[now]
         ctx.save_for_backward(first_memory, *(tensor for layer in layers for tensor in layer))
         ctx.size, ctx.hidden_type = size, states[0].dtype
@@ -177,7 +178,7 @@ class _StLstm(torch.autograd.Function):
     def backward(ctx: Any, of_tops: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         first_memory, *saved = ctx.saved_tensors
         fields = len(_Layer._fields)
-        layers = [_Layer(*saved[n : n + fields]) for n in range(0, len(saved), fields)]
+        layers = [_Layer(*saved[n : n + fields]).cast(of_tops.dtype) for n in range(0, len(saved), fields)]
         size, length, width = ctx.size, len(of_tops), of_tops.shape[1]
         *of_gains, of_memory = gradients[:3]
         of_hidden, of_cell = (list(gradients[3 + part :: 2]) for part in range(2))
