@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from torch import nn
 
+from pipeline.devices import autocast_dtype
 from pipeline.models import build
 from pipeline.rollout import stream
-from pipeline.training import autocast_dtype
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.benchmarks.train import Row, row, shipped
 
@@ -28,7 +28,8 @@ def seconds_a_frame(model: nn.Module, shape: tuple[int, int, int, int], *, bf16:
     dtype = autocast_dtype("auto", torch.device("cpu")) if bf16 else None
     generator = torch.Generator().manual_seed(0)
     context = torch.rand(shape[0], CONTEXT, *shape[1:], generator=generator) * 2 - 1
-    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+    # not inference_mode, in which autocast casts the weights anew every step
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
         frames = stream(model.eval(), context)
         next(frames)
         begin = time.perf_counter()

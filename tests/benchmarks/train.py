@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from pipeline.clips import COLUMNS, ClipDataset, to_float, write_clips
+from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.gradients import gradient_norms
 from pipeline.models import build
 from pipeline.params import Params, load_params
 from pipeline.rollout import unroll
-from pipeline.training import _Run, autocast_dtype, fit
+from pipeline.training import _Run, fit
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.conftest import write_store
 
@@ -226,6 +227,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--peak", nargs=2, type=int, metavar=("LENGTH", "STEPS"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    huge_pages()  # as the train stage does, for all contestants
+    keep_freed_memory()
     torch.set_num_threads(given.threads)
     if given.peak:
         print(peak(*given.peak))
