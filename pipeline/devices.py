@@ -6,6 +6,7 @@ import sys
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
 
 # of mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, bytes
 MALLOC_OPTIONS = {-3: 2**30, -1: 2**31 - 1, -2: 2**26}
@@ -22,6 +23,21 @@ def accelerator() -> Accelerator:
 def device_of(process: Accelerator) -> torch.device:
     """The device of `process`; the processor is always `cpu`: recurrent kernels refuse a second process' `cpu:1`."""
     return process.device if process.device.type == "cuda" else torch.device(process.device.type)
+
+
+def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss: Tensor) -> None:
+    """Put the means over all processes in the place of the gradients of `parameters` and of `loss`, in one message.
+
+    Not DistributedDataParallel: a rollout calls the generator many times a step, which that is not made for.
+    """
+    if process.num_processes == 1:
+        return
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = torch.cat([loss.flatten(), *(gradient.flatten() for gradient in gradients)])
+    mean, *parts = process.reduce(flat, reduction="mean").split([1, *(p.numel() for p in parameters)])
+    loss.copy_(mean[0])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -93,14 +93,18 @@ def sampling_mask(
     truth_probability: float,
     context_probability: float,
     generator: torch.Generator,
+    shown: int = 1,
 ) -> Tensor:
     """Which inputs of a clip are the truth, (B, context + horizon - 1) bool, drawn for each clip and step.
 
+    The first `shown` are in any case.
+
     Scheduled sampling (Bengio et al. 2015): a horizon step is fed the truth with `truth_probability`, which falls from
-    1 to 0 as training goes. Reverse scheduled sampling (Wang et al. 2022, section 3.4): a context step after the first
+    1 to 0 as training goes. Reverse scheduled sampling (Wang et al. 2022, section 3.4): a context step after those
     is fed the truth with `context_probability`, which rises to 1, so that the model must look far back early on.
     """
-    probability = torch.tensor([1.0] + [context_probability] * (context - 1) + [truth_probability] * (horizon - 1))
+    probability = torch.tensor([context_probability] * context + [truth_probability] * (horizon - 1))
+    probability[:shown] = 1
     # rand is in [0, 1): a probability of 1 is always the truth, of 0 never
     return torch.rand(batch, len(probability), generator=generator) < probability
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 Schedule = Literal["constant", "cosine", "one_cycle"]
 Sampling = Literal["teacher", "scheduled", "reverse", "free"]
+TEACHING = 0.75  # of a curriculum: before what is fed begins to change
 
 
 def learning_rate_factor(schedule: Schedule, progress: float, warmup: float) -> float:
@@ -44,15 +45,18 @@ def truth_probabilities(sampling: Sampling, progress: float) -> tuple[float, flo
     }[sampling]
 
 
-def grown_horizon(horizon: int, share: float, progress: float) -> int:
-    """How many of the `horizon` frames are predicted: one to begin with, evenly more, all from `share` of training on.
+def free_frames(horizon: int, share: float, progress: float) -> int:
+    """How many frames, the last of `horizon`, are predicted from the model's own output; those before, from the truth.
 
-    The next frame teaches what motion is, at a part of the price; what errors fed back do to it is for later
-    (Bengio et al. 2009, curriculum learning). With a `share` of 0 it is all from the start.
+    One, which is teacher forcing, for three quarters of `share`, then evenly more, and all from `share` of training on:
+    the next frame, of all steps at once, teaches what motion is at a part of the price, and from frames that are not
+    blurred; what errors fed back do to it is for later (Bengio et al. 2009, curriculum learning). With a `share` of 0
+    it is all from the start.
     """
     if progress >= share:
         return horizon
-    return 1 + math.floor((horizon - 1) * progress / share)
+    grown = max(0.0, progress / share - TEACHING) / (1 - TEACHING)
+    return 1 + math.floor((horizon - 1) * grown)
 
 
 def _half_cosine(x: float) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline import memory
 from pipeline.averaging import MovingAverage
 from pipeline.clips import ClipDataset, to_float
-from pipeline.devices import accelerator, autocast, autocast_dtype, device_of
+from pipeline.devices import accelerator, autocast, autocast_dtype, average_gradients, device_of
 from pipeline.errors import ModelError
 from pipeline.models.discriminator import Discriminator
 from pipeline.objectives import Adversary, PixelLoss, auxiliary_loss
@@ -22,7 +22,7 @@ from pipeline.optimizers import Optimizer
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
 from pipeline.rollout import State, detach, draw_noise, sampling_mask, unroll_in_stretches
-from pipeline.schedules import grown_horizon, learning_rate_factor, truth_probabilities
+from pipeline.schedules import free_frames, learning_rate_factor, truth_probabilities
 from pipeline.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -133,39 +133,35 @@ class _Run:
 
     def check_memory(self) -> None:
         """Say how much memory a step will take; raises ModelError, with what to lower, where so much is not free."""
-        channels, *size = self.train_clips.frame_shape
-        length = self.train_clips.num_inputs
-        crop = [min(self.train.crop or side, side) for side in size]
-        batch = -(-self.recipe.batch_size // (self.accelerator.num_processes * self.train.accumulate))
-
-        def step() -> None:
-            shape = (batch, min(self.train.bptt_steps or length, length), channels + self.train.noise_channels, *crop)
-            with autocast(self.device, self.dtype):
-                frames = torch.zeros(shape, device=self.device)
-                outputs, _ = unroll_in_stretches(self.model, frames, None, self.train.recompute_steps)
-                loss = outputs.square().mean()
-                if self.adversary is not None:
-                    # as in _backward, on a clip of which all is judged, or all after the context
-                    judged = (outputs, torch.zeros_like(outputs), self.shown if shape[1] == length else 0)
-                    loss = loss + self.adversary.loss(*judged)
-            torch.autograd.grad(loss, self.parameters, allow_unused=True)
-            if self.adversary is not None:
-                with autocast(self.device, self.dtype):
-                    loss = self.adversary.own_loss(*judged)
-                torch.autograd.grad(loss, list(self.adversary.discriminator.parameters()))
-
-        free = memory.available(self.device)
+        recipe, crop = "the recipe's batch_size", "train.crop, train.bptt_steps or train.recompute_steps"
         weights = 6 * sum(parameter.nbytes for parameter in self.parameters)  # gradients, Adam's two, best, average
+        remedy = f"{recipe}, {crop}"
         if self.adversary is not None:
             weights += 3 * sum(parameter.nbytes for parameter in self.adversary.discriminator.parameters())
-        needed = memory.estimate(step) + weights
-        remedies = "the recipe's batch_size, train.crop, train.bptt_steps or train.recompute_steps"
-        if self.adversary is not None:
-            remedies = f"train.adversary.channels, {remedies}"
+            remedy = f"train.adversary.channels, {remedy}"
+        free = memory.available(self.device)
+        needed = memory.estimate(self._largest_step) + weights
         logger.info("about %.2f GiB of memory a step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
-        memory.check("a training step", needed, free, remedies)
-        remedies = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"
-        memory.check("validation", self.validation.peak_bytes(self.model) + weights, free, remedies)
+        memory.check("a training step", needed, free, remedy)
+        remedy = f"{recipe}, or the clips' frames (extract.size, tensorize.horizon)"
+        memory.check("validation", self.validation.peak_bytes(self.model) + weights, free, remedy)
+
+    def _largest_step(self) -> None:
+        """What takes the most memory of all that train_step does, on a black batch and without changing anything."""
+        channels, *size = self.train_clips.frame_shape
+        crop = [min(self.train.crop or side, side) for side in size]
+        batch = -(-self.recipe.batch_size // (self.accelerator.num_processes * self.train.accumulate))
+        length = min(self.train.bptt_steps or self.train_clips.num_inputs, self.train_clips.num_inputs)
+        inputs = torch.zeros((batch, length, channels, *crop), device=self.device)
+        noise = inputs.new_zeros(batch, self.train.noise_channels) if self.train.noise_channels else None
+        # all of a segment is judged, but where the clip is one segment: then all after the context
+        start = None if self.adversary is None else self.shown if length == self.train_clips.num_inputs else 0
+        loss, outputs, _ = self._loss(inputs, inputs, None, noise=noise, judged_from=start)
+        torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        if self.adversary is not None and start is not None:
+            with autocast(self.device, self.dtype):
+                loss = self.adversary.own_loss(outputs, inputs, start)
+            torch.autograd.grad(loss, list(self.adversary.discriminator.parameters()))
 
     @property
     def shown(self) -> int:
@@ -196,13 +192,13 @@ class _Run:
         indices = self._batch_indices()
         # drawn for the whole batch whatever the number of processes, anew from seed and step: nothing to save
         generator = torch.Generator().manual_seed(train.seed * 1_000_003 + self.step)
-        context, horizon = self.train_clips.context, self.train_clips.horizon
-        if self.train_clips.task == "predict":
-            horizon = grown_horizon(horizon, recipe.curriculum, progress)
         truth = None
         if recipe.sampling != "teacher" and self.train_clips.task == "predict":
+            context, horizon = self.train_clips.context, self.train_clips.horizon
+            free = free_frames(horizon, recipe.curriculum, progress)
+            shown = context + horizon - free if free < horizon else 1
             probabilities = truth_probabilities(recipe.sampling, progress)
-            truth = sampling_mask(len(indices), context, horizon, *probabilities, generator)
+            truth = sampling_mask(len(indices), context, horizon, *probabilities, generator, shown)
         noise = draw_noise(len(indices), train.noise_channels, generator)
 
         self.model.train()
@@ -213,8 +209,7 @@ class _Run:
             loading = time.monotonic()
             crops = np.random.default_rng([train.seed, self.step, int(piece[0])])
             pairs = self.train_clips.pairs(indices[piece], train.crop, crops)
-            length = self.train_clips.num_inputs - (self.train_clips.horizon - horizon)
-            inputs, targets = (torch.from_numpy(frames[:, :length]).to(self.device) for frames in pairs)
+            inputs, targets = (torch.from_numpy(frames).to(self.device) for frames in pairs)
             self.loading_seconds += time.monotonic() - loading
             self._backward(
                 inputs,
@@ -225,7 +220,8 @@ class _Run:
                 len(piece) / len(indices) * self.accelerator.num_processes,
                 progress,
             )
-        self._reduce()
+        learnt = self.parameters + (list(self.adversary.discriminator.parameters()) if self.adversary else [])
+        average_gradients(self.accelerator, learnt, self.step_loss)
         self.epoch_loss += self.step_loss
         self.step_loss.zero_()
         if recipe.clip_norm is not None:
@@ -268,48 +264,43 @@ class _Run:
         for start in range(0, num_inputs, length):
             stop = min(start + length, num_inputs)
             target = to_float(targets[:, start:stop])
-            horizon_start = max(0, self.shown - start)
+            judged_from = max(0, self.shown - start)
             judged = self.adversary is not None and progress >= self.train.adversary.start
-            judged = judged and horizon_start < stop - start
-            auxiliary_loss(self.model)  # what the way back computed anew (recompute_steps) has been counted
-            with autocast(self.device, self.dtype):
-                outputs, state = unroll_in_stretches(
-                    self.model,
-                    to_float(inputs[:, start:stop]),
-                    state,
-                    self.train.recompute_steps,
-                    truth=truth[:, start:stop] if truth is not None else None,
-                    previous=previous,
-                    noise=noise,
-                )
-                loss = self.pixel(outputs, target)
-                own = auxiliary_loss(self.model)
-                if own is not None:
-                    loss = loss + own
-                if self.adversary is not None and judged:
-                    loss = loss + self.train.adversary.weight * self.adversary.loss(outputs, target, horizon_start)
+            judged = judged and judged_from < stop - start
+            loss, outputs, state = self._loss(
+                to_float(inputs[:, start:stop]),
+                target,
+                state,
+                truth=truth[:, start:stop] if truth is not None else None,
+                previous=previous,
+                noise=noise,
+                judged_from=judged_from if judged else None,
+            )
             weight = share * (stop - start) / num_inputs
             (loss * weight).backward()
             self.step_loss += loss.detach() * weight
             if self.adversary is not None and judged:
                 with autocast(self.device, self.dtype):
-                    self.adversary.learn(outputs, target, horizon_start, weight)
+                    self.adversary.learn(outputs, target, judged_from, weight)
             state, previous = detach(state), outputs[:, -1:].detach()
 
-    def _reduce(self) -> None:
-        """The mean over the processes of gradients and loss, in one message.
+    def _loss(
+        self, inputs: Tensor, target: Tensor, state: State, *, judged_from: int | None, **rollout: Tensor | None
+    ) -> tuple[Tensor, Tensor, State]:
+        """The loss of a segment, its outputs (B, T, C, H, W) and the state after it; `rollout` is for unroll.
 
-        Not DistributedDataParallel: a rollout calls the generator many times a step, which that is not made for.
+        The adversary judges the outputs from `judged_from` on; None: none.
         """
-        if self.accelerator.num_processes == 1:
-            return
-        learnt = self.parameters + (list(self.adversary.discriminator.parameters()) if self.adversary else [])
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learnt]
-        flat = torch.cat([self.step_loss.flatten(), *(gradient.flatten() for gradient in gradients)])
-        loss, *parts = self.accelerator.reduce(flat, reduction="mean").split([1, *(p.numel() for p in learnt)])
-        self.step_loss.copy_(loss[0])
-        for parameter, part in zip(learnt, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+        auxiliary_loss(self.model)  # what the way back computed anew (recompute_steps) has been counted
+        with autocast(self.device, self.dtype):
+            outputs, state = unroll_in_stretches(self.model, inputs, state, self.train.recompute_steps, **rollout)
+            loss = self.pixel(outputs, target)
+            own = auxiliary_loss(self.model)
+            if own is not None:
+                loss = loss + own
+            if self.adversary is not None and judged_from is not None:
+                loss = loss + self.train.adversary.weight * self.adversary.loss(outputs, target, judged_from)
+        return loss, outputs, state
 
     def end_epoch(self) -> Row:
         """Validate, keep the weights if they are the best so far, and give the epoch's row."""

@@ -142,19 +142,19 @@ def test_a_budget_ends_training_in_the_middle_of_an_epoch(data, sections):
     assert fitted.history[-1]["learning_rate"] < 0.002, "the schedule ends with the budget"
 
 
-def test_the_frames_to_predict_grow_from_one_to_all(data, sections):
-    run = training._Run(make(), *data, **sections({"epochs": 4, "curriculum": 0.5}))
-    lengths = []
-    run._backward = lambda inputs, targets, truth, *others: lengths.append(
-        (inputs.shape[1], targets.shape[1], truth.shape[1])
-    )
+def test_the_frames_that_are_predicted_freely_grow_from_one_to_all(data, sections):
+    run = training._Run(make(), *data, **sections({"epochs": 8, "curriculum": 0.5, "sampling": "free"}))
+    shown = []
+    run._backward = lambda inputs, targets, truth, *others: shown.append(truth[0].tolist())
     run.optimizer.step = lambda: None
     while run.step < run.num_steps:
         run.train_step()
     context, horizon = data[0].context, data[0].horizon
-    assert lengths[0] == (context,) * 3
-    assert lengths == sorted(lengths)
-    assert set(lengths[run.num_steps // 2 :]) == {(context + horizon - 1,) * 3}
+    counts = [sum(truth) for truth in shown]
+    assert all(truth == sorted(truth, reverse=True) for truth in shown), "the truth comes first"
+    assert counts[0] == context + horizon - 1
+    assert counts == sorted(counts, reverse=True)
+    assert set(counts[run.num_steps // 2 :]) == {context}
 
 
 @pytest.mark.parametrize("name", ["rnn", "convlstm"])
