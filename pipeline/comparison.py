@@ -2,7 +2,7 @@
 
 import json
 import time
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import nn
 
 from pipeline import baselines, checkpoint, evaluation, metrics, rollout
@@ -25,6 +26,7 @@ UNBOUNDED = 1_000_000  # epochs: the minutes end the training
 TIMED_FRAMES = 60
 BACKGROUND_CLIPS = 100
 Row = dict[str, str | int | float]
+DASHES = ((), (6, 2), (3, 3), (1, 2))  # of baselines in the picture, points
 # column of the table -> axis of the picture
 COSTS = {
     "parameters": "parameters",
@@ -162,22 +164,21 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """The error against each cost, a point a generator and objective; a broken line is a baseline."""
+    """The error against each cost: a colour a generator, a point an objective; the lines of grey are baselines."""
     with mpl.rc_context({"svg.hashsalt": "foreframe"}):
-        figure = Figure(figsize=(13, 4.5), layout="constrained")
-        trained = table[table["parameters"].notna()]
+        figure = Figure(figsize=(13, 5.2), layout="constrained")
+        trained, others = table[table["parameters"].notna()], table[table["parameters"].isna()]
+        colors = {name: f"C{place}" for place, name in enumerate(trained["generator"].unique())}
         for axes, (column, label) in zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True):
-            for row in trained.itertuples():
-                hollow = "none" if row.objective == "adversarial" else "tab:blue"
-                axes.scatter(getattr(row, column), row.mse, s=45, edgecolors="tab:blue", facecolors=hollow)
-                place = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
-                axes.annotate(row.generator, (getattr(row, column), row.mse), **place)
-            for row in table[table["parameters"].isna()].itertuples():
-                axes.axhline(row.mse, color="gray", linestyle="--", linewidth=0.8)
-                axes.annotate(
-                    row.generator, (0.99, row.mse), xycoords=("axes fraction", "data"), ha="right", fontsize=7
-                )
+            for (name, objective), points in trained.groupby(["generator", "objective"], sort=False):
+                face = colors[name] if objective == "pixel" else "none"
+                axes.scatter(points[column], points["mse"], s=60, edgecolors=colors[name], facecolors=face)
+            for row, dashes in zip(others.itertuples(), cycle(DASHES)):
+                axes.axhline(row.mse, color="gray", linestyle=(0, dashes), linewidth=1.2, label=row.generator)
             axes.set(xscale="log", xlabel=label)
             axes.grid(alpha=0.3)
         figure.axes[0].set_ylabel("test MSE (filled: pixel loss, hollow: adversarial)")
+        dots = [Line2D([], [], color=color, marker="o", linestyle="", label=name) for name, color in colors.items()]
+        lines = figure.axes[0].get_legend_handles_labels()[0]
+        figure.legend(handles=[*dots, *lines], loc="outside lower center", ncols=len(dots) + len(lines), fontsize=8)
         figure.savefig(path, dpi=110, metadata={"Software": None})
