@@ -1,12 +1,12 @@
 """What makes gradients into steps: Adam for every weight, or Muon for the matrices and Adam for the rest."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-OptimizerName = Literal["adam", "muon"]
+from pipeline.params import OptimizerName
 
 
 class Optimizer:

@@ -12,6 +12,9 @@ from pipeline.errors import ParamsError
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+OptimizerName = Literal["adam", "muon"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
+Sampling = Literal["teacher", "scheduled", "reverse", "free"]
 Size = tuple[Positive, Positive]  # (height, width), pixels
 
 SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic does
@@ -142,10 +145,10 @@ class Recipe(Section):
     objective: Literal["pixel", "adversarial"]
     epochs: Positive
     batch_size: Positive
-    optimizer: Literal["adam", "muon"]
+    optimizer: OptimizerName
     learning_rate: float = Field(gt=0)
-    schedule: Literal["constant", "cosine", "one_cycle"]
-    sampling: Literal["teacher", "scheduled", "reverse", "free"]
+    schedule: Schedule
+    sampling: Sampling
     curriculum: float = Field(ge=0, le=1)
     loss: LossParams
     clip_norm: float | None = Field(gt=0)

@@ -5,10 +5,9 @@ both and always ends at its end.
 """
 
 import math
-from typing import Literal
 
-Schedule = Literal["constant", "cosine", "one_cycle"]
-Sampling = Literal["teacher", "scheduled", "reverse", "free"]
+from pipeline.params import Sampling, Schedule
+
 TEACHING = 0.75  # of a curriculum: before what is fed begins to change
 
 
