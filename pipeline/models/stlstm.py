@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.models.layers import channels_last, clamp, same_conv, to_frames, to_grid
-from pipeline.models.recurrent import convolve, delayed, of_input, of_kernel, of_sigmoid, of_tanh
+from pipeline.models.recurrent import beside, convolve, delayed, of_input, of_sigmoid, of_tanh, of_weights
 
 State = tuple[Tensor, ...]
 NUM_WEIGHTS = 7  # of a layer, see _Layer
@@ -134,6 +134,39 @@ class _Layer(NamedTuple):
         torch.tanh(convolve(self.both[now], self.merge, self.merge_bias), out=self.merged[now])
         torch.mul(o, self.merged[now], out=self.hiddens[now])
 
+    def of_weights(
+        self,
+        of_cell_gates: Tensor,
+        of_memory_gates: Tensor,
+        of_output: Tensor,
+        of_merge: Tensor,
+        below: "_Layer",
+        first_memory: Tensor | None,
+    ) -> list[Tensor | None]:
+        """The gradients by the weights, from those by what they gave. M comes from `below`, and so does x.
+
+        For the lowest layer, which has a `first_memory`, M comes from the highest one, a step before; what x gives is
+        computed outside.
+        """
+        width, size = self.hiddens.shape[1], len(self.first_hidden)
+        of_gate, _ = of_weights(of_output, self.both, self.output_gate)
+        of_both, of_bias = of_weights(of_merge, self.both, self.merge)
+        if first_memory is not None:
+            hiddens = delayed(self.hiddens, self.first_hidden, size)
+            memories = delayed(below.memories, first_memory.to(hiddens.dtype), size)
+            of_hidden, _ = of_weights(of_cell_gates, hiddens, self.from_hidden)
+            of_memory, _ = of_weights(of_memory_gates, memories, self.from_memory)
+            return [None, None, of_hidden, of_memory, of_gate, of_both, of_bias]
+        x, (to_cell, to_memory) = below.hiddens, self.from_input.split([4 * width, 3 * width])
+        # of x and h at once, and of x and M: faster than of each
+        inputs = beside(x, self.hiddens, self.first_hidden, size)
+        of_cell, of_cell_bias = of_weights(of_cell_gates, inputs, torch.cat([to_cell, self.from_hidden], dim=1))
+        inputs = torch.cat([x, below.memories.to(x.dtype)], dim=1)
+        of_memory, of_memory_bias = of_weights(of_memory_gates, inputs, torch.cat([to_memory, self.from_memory], dim=1))
+        of_x = torch.cat([of_cell[:, :width], of_memory[:, :width]])
+        of_x_bias = torch.cat([of_cell_bias, of_memory_bias])
+        return [of_x, of_x_bias, of_cell[:, width:], of_memory[:, width:], of_gate, of_both, of_bias]
+
 
 class _StLstm(torch.autograd.Function):
     """All layers over all steps: the zigzag lets no layer run ahead, but gradients are written where they are to lie.
@@ -218,30 +251,14 @@ class _StLstm(torch.autograd.Function):
                 to_cell, to_memory = layer.from_input.split([4 * width, 3 * width])
                 of_x = of_input(of_cell_gates[n][now], to_cell) + of_input(of_gates, to_memory)
                 of_hidden[n - 1] = of_hidden[n - 1] + of_x
-        of_weights: list[Tensor | None] = []
+        of_all: list[Tensor | None] = []
         for n, layer in enumerate(layers):
-            kinds = (of_cell_gates[n], of_memory_gates[n])
-            if n:
-                x, kernels = layers[n - 1].hiddens, layer.from_input.split([4 * width, 3 * width])
-                of_weights.append(
-                    torch.cat([of_kernel(of, x, kernel) for of, kernel in zip(kinds, kernels, strict=True)])
-                )
-                of_weights.append(torch.cat([of.sum(dim=(0, 2, 3), dtype=torch.float32) for of in kinds]))
-                memories = layers[n - 1].memories.to(x.dtype)
-            else:
-                of_weights += [None, None]  # of the convolution over all frames, which is outside
-                memories = delayed(layers[-1].memories, first_memory.to(layer.both.dtype), size)
-            of_weights += [
-                of_kernel(kinds[0], delayed(layer.hiddens, layer.first_hidden, size), layer.from_hidden),
-                of_kernel(kinds[1], memories, layer.from_memory),
-                of_kernel(of_output[n], layer.both, layer.output_gate),
-                of_kernel(of_merge[n], layer.both, layer.merge),
-                of_merge[n].sum(dim=(0, 2, 3), dtype=torch.float32),
-            ]
+            kinds = (of_cell_gates[n], of_memory_gates[n], of_output[n], of_merge[n])
+            of_all += layer.of_weights(*kinds, layers[n - 1], first_memory if n == 0 else None)
         of_states = [
             of for of_h, of_c in zip(of_hidden, of_cell, strict=True) for of in (of_h.to(ctx.hidden_type), of_c)
         ]
-        return None, None, torch.cat([of_cell_gates[0], of_memory_gates[0]], dim=1), of_memory, *of_states, *of_weights
+        return None, None, torch.cat([of_cell_gates[0], of_memory_gates[0]], dim=1), of_memory, *of_states, *of_all
 
 
 def _order(length: int, num_layers: int, size: int) -> list[tuple[slice, slice]]:
@@ -256,8 +273,9 @@ def _of_sum(of_after: Tensor, of_gain: Tensor, gates: Tensor, before: Tensor, ou
     i, f, g = gates.split(width, dim=1)[:3]
     of_i, of_f, of_g = out.split(width, dim=1)[:3]
     of_product = (of_after + of_gain).to(i.dtype)
-    of_sigmoid(of_product * g, i, of_i)
-    of_sigmoid((of_after * before).to(f.dtype), f, of_f)
+    torch.mul(of_product, g, out=of_i)
+    of_f.copy_(of_after * before)
+    of_sigmoid(out[:, : 2 * width], gates[:, : 2 * width], out[:, : 2 * width])
     of_tanh(of_product * i, g, of_g)
     return of_after * f
 
