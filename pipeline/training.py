@@ -147,7 +147,7 @@ class _Run:
         memory.check("validation", self.validation.peak_bytes(self.model) + weights, free, remedy)
 
     def _largest_step(self) -> None:
-        """What takes the most memory of all that train_step does, on a black batch and without changing anything."""
+        """What takes the most memory of all that train_step does, on grey frames and without changing anything."""
         channels, *size = self.train_clips.frame_shape
         crop = [min(self.train.crop or side, side) for side in size]
         batch = -(-self.recipe.batch_size // (self.accelerator.num_processes * self.train.accumulate))
