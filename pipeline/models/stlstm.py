@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.models.layers import channels_last, clamp, same_conv, to_frames, to_grid
-from pipeline.models.recurrent import beside, convolve, delayed, of_input, of_sigmoid, of_tanh, of_weights
+from pipeline.models.recurrent import beside, convolve, delayed, of_input, of_sigmoid, of_tanh, of_weights, tanh, tanh_
 
 State = tuple[Tensor, ...]
 NUM_WEIGHTS = 7  # of a layer, see _Layer
@@ -127,11 +127,11 @@ class _Layer(NamedTuple):
             (of_memory, gains[1], memory, self.memories[now], both[1]),
         ):
             i, f, g = gates.split(hidden.shape[1], dim=1)[:3]
-            torch.mul(i.sigmoid_(), g.tanh_(), out=gain)
-            copy.copy_(torch.addcmul(gain, f.sigmoid_(), before, out=after))
+            gain.copy_(torch.mul(tanh_(g), i.sigmoid_(), out=after))
+            copy.copy_(after.addcmul_(f.sigmoid_(), before))
         o = of_cell[:, -hidden.shape[1] :]
         o.add_(convolve(self.both[now], self.output_gate)).sigmoid_()
-        torch.tanh(convolve(self.both[now], self.merge, self.merge_bias), out=self.merged[now])
+        self.merged[now] = tanh(convolve(self.both[now], self.merge, self.merge_bias))
         torch.mul(o, self.merged[now], out=self.hiddens[now])
 
     def of_weights(
