@@ -44,18 +44,18 @@ def truth_probabilities(sampling: Sampling, progress: float) -> tuple[float, flo
     }[sampling]
 
 
-def free_frames(horizon: int, share: float, progress: float) -> int:
-    """How many frames, the last of `horizon`, are predicted from the model's own output; those before, from the truth.
+def frames_shown(context: int, horizon: int, share: float, progress: float) -> int:
+    """How many inputs of a clip are the truth whatever the sampling, of context + horizon - 1.
 
-    One, which is teacher forcing, for three quarters of `share`, then evenly more, and all from `share` of training on:
-    the next frame, of all steps at once, teaches what motion is at a part of the price, and from frames that are not
-    blurred; what errors fed back do to it is for later (Bengio et al. 2009, curriculum learning). With a `share` of 0
-    it is all from the start.
+    All, which is teacher forcing, for three quarters of `share`, then evenly fewer, and one, as without a curriculum,
+    from `share` of training on: the next frame, of all steps at once, teaches what motion is at a part of the price,
+    and from frames that are not blurred; what errors fed back do to it is for later (Bengio et al. 2009, curriculum
+    learning).
     """
     if progress >= share:
-        return horizon
+        return 1
     grown = max(0.0, progress / share - TEACHING) / (1 - TEACHING)
-    return 1 + math.floor((horizon - 1) * grown)
+    return context + horizon - 1 - math.floor((horizon - 1) * grown)
 
 
 def _half_cosine(x: float) -> float:

@@ -22,7 +22,7 @@ from pipeline.optimizers import Optimizer
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
 from pipeline.rollout import State, detach, draw_noise, sampling_mask, unroll_in_stretches
-from pipeline.schedules import free_frames, learning_rate_factor, truth_probabilities
+from pipeline.schedules import frames_shown, learning_rate_factor, truth_probabilities
 from pipeline.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -133,9 +133,8 @@ class _Run:
 
     def check_memory(self) -> None:
         """Say how much memory a step will take; raises ModelError, with what to lower, where so much is not free."""
-        recipe, crop = "the recipe's batch_size", "train.crop, train.bptt_steps or train.recompute_steps"
         weights = 6 * sum(parameter.nbytes for parameter in self.parameters)  # gradients, Adam's two, best, average
-        remedy = f"{recipe}, {crop}"
+        remedy = "the recipe's batch_size, train.crop, train.bptt_steps or train.recompute_steps"
         if self.adversary is not None:
             weights += 3 * sum(parameter.nbytes for parameter in self.adversary.discriminator.parameters())
             remedy = f"train.adversary.channels, {remedy}"
@@ -143,7 +142,7 @@ class _Run:
         needed = memory.estimate(self._largest_step) + weights
         logger.info("about %.2f GiB of memory a step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
         memory.check("a training step", needed, free, remedy)
-        remedy = f"{recipe}, or the clips' frames (extract.size, tensorize.horizon)"
+        remedy = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"
         memory.check("validation", self.validation.peak_bytes(self.model) + weights, free, remedy)
 
     def _largest_step(self) -> None:
@@ -195,8 +194,7 @@ class _Run:
         truth = None
         if recipe.sampling != "teacher" and self.train_clips.task == "predict":
             context, horizon = self.train_clips.context, self.train_clips.horizon
-            free = free_frames(horizon, recipe.curriculum, progress)
-            shown = context + horizon - free if free < horizon else 1
+            shown = frames_shown(context, horizon, recipe.curriculum, progress)
             probabilities = truth_probabilities(recipe.sampling, progress)
             truth = sampling_mask(len(indices), context, horizon, *probabilities, generator, shown)
         noise = draw_noise(len(indices), train.noise_channels, generator)

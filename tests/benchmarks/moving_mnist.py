@@ -27,7 +27,7 @@ from pipeline.models.cnn import Cnn
 from pipeline.objectives import auxiliary_loss
 from pipeline.optimizers import Optimizer
 from pipeline.rollout import predict, sampling_mask, unroll
-from pipeline.schedules import free_frames, learning_rate_factor, truth_probabilities
+from pipeline.schedules import frames_shown, learning_rate_factor, truth_probabilities
 from pipeline.stages.sample import bounce, load_digits, share_out
 from tests.benchmarks.textbook import TextbookConvLstm
 from tests.benchmarks.train import shipped
@@ -83,8 +83,7 @@ def train(
     begin, step = clock(), 0
     while (progress := (clock() - begin) / seconds) < 1:
         optimizer.set_rate(learning_rate_factor(recipe.schedule, progress, warmup))
-        free = free_frames(HORIZON, recipe.curriculum, progress)
-        shown = CONTEXT + HORIZON - free if free < HORIZON else 1
+        shown = frames_shown(CONTEXT, HORIZON, recipe.curriculum, progress)
         # made anew each step: of two thousand sequences the default had learnt all there was in a quarter of the time
         batch = to_float(clips(rng, digits, recipe.batch_size, CONTEXT + HORIZON))
         mask = sampling_mask(len(batch), CONTEXT, HORIZON, *truth_probabilities(sampling, progress), generator, shown)

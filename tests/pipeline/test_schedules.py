@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.schedules import free_frames, learning_rate_factor, truth_probabilities
+from pipeline.schedules import frames_shown, learning_rate_factor, truth_probabilities
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_sampling_goes_from_the_truth_to_the_own_output(sampling, progress, prob
 
 
 @pytest.mark.parametrize(
-    ("share", "progress", "frames"),
-    [(0.0, 0.0, 10), (0.4, 0.0, 1), (0.4, 0.3, 1), (0.4, 0.35, 5), (0.4, 0.4, 10), (1.0, 0.999, 9), (1.0, 1.0, 10)],
+    ("share", "progress", "shown"),
+    [(0.0, 0.0, 1), (0.4, 0.0, 14), (0.4, 0.3, 14), (0.4, 0.35, 10), (0.4, 0.4, 1), (1.0, 0.999, 6), (1.0, 1.0, 1)],
 )
-def test_a_curriculum_ends_with_the_whole_horizon(share, progress, frames):
-    assert free_frames(10, share, progress) == frames
-    assert free_frames(1, share, progress) == 1
+def test_a_curriculum_ends_with_the_whole_horizon(share, progress, shown):
+    assert frames_shown(5, 10, share, progress) == shown
+    assert frames_shown(5, 1, share, progress) == (5 if progress < share else 1)
