@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from pipeline.models.convolution import FixedWeights
+
 State = Any  # a nested tuple of tensors, batch first; None begins a sequence
 
 
@@ -112,13 +114,16 @@ def sampling_mask(
 def stream(model: nn.Module, context: Tensor, noise: Tensor | None = None) -> Iterator[Tensor]:
     """Frames (B, 1, C, H, W) that continue `context` (B, T, C, H, W), one after another without end.
 
-    Only the state is kept, so memory does not grow with the length.
+    Only the state is kept, so memory does not grow with the length. The weights must not change meanwhile.
     """
-    output, state = model(with_noise(context, noise))
+    fixed = FixedWeights()
+    with fixed:
+        output, state = model(with_noise(context, noise))
     while True:
         frame = output[:, -1:]
         yield frame
-        output, state = model(with_noise(frame.to(context.dtype), noise), state)
+        with fixed:
+            output, state = model(with_noise(frame.to(context.dtype), noise), state)
 
 
 def predict(model: nn.Module, context: Tensor, horizon: int, noise: Tensor | None = None) -> Tensor:
@@ -128,7 +133,8 @@ def predict(model: nn.Module, context: Tensor, horizon: int, noise: Tensor | Non
 
 def translate(model: nn.Module, source: Tensor, noise: Tensor | None = None) -> Tensor:
     """The target frames (B, T, out, H, W) of the frames of `source` (B, T, C, H, W), each from those up to it."""
-    frames, _ = model(with_noise(source, noise))
+    with FixedWeights():
+        frames, _ = model(with_noise(source, noise))
     return frames
 
 

@@ -16,6 +16,7 @@ from pipeline.averaging import MovingAverage
 from pipeline.clips import ClipDataset, to_float
 from pipeline.devices import accelerator, autocast, autocast_dtype, average_gradients, device_of
 from pipeline.errors import ModelError
+from pipeline.models.convolution import FixedWeights
 from pipeline.models.discriminator import Discriminator
 from pipeline.objectives import Adversary, PixelLoss, auxiliary_loss
 from pipeline.optimizers import Optimizer
@@ -201,6 +202,7 @@ class _Run:
 
         self.model.train()
         mine = np.array_split(np.arange(len(indices)), self.accelerator.num_processes)[self.accelerator.process_index]
+        fixed = FixedWeights()  # until the optimizer's step
         for piece in np.array_split(mine, train.accumulate):
             if len(piece) == 0:
                 continue
@@ -209,15 +211,16 @@ class _Run:
             pairs = self.train_clips.pairs(indices[piece], train.crop, crops)
             inputs, targets = (torch.from_numpy(frames).to(self.device) for frames in pairs)
             self.loading_seconds += time.monotonic() - loading
-            self._backward(
-                inputs,
-                targets,
-                truth[piece] if truth is not None else None,
-                noise[piece].to(self.device) if noise is not None else None,
-                # processes are averaged, so each counts for its share of the batch times their number
-                len(piece) / len(indices) * self.accelerator.num_processes,
-                progress,
-            )
+            with fixed:
+                self._backward(
+                    inputs,
+                    targets,
+                    truth[piece] if truth is not None else None,
+                    noise[piece].to(self.device) if noise is not None else None,
+                    # processes are averaged, so each counts for its share of the batch times their number
+                    len(piece) / len(indices) * self.accelerator.num_processes,
+                    progress,
+                )
         learnt = self.parameters + (list(self.adversary.discriminator.parameters()) if self.adversary else [])
         average_gradients(self.accelerator, learnt, self.step_loss)
         self.epoch_loss += self.step_loss

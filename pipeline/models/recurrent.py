@@ -9,10 +9,10 @@ weights of x and h is one convolution over all steps and both: an eighth less ti
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pipeline.models.convolution import add_convolution, convolve, of_input, of_weights
 from pipeline.models.layers import CHANNELS_LAST, channels_last, same_conv
 
 aten = torch.ops.aten
@@ -81,7 +81,8 @@ class _ConvLstm(torch.autograd.Function):
         first = None if hidden is None else channels_last(hidden.to(gates.dtype))
         last, before = first, cell
         for step, c, th, h in zip(*(part.split(batch_size) for part in (gates, cells, shown, hiddens)), strict=True):
-            add_recurrence(step, last, from_h)
+            if last is not None:
+                add_convolution(step, last, from_h)
             torch.sigmoid_(step[:, : 2 * width])
             torch.sigmoid_(step[:, 3 * width :])
             i, f, g, o = step.chunk(4, dim=1)
@@ -99,12 +100,14 @@ class _ConvLstm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_hiddens: Tensor, of_cell: Tensor) -> tuple[Tensor | None, ...]:
         grid, gates, hiddens, cells, shown, *kernels, first, cell = ctx.saved_tensors
-        kernels, size = [kernel.to(gates.dtype) for kernel in kernels], ctx.batch_size
+        size = ctx.batch_size
         of_gates = torch.empty_like(gates)
+        of_cell = channels_last(of_cell)
         of_last: Tensor | None = None
         for start in reversed(range(0, len(gates), size)):
             now = slice(start, start + size)
-            i, f, g, o = gates[now].chunk(4, dim=1)
+            here = gates[now].clone()
+            i, f, g, o = here.chunk(4, dim=1)
             of_i, of_f, of_g, of_o = of_gates[now].chunk(4, dim=1)
             before = cells[start - size : start] if start else cell
             of_h = of_hiddens[now] if of_last is None else of_hiddens[now] + of_last
@@ -117,7 +120,7 @@ class _ConvLstm(torch.autograd.Function):
             else:
                 of_f.copy_(of_cell * before)
             # all at once, which is one pass in the order of memory; that of g is written over
-            of_sigmoid(of_gates[now], gates[now], of_gates[now])
+            of_sigmoid(of_gates[now], here, of_gates[now])
             of_tanh(of_c * i, g, of_g)
             of_cell = of_cell * f
             of_last = of_input(of_gates[now], kernels[1]) if start or first is not None else None
@@ -140,7 +143,8 @@ class _ConvGru(torch.autograd.Function):
         hiddens = torch.empty_like(gates[:, :width], dtype=torch.float32, memory_format=CHANNELS_LAST)
         last = hidden
         for step, h in zip(gates.split(batch_size), hiddens.split(batch_size), strict=True):
-            add_recurrence(step, last, from_h)
+            if last is not None:
+                add_convolution(step, last, from_h)
             update, new = torch.sigmoid_(step[:, :width]), tanh_(step[:, width:])
             if last is None:
                 torch.mul(new, update, out=h)
@@ -155,7 +159,7 @@ class _ConvGru(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_hiddens: Tensor) -> tuple[Tensor | None, ...]:
         grid, gates, hiddens, *kernels, first = ctx.saved_tensors
-        kernels, size = [kernel.to(gates.dtype) for kernel in kernels], ctx.batch_size
+        size = ctx.batch_size
         of_gates = torch.empty_like(gates)
         of_last: Tensor | None = None
         for start in reversed(range(0, len(gates), size)):
@@ -170,31 +174,6 @@ class _ConvGru(torch.autograd.Function):
                 of_last = torch.addcmul(of_h, of_h, update, value=-1).add_(of_input(of_gates[now], kernels[1]))
         inputs = _of_inputs(ctx.needs_input_grad[0], of_gates, grid, hiddens, first, kernels, size)
         return *inputs, None if first is None else of_last, None
-
-
-def add_recurrence(gates: Tensor, hidden: Tensor | None, weight: Tensor) -> None:
-    """Add to the gates what the hidden state adds, if there is one."""
-    if hidden is not None:
-        gates.add_(convolve(hidden.to(gates.dtype), weight))
-
-
-def convolve(grid: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A convolution that keeps height and width; weights are cast by autocast, which does so once, not every step."""
-    return F.conv2d(grid, weight, bias, padding=weight.shape[-1] // 2)
-
-
-def of_input(of_output: Tensor, kernel: Tensor) -> Tensor:
-    """The gradient by what was convolved with `kernel`, from that by what came out."""
-    return F.conv_transpose2d(of_output, kernel, padding=kernel.shape[-1] // 2)
-
-
-def of_weights(of_output: Tensor, grid: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients by `kernel` and a bias, in float32, of all convolutions of `grid` (T * B, …), from the outputs'."""
-    padding = [kernel.shape[-1] // 2] * 2
-    _, gradient, of_bias = aten.convolution_backward(
-        of_output, grid, kernel, [len(kernel)], [1, 1], padding, [1, 1], False, [0, 0], 1, [False, True, True]
-    )
-    return gradient.float(), of_bias.float()
 
 
 def delayed(states: Tensor, first: Tensor, size: int) -> Tensor:
@@ -234,7 +213,7 @@ def _of_inputs(
     size: int,
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
     """The gradients by x, if `needed`, its kernel, its bias and the kernel of h, whose states begin at `first`."""
-    of_both, of_bias = of_weights(of_gates, beside(grid, hiddens, first, size), torch.cat(kernels, dim=1))
+    of_both, of_bias = of_weights(of_gates, beside(grid, hiddens, first, size), kernels[0].shape[-1])
     of_x, of_h = of_both.split([kernel.shape[1] for kernel in kernels], dim=1)
     return of_input(of_gates, kernels[0]) if needed else None, of_x, of_bias, of_h
 

@@ -1,6 +1,7 @@
 """The spatiotemporal LSTM with the zigzag memory: PredRNN (Wang et al. 2017, 2022), over patches of the frame."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -8,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pipeline.models.convolution import add_convolution, add_of_input, convolve, of_input, of_weights
 from pipeline.models.layers import channels_last, clamp, same_conv, to_frames, to_grid
-from pipeline.models.recurrent import beside, convolve, delayed, of_input, of_sigmoid, of_tanh, of_weights, tanh, tanh_
+from pipeline.models.recurrent import beside, of_sigmoid, of_tanh, tanh_
 
 State = tuple[Tensor, ...]
 NUM_WEIGHTS = 7  # of a layer, see _Layer
@@ -56,10 +58,12 @@ class StLstm(nn.Module):
             state = (nothing,) * (1 + 2 * len(self.layers))
         cells = cast("list[StLstmLayer]", list(self.layers))  # nn.ModuleList forgets what it holds
         weights = [weight for layer in cells for weight in layer.weights()]
-        from_frames = cells[0].from_input(grid)
-        tops, cell_gains, memory_gains, *after = _StLstm.apply(len(cells), batch_size, from_frames, *state, *weights)
-        if self.adapter is not None and self.training:
-            self.likeness.append(alike(self.adapter(cell_gains), self.adapter(memory_gains)))
+        adapter = self.adapter if self.training else None
+        tops, *after, cell_gains, memory_gains = _StLstm.apply(
+            len(cells), batch_size, adapter is not None, grid, *state, *weights
+        )
+        if adapter is not None:
+            self.likeness.append(alike(adapter(cell_gains), adapter(memory_gains)))
         outputs = clamp(self.head(tops).float())
         return to_frames(outputs, self.patch_size, batch_size, (height, width)), tuple(after)
 
@@ -90,9 +94,9 @@ class StLstmLayer(nn.Module):
 
 
 class _Layer(NamedTuple):
-    """What one layer computes over all steps, grids (T * B, …), and from what."""
+    """What one layer computes, and from what: lists are by step, the rest is over all steps, grids (T * B, …)."""
 
-    from_input: Tensor  # of the first layer unused
+    from_input: Tensor
     bias: Tensor
     from_hidden: Tensor
     from_memory: Tensor
@@ -100,179 +104,206 @@ class _Layer(NamedTuple):
     merge: Tensor
     merge_bias: Tensor
     first_hidden: Tensor  # (B, D, h, w)
-    first_cell: Tensor  # (B, D, h, w), float32
-    cell_gates: Tensor  # 4 * D: i, f, g, o
-    memory_gates: Tensor  # 3 * D: i', f', g'
+    hiddens: Tensor  # D
     both: Tensor  # 2 * D: C and M, in the grids' type
-    merged: Tensor  # tanh of the merged
-    hiddens: Tensor
-    cells: Tensor  # float32
-    memories: Tensor  # float32
+    gates: list[Tensor]  # 7 * D: i, f, g, o, i', f', g'
+    merged: list[Tensor]  # D: tanh of the merged
+    cells: list[Tensor]  # D, float32, before each step
+    memories: list[Tensor]  # D, float32, before each step
 
-    def cast(self, dtype: torch.dtype) -> "_Layer":
-        """The same with its weights in `dtype`."""
-        return _Layer._make([*(weight.to(dtype) for weight in self[:NUM_WEIGHTS]), *self[NUM_WEIGHTS:]])
+    def step(self, t: int, gates: Tensor, memory: Tensor, seen: Tensor, gains: list[Tensor] | None) -> Tensor:
+        """Go through step `t`, from what x gives to the gates, and M before, float32 and as seen; give M after.
 
-    def step(self, now: slice, given: Sequence[Tensor], memory: Tensor, gains: Sequence[Tensor]) -> None:
-        """Fill in the step `now` (rows of the grids), from what x gives to both kinds of gates, and M before."""
-        size = now.stop - now.start
-        past = slice(now.start - size, now.start)
-        hidden, cell = (self.hiddens[past], self.cells[past]) if now.start else (self.first_hidden, self.first_cell)
-        of_cell, of_memory = self.cell_gates[now], self.memory_gates[now]
-        torch.add(convolve(hidden, self.from_hidden), given[0], out=of_cell)
-        torch.add(convolve(memory.to(hidden.dtype), self.from_memory), given[1], out=of_memory)
-        both = self.both[now].chunk(2, dim=1)
-        for gates, gain, before, after, copy in (
-            (of_cell, gains[0], cell, self.cells[now], both[0]),
-            (of_memory, gains[1], memory, self.memories[now], both[1]),
-        ):
-            i, f, g = gates.split(hidden.shape[1], dim=1)[:3]
-            gain.copy_(torch.mul(tanh_(g), i.sigmoid_(), out=after))
-            copy.copy_(after.addcmul_(f.sigmoid_(), before))
-        o = of_cell[:, -hidden.shape[1] :]
-        o.add_(convolve(self.both[now], self.output_gate)).sigmoid_()
-        self.merged[now] = tanh(convolve(self.both[now], self.merge, self.merge_bias))
-        torch.mul(o, self.merged[now], out=self.hiddens[now])
-
-    def of_weights(
-        self,
-        of_cell_gates: Tensor,
-        of_memory_gates: Tensor,
-        of_output: Tensor,
-        of_merge: Tensor,
-        below: "_Layer",
-        first_memory: Tensor | None,
-    ) -> list[Tensor | None]:
-        """The gradients by the weights, from those by what they gave. M comes from `below`, and so does x.
-
-        For the lowest layer, which has a `first_memory`, M comes from the highest one, a step before; what x gives is
-        computed outside.
+        What is added to C and to M joins `gains`.
         """
-        width, size = self.hiddens.shape[1], len(self.first_hidden)
-        of_gate, _ = of_weights(of_output, self.both, self.output_gate)
-        of_both, of_bias = of_weights(of_merge, self.both, self.merge)
-        if first_memory is not None:
-            hiddens = delayed(self.hiddens, self.first_hidden, size)
-            memories = delayed(below.memories, first_memory.to(hiddens.dtype), size)
-            of_hidden, _ = of_weights(of_cell_gates, hiddens, self.from_hidden)
-            of_memory, _ = of_weights(of_memory_gates, memories, self.from_memory)
-            return [None, None, of_hidden, of_memory, of_gate, of_both, of_bias]
-        x, (to_cell, to_memory) = below.hiddens, self.from_input.split([4 * width, 3 * width])
+        width, size = memory.shape[1], len(memory)
+        now = slice(t * size, (t + 1) * size)
+        both = self.both[now]
+        of_cell, o, of_memory = gates[:, : 3 * width], gates[:, 3 * width : 4 * width], gates[:, 4 * width :]
+        hidden = self.hiddens[now.start - size : now.start] if t else self.first_hidden
+        add_convolution(gates[:, : 4 * width], hidden, self.from_hidden)
+        add_convolution(of_memory, seen, self.from_memory)
+        after = []
+        for part, before, copy in zip((of_cell, of_memory), (self.cells[t], memory), both.chunk(2, dim=1), strict=True):
+            torch.sigmoid_(part[:, : 2 * width])
+            i, f, g = part.chunk(3, dim=1)
+            total = torch.mul(tanh_(g), i)
+            if gains is not None:
+                gains.append(total.to(gates.dtype, copy=True))
+            after.append(total.addcmul_(f, before))
+            copy.copy_(total)
+        add_convolution(o, both, self.output_gate)
+        merged = convolve(both, self.merge, self.merge_bias)
+        tanh_(merged)
+        torch.mul(o.sigmoid_(), merged, out=self.hiddens[now])
+        self.gates.append(gates)
+        self.merged.append(merged)
+        self.memories.append(memory)
+        self.cells.append(after[0])
+        return after[1]
+
+
+@dataclass
+class _WayBack:
+    """The gradients of one layer: grids over all steps, filled in from the last to the first."""
+
+    layer: _Layer
+    of_hidden: Tensor  # by h after the step that is next, in the grids' type
+    of_cell: Tensor  # likewise by C, float32
+    of_cell_gates: Tensor
+    of_memory_gates: Tensor
+    of_merge: Tensor
+
+    @staticmethod
+    def begin(layer: _Layer, of_hidden: Tensor, of_cell: Tensor) -> "_WayBack":
+        """At the last step; `of_hidden` is added to in place."""
+        width, gates = layer.hiddens.shape[1], (4, 3, 1)
+        grids = [_empty_like(layer.hiddens, parts * width) for parts in gates]
+        return _WayBack(layer, of_hidden, of_cell, *grids)
+
+    def step(self, t: int, of_memory: Tensor, of_gains: Sequence[Tensor | None]) -> Tensor:
+        """Go back through step `t`, from the gradient by M after it; give that by M before it."""
+        layer, of_h, size = self.layer, self.of_hidden, len(self.of_hidden)
+        width, now = of_h.shape[1], slice(t * size, (t + 1) * size)
+        gates, merged, of_cell_gates, of_memory_gates = (
+            layer.gates[t],
+            layer.merged[t],
+            self.of_cell_gates[now],
+            self.of_memory_gates[now],
+        )
+        o, of_o = gates[:, 3 * width : 4 * width], of_cell_gates[:, 3 * width :]
+        of_sigmoid(of_h * merged, o, of_o)
+        of_tanh(of_h * o, merged, self.of_merge[now])
+        of_both = of_input(of_o, layer.output_gate)
+        add_of_input(of_both, self.of_merge[now], layer.merge)
+        of_cell, of_memory = self.of_cell + of_both[:, :width], of_memory + of_both[:, width:]
+        parts = gates[:, : 3 * width], layer.cells[t], of_cell_gates[:, : 3 * width]
+        self.of_cell = _of_sum(of_cell, of_gains[0], *parts)
+        of_memory = _of_sum(of_memory, of_gains[1], gates[:, 4 * width :], layer.memories[t], of_memory_gates)
+        self.of_hidden = of_input(of_cell_gates, layer.from_hidden)
+        return of_memory.add_(of_input(of_memory_gates, layer.from_memory))
+
+    def add_of_x(self, sums: Tensor, rows: slice) -> None:
+        """Add the gradient by x in these rows."""
+        kernel, to_cell = self.layer.from_input, self.of_cell_gates.shape[1]
+        add_of_input(sums, self.of_cell_gates[rows], kernel, (0, to_cell))
+        add_of_input(sums, self.of_memory_gates[rows], kernel, (to_cell, len(kernel)))
+
+    def of_weights(self, x: Tensor, seen: Tensor) -> list[Tensor]:
+        """The gradients by the weights, which were given `x`, and M as `seen`; at the end."""
+        layer, channels, kernel_size = self.layer, x.shape[1], self.layer.from_input.shape[-1]
         # of x and h at once, and of x and M: faster than of each
-        inputs = beside(x, self.hiddens, self.first_hidden, size)
-        of_cell, of_cell_bias = of_weights(of_cell_gates, inputs, torch.cat([to_cell, self.from_hidden], dim=1))
-        inputs = torch.cat([x, below.memories.to(x.dtype)], dim=1)
-        of_memory, of_memory_bias = of_weights(of_memory_gates, inputs, torch.cat([to_memory, self.from_memory], dim=1))
-        of_x = torch.cat([of_cell[:, :width], of_memory[:, :width]])
-        of_x_bias = torch.cat([of_cell_bias, of_memory_bias])
-        return [of_x, of_x_bias, of_cell[:, width:], of_memory[:, width:], of_gate, of_both, of_bias]
+        inputs = beside(x, layer.hiddens, layer.first_hidden, len(layer.first_hidden))
+        of_cell, of_cell_bias = of_weights(self.of_cell_gates, inputs, kernel_size)
+        of_memory, of_memory_bias = of_weights(self.of_memory_gates, torch.cat([x, seen], dim=1), kernel_size)
+        of_o = self.of_cell_gates[:, -layer.hiddens.shape[1] :]
+        of_output_gate, _ = of_weights(of_o, layer.both, kernel_size)
+        of_x = torch.cat([of_cell[:, :channels], of_memory[:, :channels]])
+        of_bias = torch.cat([of_cell_bias, of_memory_bias])
+        of_states = (of_cell[:, channels:], of_memory[:, channels:])
+        return [of_x, of_bias, *of_states, of_output_gate, *of_weights(self.of_merge, layer.both, 1)]
 
 
 class _StLstm(torch.autograd.Function):
     """All layers over all steps: the zigzag lets no layer run ahead, but gradients are written where they are to lie.
 
-    Takes what the frames give to the first layer's gates (T * B, 7 * D, h, w), then M, and h and C of each layer, then
-    each layer's weights. Gives the top h (T * B, D, h, w), what was added to C and to M (T * L * B, D, h, w), then M,
-    and h and C of each layer. C and M are sums of many steps, and stay in float32 under autocast.
+    Takes a grid of frames (T * B, C, h, w), then M, and h and C of each layer, then each layer's weights. Gives the top
+    h (T * B, D, h, w), M, and h and C of each layer, and, if they are wanted, what was added to C and to M
+    (T * L * B, D, h, w). C and M are sums of many steps, and stay in float32 under autocast.
     """
 
     @staticmethod
-    def forward(ctx: Any, num_layers: int, size: int, from_frames: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        dtype, first_memory = from_frames.dtype, others[0].float()
-        states, weights = others[1 : 1 + 2 * num_layers], others[1 + 2 * num_layers :]
-        width, length = others[0].shape[1], len(from_frames)
-
-        def grid(channels: int, kind: torch.dtype = dtype, copies: int = 1) -> Tensor:
-            shape = (copies * length, channels, *from_frames.shape[-2:])
-            return torch.empty(shape, dtype=kind, device=from_frames.device, memory_format=torch.channels_last)
-
+    def forward(
+        ctx: Any, num_layers: int, size: int, want_gains: bool, grid: Tensor, *others: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        states, weights = others[: 1 + 2 * num_layers], others[1 + 2 * num_layers :]
+        from_frames = convolve(grid, *weights[:2])
+        dtype, width = from_frames.dtype, states[0].shape[1]
         layers = []
         for n in range(num_layers):
-            before = [states[2 * n].to(dtype), states[2 * n + 1].float()]
-            grids = [grid(channels * width) for channels in (4, 3, 2, 1, 1)]
-            sums = [grid(width, torch.float32) for _ in range(2)]
-            layers.append(_Layer._make([*weights[NUM_WEIGHTS * n : NUM_WEIGHTS * (n + 1)], *before, *grids, *sums]))
-        gains = grid(width, copies=num_layers), grid(width, copies=num_layers)
-        memory = first_memory
-        parts = [4 * width, 3 * width]
-        for now, place in _order(length, num_layers, size):
-            n = place.start // size % num_layers
-            layer = layers[n]
-            given = from_frames[now] if n == 0 else convolve(layers[n - 1].hiddens[now], layer.from_input, layer.bias)
-            layer.step(now, given.split(parts, dim=1), memory, (gains[0][place], gains[1][place]))
-            memory = layer.memories[now]
-        ctx.save_for_backward(first_memory, *(tensor for layer in layers for tensor in layer))
-        ctx.size, ctx.hidden_type = size, states[0].dtype
-        after = [state[-size:].clone() for layer in layers for state in (layer.hiddens, layer.cells)]
-        return layers[-1].hiddens, *gains, memory.clone(), *after
+            hidden, cell = states[1 + 2 * n].to(dtype), states[2 + 2 * n].float()
+            hiddens, both = (_empty_like(from_frames, channels) for channels in (width, 2 * width))
+            own = weights[NUM_WEIGHTS * n : NUM_WEIGHTS * (n + 1)]
+            grids = [channels_last(hidden), hiddens, both]
+            layers.append(_Layer._make([*own, *grids, [], [], [channels_last(cell)], []]))
+        memory, first_seen = states[0].float(), channels_last(states[0].to(dtype))
+        seen = first_seen
+        gains: list[Tensor] | None = [] if want_gains else None
+        for t, gates in enumerate(from_frames.split(size)):
+            now = slice(t * size, (t + 1) * size)
+            for n, layer in enumerate(layers):
+                if n:
+                    gates = convolve(layers[n - 1].hiddens[now], layer.from_input, layer.bias)
+                memory = layer.step(t, gates, memory, seen, gains)
+                seen = layer.both[now, width:]
+        after = [state for layer in layers for state in (layer.hiddens[-size:].clone(), layer.cells.pop())]
+        ctx.save_for_backward(grid.to(dtype), first_seen, *(tensor for layer in layers for tensor in _flat(layer)))
+        ctx.num_layers, ctx.hidden_type = num_layers, states[1].dtype
+        ctx.set_materialize_grads(False)
+        joined = (torch.cat(gains[::2]), torch.cat(gains[1::2])) if gains is not None else (None, None)
+        return layers[-1].hiddens, memory, *after, *joined
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_tops: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        first_memory, *saved = ctx.saved_tensors
-        fields = len(_Layer._fields)
-        layers = [_Layer(*saved[n : n + fields]).cast(of_tops.dtype) for n in range(0, len(saved), fields)]
-        size, length, width = ctx.size, len(of_tops), of_tops.shape[1]
-        *of_gains, of_memory = gradients[:3]
-        of_hidden, of_cell = (list(gradients[3 + part :: 2]) for part in range(2))
-        of_cell_gates = [torch.empty_like(layer.cell_gates) for layer in layers]
-        of_memory_gates = [torch.empty_like(layer.memory_gates) for layer in layers]
-        of_output = [torch.empty_like(layer.merged) for layer in layers]
-        of_merge = [torch.empty_like(layer.merged) for layer in layers]
-        for now, place in reversed(_order(length, len(layers), size)):
-            n = place.start // size % len(layers)
-            layer = layers[n]
-            of_h = of_hidden[n] + of_tops[now] if n == len(layers) - 1 else of_hidden[n]
-            o, merged = layer.cell_gates[now, 3 * width :], layer.merged[now]
-            of_sigmoid(of_h * merged, o, of_output[n][now])
-            of_tanh(of_h * o, merged, of_merge[n][now])
-            of_cell_gates[n][now, 3 * width :].copy_(of_output[n][now])
-            of_both = of_input(of_output[n][now], layer.output_gate)
-            of_both += of_input(of_merge[n][now], layer.merge)
-            before = layer.cells[now.start - size : now.start] if now.start else layer.first_cell
-            of_cell[n] = _of_sum(
-                of_cell[n] + of_both[:, :width],
-                of_gains[0][place],
-                layer.cell_gates[now],
-                before,
-                of_cell_gates[n][now],
-            )
-            if n:
-                before = layers[n - 1].memories[now]
-            else:
-                before = layers[-1].memories[now.start - size : now.start] if now.start else first_memory
-            of_gates = of_memory_gates[n][now]
-            of_memory = _of_sum(
-                of_memory + of_both[:, width:], of_gains[1][place], layer.memory_gates[now], before, of_gates
-            )
-            of_memory += of_input(of_gates, layer.from_memory)
-            of_hidden[n] = of_input(of_cell_gates[n][now], layer.from_hidden)
-            if n:
-                to_cell, to_memory = layer.from_input.split([4 * width, 3 * width])
-                of_x = of_input(of_cell_gates[n][now], to_cell) + of_input(of_gates, to_memory)
-                of_hidden[n - 1] = of_hidden[n - 1] + of_x
-        of_all: list[Tensor | None] = []
-        for n, layer in enumerate(layers):
-            kinds = (of_cell_gates[n], of_memory_gates[n], of_output[n], of_merge[n])
-            of_all += layer.of_weights(*kinds, layers[n - 1], first_memory if n == 0 else None)
-        of_states = [
-            of for of_h, of_c in zip(of_hidden, of_cell, strict=True) for of in (of_h.to(ctx.hidden_type), of_c)
+    def backward(ctx: Any, of_tops: Tensor | None, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        grid, first_seen, *saved = ctx.saved_tensors
+        count = len(saved) // ctx.num_layers
+        layers = [_restored(saved[start : start + count]) for start in range(0, len(saved), count)]
+        size, width, dtype = len(first_seen), first_seen.shape[1], grid.dtype
+        nothing = torch.zeros_like(first_seen, dtype=torch.float32)
+        of_memory, *of_states = (nothing if of is None else of for of in gradients[: 1 + 2 * len(layers)])
+        of_gains = [None if of is None else of.split(size) for of in gradients[-2:]]
+        ways = [
+            _WayBack.begin(layer, channels_last(of_h.to(dtype, copy=True)), channels_last(of_c.float()))
+            for layer, of_h, of_c in zip(layers, of_states[::2], of_states[1::2], strict=True)
         ]
-        return None, None, torch.cat([of_cell_gates[0], of_memory_gates[0]], dim=1), of_memory, *of_states, *of_all
+        for t in reversed(range(len(grid) // size)):
+            now = slice(t * size, (t + 1) * size)
+            if of_tops is not None:
+                ways[-1].of_hidden += of_tops[now]
+            for n, way in reversed(list(enumerate(ways))):
+                gains = [None if of is None else of[t * len(ways) + n] for of in of_gains]
+                of_memory = way.step(t, of_memory, gains)
+                if n:
+                    way.add_of_x(ways[n - 1].of_hidden, now)
+        of_grid = torch.zeros_like(grid) if ctx.needs_input_grad[3] else None
+        if of_grid is not None:
+            ways[0].add_of_x(of_grid, slice(None))
+        of_all = []
+        for n, way in enumerate(ways):
+            # M comes from the layer below, to the lowest one from the highest a step before
+            seen = layers[n - 1].both[:, width:]
+            seen = seen if n else torch.cat([first_seen, seen[:-size]])
+            of_all += way.of_weights(layers[n - 1].hiddens if n else grid, seen)
+        of_states = [of for way in ways for of in (way.of_hidden.to(ctx.hidden_type), way.of_cell)]
+        return None, None, None, of_grid, of_memory, *of_states, *of_all
 
 
-def _order(length: int, num_layers: int, size: int) -> list[tuple[slice, slice]]:
-    """The zigzag: for each step and layer, its rows of a grid (T * B, …), and of one of all layers (T * L * B, …)."""
-    starts = [start for start in range(0, length, size) for _ in range(num_layers)]
-    return [(slice(a, a + size), slice(b * size, b * size + size)) for b, a in enumerate(starts)]
+def _flat(layer: _Layer) -> list[Tensor]:
+    """All tensors of it, as _restored takes them."""
+    *whole, gates, merged, cells, memories = layer
+    return [*whole, *gates, *merged, *cells, *memories]
 
 
-def _of_sum(of_after: Tensor, of_gain: Tensor, gates: Tensor, before: Tensor, out: Tensor) -> Tensor:
+def _restored(tensors: Sequence[Tensor]) -> _Layer:
+    """The inverse of _flat."""
+    start = len(_Layer._fields) - 4
+    steps = (len(tensors) - start) // 4
+    return _Layer._make([*tensors[:start], *(list(tensors[i : i + steps]) for i in range(start, len(tensors), steps))])
+
+
+def _empty_like(grid: Tensor, channels: int) -> Tensor:
+    """As `grid`, with so many channels, and nothing in it."""
+    shape = (len(grid), channels, *grid.shape[2:])
+    return torch.empty(shape, dtype=grid.dtype, device=grid.device, memory_format=torch.channels_last)
+
+
+def _of_sum(of_after: Tensor, of_gain: Tensor | None, gates: Tensor, before: Tensor, out: Tensor) -> Tensor:
     """The gradient by a memory `before` a step, from that after it and by its gain; those by i, f and g go to `out`."""
     width = before.shape[1]
-    i, f, g = gates.split(width, dim=1)[:3]
-    of_i, of_f, of_g = out.split(width, dim=1)[:3]
-    of_product = (of_after + of_gain).to(i.dtype)
+    i, f, g = gates.chunk(3, dim=1)
+    of_i, of_f, of_g = out.chunk(3, dim=1)
+    of_product = (of_after if of_gain is None else of_after + of_gain).to(i.dtype)
     torch.mul(of_product, g, out=of_i)
     of_f.copy_(of_after * before)
     of_sigmoid(out[:, : 2 * width], gates[:, : 2 * width], out[:, : 2 * width])

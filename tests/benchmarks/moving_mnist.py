@@ -24,6 +24,7 @@ from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.metrics import mse, ssim
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
+from pipeline.models.convolution import FixedWeights
 from pipeline.objectives import auxiliary_loss
 from pipeline.optimizers import Optimizer
 from pipeline.rollout import predict, sampling_mask, unroll
@@ -87,7 +88,8 @@ def train(
         # made anew each step: of two thousand sequences the default had learnt all there was in a quarter of the time
         batch = to_float(clips(rng, digits, recipe.batch_size, CONTEXT + HORIZON))
         mask = sampling_mask(len(batch), CONTEXT, HORIZON, *truth_probabilities(sampling, progress), generator, shown)
-        with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+        fixed = FixedWeights()  # until the optimizer's step
+        with fixed, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             if isinstance(model, Cnn):  # from frames given, not from each frame of the context once more
                 _, *rest = model.begin(batch[:, 0])
                 given = CONTEXT - 1
@@ -97,7 +99,8 @@ def train(
                 outputs, _ = unroll(model, batch[:, :-1], truth=mask)
                 loss = (outputs - batch[:, 1:]).square().mean()
             own = auxiliary_loss(model)
-        (loss if own is None else loss + own).backward()
+        with fixed:
+            (loss if own is None else loss + own).backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or 1.0)
         optimizer.step()
         step += 1

@@ -23,6 +23,7 @@ from pipeline.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.gradients import gradient_norms
 from pipeline.models import build
+from pipeline.models.convolution import FixedWeights
 from pipeline.params import Params, load_params
 from pipeline.rollout import unroll
 from pipeline.schedules import frames_shown
@@ -180,9 +181,10 @@ def cells() -> list[Row]:
 
     def step(model: nn.Module, truth: torch.Tensor | None, lower: torch.dtype | None) -> float:
         begin = time.perf_counter()
-        with torch.autocast("cpu", dtype=lower or torch.bfloat16, enabled=lower is not None):
-            outputs, _ = unroll(model.train(), clip[:, :-1], truth=truth)
-        (outputs - clip[:, 1:]).square().mean().backward()
+        with FixedWeights():  # as a step of training does
+            with torch.autocast("cpu", dtype=lower or torch.bfloat16, enabled=lower is not None):
+                outputs, _ = unroll(model.train(), clip[:, :-1], truth=truth)
+            (outputs - clip[:, 1:]).square().mean().backward()
         model.zero_grad()
         return time.perf_counter() - begin
 

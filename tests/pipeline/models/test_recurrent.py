@@ -45,6 +45,7 @@ def flat(outputs, state):
     return [outputs, *(state if isinstance(state, tuple) else [state])]
 
 
+@pytest.mark.usefixtures("scope")
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("with_state", [False, True])
 @pytest.mark.parametrize("make", [lstm, gru])
@@ -84,6 +85,7 @@ def test_the_sequence_may_be_cut_anywhere(make):
     torch.testing.assert_close(last, after)
 
 
+@pytest.mark.usefixtures("scope")
 @pytest.mark.parametrize("make", [lstm, gru])
 def test_under_autocast_gradients_are_nearly_those_of_float32(make):
     layer, _, state = make(True)

@@ -56,6 +56,7 @@ def plain(model, frames, state):
     return [outputs, memory, *parts], model.decoupling * torch.stack(likeness).mean()
 
 
+@pytest.mark.usefixtures("scope")
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("through", ["all", "outputs", "state", "decoupling"])
 def test_values_and_gradients_are_those_of_the_plain_loop(steps, through):
