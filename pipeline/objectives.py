@@ -44,15 +44,6 @@ class PixelLoss:
         return loss
 
 
-def auxiliary_loss(model: nn.Module) -> Tensor | None:
-    """What a generator adds to any objective, over its calls since this was last asked; None for most of them.
-
-    One that has such a loss has a method `auxiliary_loss`, which forgets the calls as it answers.
-    """
-    ask = getattr(model, "auxiliary_loss", None)
-    return ask() if ask is not None else None
-
-
 def _gradient_difference(predicted: Tensor, truth: Tensor) -> Tensor:
     """| |∂truth| - |∂predicted| | of neighbouring pixels, down and across, mean."""
     total = predicted.new_zeros(())

@@ -5,6 +5,7 @@ or the generator's own output, is decided here and nowhere else.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -70,10 +71,34 @@ def unroll_in_stretches(
     for start in range(0, frames.shape[1], steps):
         feed = truth[:, start : start + steps] if truth is not None else None
         stretch = partial(unroll, truth=feed, previous=previous, noise=noise)
-        output, state = checkpoint(stretch, model, frames[:, start : start + steps], state, use_reentrant=False)
+        given = frames[:, start : start + steps]
+        output, state = checkpoint(
+            stretch, model, given, state, use_reentrant=False, context_fn=lambda: (nullcontext(), _forgetting(model))
+        )
         outputs.append(output)
         previous = output[:, -1:]
     return torch.cat(outputs, dim=1), state
+
+
+@contextmanager
+def _forgetting(model: nn.Module) -> Iterator[None]:
+    """What the model adds to the objective has been counted when it is computed again for the way back.
+
+    It is dropped at once: its graph holds the inner values that were to be saved.
+    """
+    try:
+        yield
+    finally:
+        auxiliary_loss(model)
+
+
+def auxiliary_loss(model: nn.Module) -> Tensor | None:
+    """What a generator adds to any objective, over its calls since this was last asked; None for most of them.
+
+    One that has such a loss has a method `auxiliary_loss`, which forgets the calls as it answers.
+    """
+    ask = getattr(model, "auxiliary_loss", None)
+    return ask() if ask is not None else None
 
 
 def _runs(truth: Tensor) -> list[tuple[int, int]]:
@@ -117,13 +142,13 @@ def stream(model: nn.Module, context: Tensor, noise: Tensor | None = None) -> It
     Only the state is kept, so memory does not grow with the length. The weights must not change meanwhile.
     """
     fixed = FixedWeights()
-    with fixed:
-        output, state = model(with_noise(context, noise))
+    frames, state = context, None
     while True:
+        with fixed:
+            output, state = model(with_noise(frames, noise), state)
         frame = output[:, -1:]
         yield frame
-        with fixed:
-            output, state = model(with_noise(frame.to(context.dtype), noise), state)
+        frames = frame.to(context.dtype)
 
 
 def predict(model: nn.Module, context: Tensor, horizon: int, noise: Tensor | None = None) -> Tensor:

@@ -18,11 +18,11 @@ from pipeline.devices import accelerator, autocast, autocast_dtype, average_grad
 from pipeline.errors import ModelError
 from pipeline.models.convolution import FixedWeights
 from pipeline.models.discriminator import Discriminator
-from pipeline.objectives import Adversary, PixelLoss, auxiliary_loss
+from pipeline.objectives import Adversary, PixelLoss
 from pipeline.optimizers import Optimizer
 from pipeline.params import Recipe, TrainParams
 from pipeline.resume import StateFile
-from pipeline.rollout import State, detach, draw_noise, sampling_mask, unroll_in_stretches
+from pipeline.rollout import State, auxiliary_loss, detach, draw_noise, sampling_mask, unroll_in_stretches
 from pipeline.schedules import frames_shown, learning_rate_factor, truth_probabilities
 from pipeline.validation import Validation
 
@@ -202,16 +202,15 @@ class _Run:
 
         self.model.train()
         mine = np.array_split(np.arange(len(indices)), self.accelerator.num_processes)[self.accelerator.process_index]
-        fixed = FixedWeights()  # until the optimizer's step
-        for piece in np.array_split(mine, train.accumulate):
-            if len(piece) == 0:
-                continue
-            loading = time.monotonic()
-            crops = np.random.default_rng([train.seed, self.step, int(piece[0])])
-            pairs = self.train_clips.pairs(indices[piece], train.crop, crops)
-            inputs, targets = (torch.from_numpy(frames).to(self.device) for frames in pairs)
-            self.loading_seconds += time.monotonic() - loading
-            with fixed:
+        with FixedWeights():  # until the optimizer's step
+            for piece in np.array_split(mine, train.accumulate):
+                if len(piece) == 0:
+                    continue
+                loading = time.monotonic()
+                crops = np.random.default_rng([train.seed, self.step, int(piece[0])])
+                pairs = self.train_clips.pairs(indices[piece], train.crop, crops)
+                inputs, targets = (torch.from_numpy(frames).to(self.device) for frames in pairs)
+                self.loading_seconds += time.monotonic() - loading
                 self._backward(
                     inputs,
                     targets,
@@ -292,7 +291,6 @@ class _Run:
 
         The adversary judges the outputs from `judged_from` on; None: none.
         """
-        auxiliary_loss(self.model)  # what the way back computed anew (recompute_steps) has been counted
         with autocast(self.device, self.dtype):
             outputs, state = unroll_in_stretches(self.model, inputs, state, self.train.recompute_steps, **rollout)
             loss = self.pixel(outputs, target)

@@ -37,6 +37,12 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=CHANNELS_LAST)
 
 
+def empty_grid(like: Tensor, channels: int) -> Tensor:
+    """As the grid `like` (N, …, h, w), with so many channels, and nothing in it; channels-last."""
+    shape = (len(like), channels, *like.shape[2:])
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=CHANNELS_LAST)
+
+
 def same_conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = True) -> nn.Conv2d:
     """A convolution that keeps height and width; `kernel_size` must be odd."""
     assert kernel_size % 2 == 1, f"kernel_size must be odd (got {kernel_size})"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.models.convolution import add_convolution, convolve, of_input, of_weights
-from pipeline.models.layers import CHANNELS_LAST, channels_last, same_conv
+from pipeline.models.layers import CHANNELS_LAST, channels_last, empty_grid, same_conv
 
 aten = torch.ops.aten
 
@@ -93,7 +93,7 @@ class _ConvLstm(torch.autograd.Function):
             torch.mul(o, th, out=h)
             last, before = h, c
         ctx.save_for_backward(grid.to(gates.dtype), gates, hiddens, cells, shown, from_x, from_h, first, cell)
-        ctx.batch_size, ctx.hidden_type = batch_size, None if hidden is None else hidden.dtype
+        ctx.batch_size = batch_size
         return hiddens, cells[-batch_size:].clone()
 
     @staticmethod
@@ -106,7 +106,7 @@ class _ConvLstm(torch.autograd.Function):
         of_last: Tensor | None = None
         for start in reversed(range(0, len(gates), size)):
             now = slice(start, start + size)
-            here = gates[now].clone()
+            here = gates[now].clone()  # one pass in the order of memory; its four parts lie interleaved
             i, f, g, o = here.chunk(4, dim=1)
             of_i, of_f, of_g, of_o = of_gates[now].chunk(4, dim=1)
             before = cells[start - size : start] if start else cell
@@ -126,7 +126,7 @@ class _ConvLstm(torch.autograd.Function):
             of_last = of_input(of_gates[now], kernels[1]) if start or first is not None else None
         return (
             *_of_inputs(ctx.needs_input_grad[0], of_gates, grid, hiddens, first, kernels, size),
-            None if of_last is None else of_last.to(ctx.hidden_type),
+            of_last,
             None if cell is None else of_cell,
             None,
         )
@@ -176,11 +176,6 @@ class _ConvGru(torch.autograd.Function):
         return *inputs, None if first is None else of_last, None
 
 
-def delayed(states: Tensor, first: Tensor, size: int) -> Tensor:
-    """The states (T * B, …) before each step: `first`, of size B, and all but the last, in its type."""
-    return torch.cat([first, states[:-size].to(first.dtype)])
-
-
 def tanh(values: Tensor) -> Tensor:
     """tanh in float32, to 1e-7, as 2σ(2x) - 1: a fifth of the time."""
     return torch.sigmoid(2 * values.float()).mul_(2).sub_(1)
@@ -221,8 +216,7 @@ def _of_inputs(
 def beside(grid: Tensor, states: Tensor, first: Tensor | None, size: int) -> Tensor:
     """x (T * B, …) and, as further channels, the states before each step: `first`, of size B, else 0, then `states`."""
     width = grid.shape[1]
-    shape = (len(grid), width + states.shape[1], *grid.shape[2:])
-    both = torch.empty(shape, dtype=grid.dtype, device=grid.device, memory_format=CHANNELS_LAST)
+    both = empty_grid(grid, width + states.shape[1])
     both[:, :width] = grid
     both[:size, width:] = 0 if first is None else first
     both[size:, width:] = states[:-size]

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pipeline.models.convolution import add_convolution, add_of_input, convolve, of_input, of_weights
-from pipeline.models.layers import channels_last, clamp, same_conv, to_frames, to_grid
+from pipeline.models.convolution import add_convolution, add_of_input, convolution_type, convolve, of_input, of_weights
+from pipeline.models.layers import channels_last, clamp, empty_grid, same_conv, to_frames, to_grid
 from pipeline.models.recurrent import beside, of_sigmoid, of_tanh, tanh_
 
 State = tuple[Tensor, ...]
@@ -70,7 +70,7 @@ class StLstm(nn.Module):
     def auxiliary_loss(self) -> Tensor | None:
         """The weighted decoupling loss since the last call, None if there is none; objectives add it to theirs."""
         likeness, self.likeness = self.likeness, []
-        return self.decoupling * torch.stack(likeness).mean() if likeness else None
+        return self.decoupling * torch.cat(likeness).mean() if likeness else None
 
 
 class StLstmLayer(nn.Module):
@@ -106,41 +106,45 @@ class _Layer(NamedTuple):
     first_hidden: Tensor  # (B, D, h, w)
     hiddens: Tensor  # D
     both: Tensor  # 2 * D: C and M, in the grids' type
-    gates: list[Tensor]  # 7 * D: i, f, g, o, i', f', g'
+    cell_gates: list[Tensor]  # 4 * D: i, f, g, o
+    memory_gates: list[Tensor]  # 3 * D: i', f', g'
     merged: list[Tensor]  # D: tanh of the merged
     cells: list[Tensor]  # D, float32, before each step
     memories: list[Tensor]  # D, float32, before each step
 
-    def step(self, t: int, gates: Tensor, memory: Tensor, seen: Tensor, gains: list[Tensor] | None) -> Tensor:
-        """Go through step `t`, from what x gives to the gates, and M before, float32 and as seen; give M after.
+    def step(self, t: int, x: Tensor, memory: Tensor, seen: Tensor, gains: list[Tensor] | None) -> Tensor:
+        """Go through step `t`, from x and M before, in float32 and in the grids' type; give M after.
 
         What is added to C and to M joins `gains`.
         """
         width, size = memory.shape[1], len(memory)
         now = slice(t * size, (t + 1) * size)
-        both = self.both[now]
-        of_cell, o, of_memory = gates[:, : 3 * width], gates[:, 3 * width : 4 * width], gates[:, 4 * width :]
         hidden = self.hiddens[now.start - size : now.start] if t else self.first_hidden
-        add_convolution(gates[:, : 4 * width], hidden, self.from_hidden)
-        add_convolution(of_memory, seen, self.from_memory)
+        both = self.both[now]
         after = []
-        for part, before, copy in zip((of_cell, of_memory), (self.cells[t], memory), both.chunk(2, dim=1), strict=True):
-            torch.sigmoid_(part[:, : 2 * width])
-            i, f, g = part.chunk(3, dim=1)
+        for start, count, recurrent, weight, before, copy in (
+            (0, 4, hidden, self.from_hidden, self.cells[t], both[:, :width]),
+            (4, 3, seen, self.from_memory, memory, both[:, width:]),
+        ):
+            channels = start * width, (start + count) * width
+            gates = convolve(x, self.from_input, self.bias, channels=channels)
+            add_convolution(gates, recurrent, weight)
+            torch.sigmoid_(gates[:, : 2 * width])
+            i, f, g = gates.split(width, dim=1)[:3]
             total = torch.mul(tanh_(g), i)
             if gains is not None:
                 gains.append(total.to(gates.dtype, copy=True))
-            after.append(total.addcmul_(f, before))
-            copy.copy_(total)
-        add_convolution(o, both, self.output_gate)
+            copy.copy_(total.addcmul_(f, before))
+            after += [gates, total]
+        cell_gates, cell, memory_gates, memory_after = after
+        o = cell_gates[:, 3 * width :]
+        o.add_(convolve(both, self.output_gate)).sigmoid_()
         merged = convolve(both, self.merge, self.merge_bias)
         tanh_(merged)
-        torch.mul(o.sigmoid_(), merged, out=self.hiddens[now])
-        self.gates.append(gates)
-        self.merged.append(merged)
-        self.memories.append(memory)
-        self.cells.append(after[0])
-        return after[1]
+        torch.mul(o, merged, out=self.hiddens[now])
+        for kept, new in zip(self[-5:], (cell_gates, memory_gates, merged, cell, memory), strict=True):
+            kept.append(new)
+        return memory_after
 
 
 @dataclass
@@ -157,51 +161,44 @@ class _WayBack:
     @staticmethod
     def begin(layer: _Layer, of_hidden: Tensor, of_cell: Tensor) -> "_WayBack":
         """At the last step; `of_hidden` is added to in place."""
-        width, gates = layer.hiddens.shape[1], (4, 3, 1)
-        grids = [_empty_like(layer.hiddens, parts * width) for parts in gates]
+        grids = [empty_grid(layer.hiddens, parts * layer.hiddens.shape[1]) for parts in (4, 3, 1)]
         return _WayBack(layer, of_hidden, of_cell, *grids)
 
     def step(self, t: int, of_memory: Tensor, of_gains: Sequence[Tensor | None]) -> Tensor:
         """Go back through step `t`, from the gradient by M after it; give that by M before it."""
         layer, of_h, size = self.layer, self.of_hidden, len(self.of_hidden)
         width, now = of_h.shape[1], slice(t * size, (t + 1) * size)
-        gates, merged, of_cell_gates, of_memory_gates = (
-            layer.gates[t],
-            layer.merged[t],
-            self.of_cell_gates[now],
-            self.of_memory_gates[now],
-        )
-        o, of_o = gates[:, 3 * width : 4 * width], of_cell_gates[:, 3 * width :]
+        gates, merged = layer.cell_gates[t], layer.merged[t]
+        of_gates, of_memory_gates, of_merge = self.of_cell_gates[now], self.of_memory_gates[now], self.of_merge[now]
+        o, of_o = gates[:, 3 * width :], of_gates[:, 3 * width :]
         of_sigmoid(of_h * merged, o, of_o)
-        of_tanh(of_h * o, merged, self.of_merge[now])
+        of_tanh(of_h * o, merged, of_merge)
         of_both = of_input(of_o, layer.output_gate)
-        add_of_input(of_both, self.of_merge[now], layer.merge)
+        add_of_input(of_both, of_merge, layer.merge)
         of_cell, of_memory = self.of_cell + of_both[:, :width], of_memory + of_both[:, width:]
-        parts = gates[:, : 3 * width], layer.cells[t], of_cell_gates[:, : 3 * width]
-        self.of_cell = _of_sum(of_cell, of_gains[0], *parts)
-        of_memory = _of_sum(of_memory, of_gains[1], gates[:, 4 * width :], layer.memories[t], of_memory_gates)
-        self.of_hidden = of_input(of_cell_gates, layer.from_hidden)
+        self.of_cell = _of_sum(of_cell, of_gains[0], gates, layer.cells[t], of_gates)
+        of_memory = _of_sum(of_memory, of_gains[1], layer.memory_gates[t], layer.memories[t], of_memory_gates)
+        self.of_hidden = of_input(of_gates, layer.from_hidden)
         return of_memory.add_(of_input(of_memory_gates, layer.from_memory))
 
     def add_of_x(self, sums: Tensor, rows: slice) -> None:
-        """Add the gradient by x in these rows."""
-        kernel, to_cell = self.layer.from_input, self.of_cell_gates.shape[1]
-        add_of_input(sums, self.of_cell_gates[rows], kernel, (0, to_cell))
-        add_of_input(sums, self.of_memory_gates[rows], kernel, (to_cell, len(kernel)))
+        """Add the gradient by x, in these rows, to `sums`."""
+        weight, to_cell = self.layer.from_input, self.of_cell_gates.shape[1]
+        add_of_input(sums, self.of_cell_gates[rows], weight, channels=(0, to_cell))
+        add_of_input(sums, self.of_memory_gates[rows], weight, channels=(to_cell, len(weight)))
 
     def of_weights(self, x: Tensor, seen: Tensor) -> list[Tensor]:
         """The gradients by the weights, which were given `x`, and M as `seen`; at the end."""
         layer, channels, kernel_size = self.layer, x.shape[1], self.layer.from_input.shape[-1]
         # of x and h at once, and of x and M: faster than of each
         inputs = beside(x, layer.hiddens, layer.first_hidden, len(layer.first_hidden))
-        of_cell, of_cell_bias = of_weights(self.of_cell_gates, inputs, kernel_size)
-        of_memory, of_memory_bias = of_weights(self.of_memory_gates, torch.cat([x, seen], dim=1), kernel_size)
-        of_o = self.of_cell_gates[:, -layer.hiddens.shape[1] :]
-        of_output_gate, _ = of_weights(of_o, layer.both, kernel_size)
-        of_x = torch.cat([of_cell[:, :channels], of_memory[:, :channels]])
-        of_bias = torch.cat([of_cell_bias, of_memory_bias])
-        of_states = (of_cell[:, channels:], of_memory[:, channels:])
-        return [of_x, of_bias, *of_states, of_output_gate, *of_weights(self.of_merge, layer.both, 1)]
+        to_cell, cell_bias = of_weights(self.of_cell_gates, inputs, kernel_size)
+        to_memory, memory_bias = of_weights(self.of_memory_gates, torch.cat([x, seen], dim=1), kernel_size)
+        output_gate, _ = of_weights(self.of_cell_gates[:, -layer.hiddens.shape[1] :], layer.both, kernel_size)
+        from_input = torch.cat([to_cell[:, :channels], to_memory[:, :channels]])
+        from_states = to_cell[:, channels:], to_memory[:, channels:]
+        of_merge = of_weights(self.of_merge, layer.both, 1)
+        return [from_input, torch.cat([cell_bias, memory_bias]), *from_states, output_gate, *of_merge]
 
 
 class _StLstm(torch.autograd.Function):
@@ -217,28 +214,26 @@ class _StLstm(torch.autograd.Function):
         ctx: Any, num_layers: int, size: int, want_gains: bool, grid: Tensor, *others: Tensor
     ) -> tuple[Tensor | None, ...]:
         states, weights = others[: 1 + 2 * num_layers], others[1 + 2 * num_layers :]
-        from_frames = convolve(grid, *weights[:2])
-        dtype, width = from_frames.dtype, states[0].shape[1]
+        dtype, width = convolution_type(grid), states[0].shape[1]
+        grid = channels_last(grid.to(dtype))
         layers = []
         for n in range(num_layers):
-            hidden, cell = states[1 + 2 * n].to(dtype), states[2 + 2 * n].float()
-            hiddens, both = (_empty_like(from_frames, channels) for channels in (width, 2 * width))
             own = weights[NUM_WEIGHTS * n : NUM_WEIGHTS * (n + 1)]
-            grids = [channels_last(hidden), hiddens, both]
-            layers.append(_Layer._make([*own, *grids, [], [], [channels_last(cell)], []]))
-        memory, first_seen = states[0].float(), channels_last(states[0].to(dtype))
+            hidden, cell = channels_last(states[1 + 2 * n].to(dtype)), channels_last(states[2 + 2 * n].float())
+            grids = [hidden, empty_grid(grid, width), empty_grid(grid, 2 * width)]
+            layers.append(_Layer._make([*own, *grids, [], [], [], [cell], []]))
+        memory, first_seen = channels_last(states[0].float()), channels_last(states[0].to(dtype))
         seen = first_seen
         gains: list[Tensor] | None = [] if want_gains else None
-        for t, gates in enumerate(from_frames.split(size)):
+        for t in range(len(grid) // size):
             now = slice(t * size, (t + 1) * size)
-            for n, layer in enumerate(layers):
-                if n:
-                    gates = convolve(layers[n - 1].hiddens[now], layer.from_input, layer.bias)
-                memory = layer.step(t, gates, memory, seen, gains)
-                seen = layer.both[now, width:]
+            x = grid[now]
+            for layer in layers:
+                memory = layer.step(t, x, memory, seen, gains)
+                x, seen = layer.hiddens[now], layer.both[now, width:]
         after = [state for layer in layers for state in (layer.hiddens[-size:].clone(), layer.cells.pop())]
-        ctx.save_for_backward(grid.to(dtype), first_seen, *(tensor for layer in layers for tensor in _flat(layer)))
-        ctx.num_layers, ctx.hidden_type = num_layers, states[1].dtype
+        ctx.save_for_backward(grid, first_seen, *(tensor for layer in layers for tensor in _flat(layer)))
+        ctx.num_layers = num_layers
         ctx.set_materialize_grads(False)
         joined = (torch.cat(gains[::2]), torch.cat(gains[1::2])) if gains is not None else (None, None)
         return layers[-1].hiddens, memory, *after, *joined
@@ -275,34 +270,28 @@ class _StLstm(torch.autograd.Function):
             seen = layers[n - 1].both[:, width:]
             seen = seen if n else torch.cat([first_seen, seen[:-size]])
             of_all += way.of_weights(layers[n - 1].hiddens if n else grid, seen)
-        of_states = [of for way in ways for of in (way.of_hidden.to(ctx.hidden_type), way.of_cell)]
+        of_states = [of for way in ways for of in (way.of_hidden, way.of_cell)]
         return None, None, None, of_grid, of_memory, *of_states, *of_all
 
 
 def _flat(layer: _Layer) -> list[Tensor]:
     """All tensors of it, as _restored takes them."""
-    *whole, gates, merged, cells, memories = layer
-    return [*whole, *gates, *merged, *cells, *memories]
+    *whole, cell_gates, memory_gates, merged, cells, memories = layer
+    return [*whole, *cell_gates, *memory_gates, *merged, *cells, *memories]
 
 
 def _restored(tensors: Sequence[Tensor]) -> _Layer:
     """The inverse of _flat."""
-    start = len(_Layer._fields) - 4
-    steps = (len(tensors) - start) // 4
+    start = len(_Layer._fields) - 5
+    steps = (len(tensors) - start) // 5
     return _Layer._make([*tensors[:start], *(list(tensors[i : i + steps]) for i in range(start, len(tensors), steps))])
-
-
-def _empty_like(grid: Tensor, channels: int) -> Tensor:
-    """As `grid`, with so many channels, and nothing in it."""
-    shape = (len(grid), channels, *grid.shape[2:])
-    return torch.empty(shape, dtype=grid.dtype, device=grid.device, memory_format=torch.channels_last)
 
 
 def _of_sum(of_after: Tensor, of_gain: Tensor | None, gates: Tensor, before: Tensor, out: Tensor) -> Tensor:
     """The gradient by a memory `before` a step, from that after it and by its gain; those by i, f and g go to `out`."""
     width = before.shape[1]
-    i, f, g = gates.chunk(3, dim=1)
-    of_i, of_f, of_g = out.chunk(3, dim=1)
+    i, f, g = gates.split(width, dim=1)[:3]
+    of_i, of_f, of_g = out.split(width, dim=1)[:3]
     of_product = (of_after if of_gain is None else of_after + of_gain).to(i.dtype)
     torch.mul(of_product, g, out=of_i)
     of_f.copy_(of_after * before)
@@ -312,5 +301,5 @@ def _of_sum(of_after: Tensor, of_gain: Tensor | None, gates: Tensor, before: Ten
 
 
 def alike(cell_gain: Tensor, memory_gain: Tensor) -> Tensor:
-    """How alike the two memories' increments are: mean |cos| of the channels, in [0, 1] (Wang et al. 2022, eq. 7)."""
-    return F.cosine_similarity(cell_gain.flatten(2).float(), memory_gain.flatten(2).float(), dim=2).abs().mean()
+    """How alike two memories' increments (N, D, h, w) are: |cos| of each channel, (N, D) (Wang et al. 2022, eq. 7)."""
+    return F.cosine_similarity(cell_gain.flatten(2).float(), memory_gain.flatten(2).float(), dim=2).abs()

@@ -25,9 +25,8 @@ from pipeline.metrics import mse, ssim
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
 from pipeline.models.convolution import FixedWeights
-from pipeline.objectives import auxiliary_loss
 from pipeline.optimizers import Optimizer
-from pipeline.rollout import predict, sampling_mask, unroll
+from pipeline.rollout import auxiliary_loss, predict, sampling_mask, unroll
 from pipeline.schedules import frames_shown, learning_rate_factor, truth_probabilities
 from pipeline.stages.sample import bounce, load_digits, share_out
 from tests.benchmarks.textbook import TextbookConvLstm

@@ -44,7 +44,8 @@ def data(tiny):
 
 def make(name="rnn", seed=0):
     torch.manual_seed(seed)
-    return build(name, (1, 8, 8), 1, **(RNN if name == "rnn" else CONV))
+    sizes = {"rnn": RNN, "convlstm": CONV, "stlstm": CONV | {"decoupling": 0.5}}[name]
+    return build(name, (1, 8, 8), 1, **sizes)
 
 
 def same(one, other):
@@ -157,7 +158,7 @@ def test_the_frames_that_are_predicted_freely_grow_from_one_to_all(data, section
     assert set(counts[run.num_steps // 2 :]) == {context}
 
 
-@pytest.mark.parametrize("name", ["rnn", "convlstm"])
+@pytest.mark.parametrize("name", ["rnn", "convlstm", "stlstm"])
 @pytest.mark.parametrize("changes", [{"accumulate": 3}, {"recompute_steps": 2}, {"bptt_steps": 6}])
 def test_pieces_recomputation_and_one_long_segment_give_the_same_gradients(data, sections, name, changes):
     recipe = {"epochs": 1, "batch_size": 16, "sampling": "free", "clip_norm": None}

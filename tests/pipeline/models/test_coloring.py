@@ -5,7 +5,7 @@ import torch
 from pipeline.degrade import luma
 from pipeline.models import build
 from pipeline.models.coloring import Coloring
-from pipeline.objectives import auxiliary_loss
+from pipeline.rollout import auxiliary_loss
 
 
 def generator(in_channels=3):

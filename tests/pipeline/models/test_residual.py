@@ -4,7 +4,7 @@ import torch
 
 from pipeline.models import build
 from pipeline.models.residual import Residual
-from pipeline.objectives import auxiliary_loss
+from pipeline.rollout import auxiliary_loss
 
 
 def generator():

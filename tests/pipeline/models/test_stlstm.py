@@ -6,7 +6,7 @@ import torch
 from pipeline.models import build
 from pipeline.models.layers import clamp, to_frames, to_grid
 from pipeline.models.stlstm import alike
-from pipeline.objectives import auxiliary_loss
+from pipeline.rollout import auxiliary_loss, unroll_in_stretches
 
 SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 2}
 
@@ -53,7 +53,7 @@ def plain(model, frames, state):
             likeness.append(alike(model.adapter(cell_gain), model.adapter(memory_gain)))
         tops.append(x)
     outputs = to_frames(clamp(model.head(torch.cat(tops))), model.patch_size, len(frames), frames.shape[-2:])
-    return [outputs, memory, *parts], model.decoupling * torch.stack(likeness).mean()
+    return [outputs, memory, *parts], model.decoupling * torch.cat(likeness).mean()
 
 
 @pytest.mark.usefixtures("scope")
@@ -82,3 +82,31 @@ def test_values_and_gradients_are_those_of_the_plain_loop(steps, through):
             assert own is None or not own.any()
         else:
             torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("scope")
+def test_under_autocast_gradients_are_nearly_those_of_float32():
+    torch.manual_seed(0)
+    model = build("stlstm", (1, 8, 8), 1, **SIZES, decoupling=0.5)
+    frames, gradients = torch.rand(2, 4, 1, 8, 8), []
+    for enabled in (True, False):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            outputs, _ = model(frames)
+            loss = outputs.square().mean() + auxiliary_loss(model)
+        gradients.append(torch.autograd.grad(loss, list(model.parameters())))
+    for own, other in zip(*gradients, strict=True):
+        assert own.dtype == torch.float32
+        assert (own - other).norm() < 0.05 * other.norm()
+
+
+def test_what_is_computed_again_is_not_counted_again_and_holds_no_memory():
+    torch.manual_seed(0)
+    model = build("stlstm", (1, 8, 8), 1, **SIZES, decoupling=0.5)
+    frames, results = torch.rand(2, 6, 1, 8, 8), []
+    for steps in (None, 2):
+        outputs, _ = unroll_in_stretches(model, frames, None, steps)
+        loss = auxiliary_loss(model)
+        (outputs.sum() + loss).backward()
+        results.append(loss.item())
+        assert model.likeness == []
+    assert results[0] == pytest.approx(results[1], rel=1e-5)
