@@ -89,7 +89,7 @@ class FixedWeights:
 
 
 # where a weight lies and its shape, which channels, back or not, in what type, on what grids
-_Use = tuple[int, torch.Size, Channels | None, bool, torch.dtype, torch.Size | None]
+_Use = tuple[int, torch.Size, Channels | None, bool, torch.dtype, torch.Size]
 _fixed: ContextVar[FixedWeights | None] = ContextVar("fixed weights", default=None)
 
 
@@ -103,19 +103,18 @@ def _kernel(weight: Tensor, channels: Channels | None, grid: Tensor, dtype: torc
     fixed = _fixed.get()
     if fixed is None:
         return _part(weight, channels).to(dtype)
-    packs = _has_onednn(grid, dtype)
-    use = (weight.data_ptr(), weight.shape, channels, back, dtype, grid.shape if packs else None)
-    if use not in fixed.kernels:
-        kernel = _part(weight, channels).to(dtype)
-        if packs:
-            if back:
-                kernel = kernel.transpose(0, 1).flip(2, 3)
-            padding = [kernel.shape[-1] // 2] * 2
-            kernel = mkldnn._reorder_convolution_weight(
-                channels_last(kernel), padding, [1, 1], [1, 1], 1, list(grid.shape)
-            )
-        fixed.kernels[use] = weight, kernel
-    return fixed.kernels[use][1]
+    use = (weight.data_ptr(), weight.shape, channels, back, dtype, grid.shape)
+    found = fixed.kernels.get(use)
+    if found is not None:
+        return found[1]
+    kernel = _part(weight, channels).to(dtype)
+    if _has_onednn(grid, dtype):
+        if back:
+            kernel = kernel.transpose(0, 1).flip(2, 3)
+        padding = [kernel.shape[-1] // 2] * 2
+        kernel = mkldnn._reorder_convolution_weight(channels_last(kernel), padding, [1, 1], [1, 1], 1, list(grid.shape))
+    fixed.kernels[use] = weight, kernel
+    return kernel
 
 
 def _part(weight: Tensor, channels: Channels | None) -> Tensor:
