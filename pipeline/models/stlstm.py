@@ -113,7 +113,7 @@ class _Layer(NamedTuple):
     memories: list[Tensor]  # D, float32, before each step
 
     def step(self, t: int, x: Tensor, memory: Tensor, seen: Tensor, gains: list[Tensor] | None) -> Tensor:
-        """Go through step `t`, from x and M before, in float32 and in the grids' type; give M after.
+        """Go through step `t`, from x and M before: `memory`, and as convolutions take it, `seen`. Gives M after.
 
         What is added to C and to M joins `gains`.
         """
