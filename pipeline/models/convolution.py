@@ -32,9 +32,9 @@ def convolve(grid: Tensor, weight: Tensor, bias: Tensor | None = None, *, channe
     return _call(grid.to(dtype), kernel, None if bias is None else _part(bias, channels).to(dtype))
 
 
-def add_convolution(sums: Tensor, grid: Tensor, weight: Tensor) -> None:
-    """Add to `sums` (N, D, h, w), dense and channels-last, the convolution of `grid` (N, C, h, w), in their type."""
-    kernel = _kernel(weight, None, grid, sums.dtype, back=False)
+def add_convolution(sums: Tensor, grid: Tensor, weight: Tensor, *, channels: Channels | None = None) -> None:
+    """Add to `sums`, dense and channels-last, what convolve gives, in their type."""
+    kernel = _kernel(weight, channels, grid, sums.dtype, back=False)
     if kernel.is_mkldnn:
         _call_onto(sums, grid.to(sums.dtype), kernel)
     else:

@@ -14,7 +14,7 @@ from pipeline.models.layers import channels_last, clamp, empty_grid, same_conv, 
 from pipeline.models.recurrent import beside, of_sigmoid, of_tanh, tanh_
 
 State = tuple[Tensor, ...]
-NUM_WEIGHTS = 7  # of a layer, see _Layer
+NUM_WEIGHTS, NUM_LISTS = 7, 6  # of a layer, see _Layer
 
 
 class StLstm(nn.Module):
@@ -106,8 +106,9 @@ class _Layer(NamedTuple):
     first_hidden: Tensor  # (B, D, h, w)
     hiddens: Tensor  # D
     both: Tensor  # 2 * D: C and M, in the grids' type
-    cell_gates: list[Tensor]  # 4 * D: i, f, g, o
+    cell_gates: list[Tensor]  # 3 * D: i, f, g
     memory_gates: list[Tensor]  # 3 * D: i', f', g'
+    output_gates: list[Tensor]  # D: o
     merged: list[Tensor]  # D: tanh of the merged
     cells: list[Tensor]  # D, float32, before each step
     memories: list[Tensor]  # D, float32, before each step
@@ -121,30 +122,31 @@ class _Layer(NamedTuple):
         now = slice(t * size, (t + 1) * size)
         hidden = self.hiddens[now.start - size : now.start] if t else self.first_hidden
         both = self.both[now]
-        after = []
-        for start, count, recurrent, weight, before, copy in (
-            (0, 4, hidden, self.from_hidden, self.cells[t], both[:, :width]),
-            (4, 3, seen, self.from_memory, memory, both[:, width:]),
+        gates, sums = [], []
+        for start, recurrent, weight, before, copy in (
+            (0, hidden, self.from_hidden, self.cells[t], both[:, :width]),
+            (4 * width, seen, self.from_memory, memory, both[:, width:]),
         ):
-            channels = start * width, (start + count) * width
-            gates = convolve(x, self.from_input, self.bias, channels=channels)
-            add_convolution(gates, recurrent, weight)
-            torch.sigmoid_(gates[:, : 2 * width])
-            i, f, g = gates.split(width, dim=1)[:3]
-            total = torch.mul(tanh_(g), i)
+            three = convolve(x, self.from_input, self.bias, channels=(start, start + 3 * width))
+            add_convolution(three, recurrent, weight, channels=(0, 3 * width))
+            torch.sigmoid_(three[:, : 2 * width])
+            i, f, g = three.chunk(3, dim=1)
+            after = torch.mul(tanh_(g), i)
             if gains is not None:
-                gains.append(total.to(gates.dtype, copy=True))
-            copy.copy_(total.addcmul_(f, before))
-            after += [gates, total]
-        cell_gates, cell, memory_gates, memory_after = after
-        o = cell_gates[:, 3 * width :]
-        o.add_(convolve(both, self.output_gate)).sigmoid_()
+                gains.append(after.to(three.dtype, copy=True))
+            copy.copy_(after.addcmul_(f, before))
+            gates.append(three)
+            sums.append(after)
+        o = convolve(x, self.from_input, self.bias, channels=(3 * width, 4 * width))
+        add_convolution(o, hidden, self.from_hidden, channels=(3 * width, 4 * width))
+        add_convolution(o, both, self.output_gate)
         merged = convolve(both, self.merge, self.merge_bias)
         tanh_(merged)
-        torch.mul(o, merged, out=self.hiddens[now])
-        for kept, new in zip(self[-5:], (cell_gates, memory_gates, merged, cell, memory), strict=True):
+        torch.mul(o.sigmoid_(), merged, out=self.hiddens[now])
+        lists = (self.cell_gates, self.memory_gates, self.output_gates, self.merged, self.cells, self.memories)
+        for kept, new in zip(lists, (*gates, o, merged, sums[0], memory), strict=True):
             kept.append(new)
-        return memory_after
+        return sums[1]
 
 
 @dataclass
@@ -168,15 +170,15 @@ class _WayBack:
         """Go back through step `t`, from the gradient by M after it; give that by M before it."""
         layer, of_h, size = self.layer, self.of_hidden, len(self.of_hidden)
         width, now = of_h.shape[1], slice(t * size, (t + 1) * size)
-        gates, merged = layer.cell_gates[t], layer.merged[t]
+        o, merged = layer.output_gates[t], layer.merged[t]
         of_gates, of_memory_gates, of_merge = self.of_cell_gates[now], self.of_memory_gates[now], self.of_merge[now]
-        o, of_o = gates[:, 3 * width :], of_gates[:, 3 * width :]
+        of_o = of_gates[:, 3 * width :]
         of_sigmoid(of_h * merged, o, of_o)
         of_tanh(of_h * o, merged, of_merge)
         of_both = of_input(of_o, layer.output_gate)
         add_of_input(of_both, of_merge, layer.merge)
         of_cell, of_memory = self.of_cell + of_both[:, :width], of_memory + of_both[:, width:]
-        self.of_cell = _of_sum(of_cell, of_gains[0], gates, layer.cells[t], of_gates)
+        self.of_cell = _of_sum(of_cell, of_gains[0], layer.cell_gates[t], layer.cells[t], of_gates)
         of_memory = _of_sum(of_memory, of_gains[1], layer.memory_gates[t], layer.memories[t], of_memory_gates)
         self.of_hidden = of_input(of_gates, layer.from_hidden)
         return of_memory.add_(of_input(of_memory_gates, layer.from_memory))
@@ -221,7 +223,7 @@ class _StLstm(torch.autograd.Function):
             own = weights[NUM_WEIGHTS * n : NUM_WEIGHTS * (n + 1)]
             hidden, cell = channels_last(states[1 + 2 * n].to(dtype)), channels_last(states[2 + 2 * n].float())
             grids = [hidden, empty_grid(grid, width), empty_grid(grid, 2 * width)]
-            layers.append(_Layer._make([*own, *grids, [], [], [], [cell], []]))
+            layers.append(_Layer._make([*own, *grids, [], [], [], [], [cell], []]))
         memory, first_seen = channels_last(states[0].float()), channels_last(states[0].to(dtype))
         seen = first_seen
         gains: list[Tensor] | None = [] if want_gains else None
@@ -276,21 +278,21 @@ class _StLstm(torch.autograd.Function):
 
 def _flat(layer: _Layer) -> list[Tensor]:
     """All tensors of it, as _restored takes them."""
-    *whole, cell_gates, memory_gates, merged, cells, memories = layer
-    return [*whole, *cell_gates, *memory_gates, *merged, *cells, *memories]
+    *whole, cell_gates, memory_gates, output_gates, merged, cells, memories = layer
+    return [*whole, *cell_gates, *memory_gates, *output_gates, *merged, *cells, *memories]
 
 
 def _restored(tensors: Sequence[Tensor]) -> _Layer:
     """The inverse of _flat."""
-    start = len(_Layer._fields) - 5
-    steps = (len(tensors) - start) // 5
+    start = len(_Layer._fields) - NUM_LISTS
+    steps = (len(tensors) - start) // NUM_LISTS
     return _Layer._make([*tensors[:start], *(list(tensors[i : i + steps]) for i in range(start, len(tensors), steps))])
 
 
 def _of_sum(of_after: Tensor, of_gain: Tensor | None, gates: Tensor, before: Tensor, out: Tensor) -> Tensor:
     """The gradient by a memory `before` a step, from that after it and by its gain; those by i, f and g go to `out`."""
     width = before.shape[1]
-    i, f, g = gates.split(width, dim=1)[:3]
+    i, f, g = gates.chunk(3, dim=1)
     of_i, of_f, of_g = out.split(width, dim=1)[:3]
     of_product = (of_after if of_gain is None else of_after + of_gain).to(i.dtype)
     torch.mul(of_product, g, out=of_i)
