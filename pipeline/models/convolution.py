@@ -42,11 +42,8 @@ def add_convolution(sums: Tensor, grid: Tensor, weight: Tensor, *, channels: Cha
 
 
 def of_input(of_output: Tensor, weight: Tensor, *, channels: Channels | None = None) -> Tensor:
-    """The gradient by what was convolved, from that by what came out: all, or some `channels` of it."""
-    kernel = _kernel(weight, channels, of_output, of_output.dtype, back=True)
-    if kernel.is_mkldnn:
-        return _call(of_output, kernel, None)
-    return F.conv_transpose2d(of_output, kernel, padding=kernel.shape[-1] // 2)
+    """The gradient by what was convolved (N, C, h, w), from that by what came out: all D, or some `channels` of it."""
+    return _call_back(of_output, _kernel(weight, channels, of_output, of_output.dtype, back=True))
 
 
 def add_of_input(sums: Tensor, of_output: Tensor, weight: Tensor, *, channels: Channels | None = None) -> None:
@@ -55,7 +52,7 @@ def add_of_input(sums: Tensor, of_output: Tensor, weight: Tensor, *, channels: C
     if kernel.is_mkldnn:
         _call_onto(sums, of_output, kernel)
     else:
-        sums.add_(of_input(of_output, weight, channels=channels))
+        sums.add_(_call_back(of_output, kernel))
 
 
 def of_weights(of_output: Tensor, grid: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -70,7 +67,7 @@ def of_weights(of_output: Tensor, grid: Tensor, kernel_size: int) -> tuple[Tenso
 
 
 class FixedWeights:
-    """While it is entered, weights are taken to stay as they are, and what was made of them is kept, as long as it is.
+    """While it is entered, weights are taken to stay; what was made of them is kept while this object lives.
 
     To be entered around calls of a model between which nothing changes its weights, once or again and again. That
     nothing does cannot be seen: torch's fused optimizers leave no trace in a tensor's version.
@@ -137,6 +134,12 @@ def _call(grid: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     return mkldnn._convolution_pointwise(
         channels_last(grid), kernel, bias, padding, [1, 1], [1, 1], 1, "none", [], None
     )
+
+
+def _call_back(of_output: Tensor, kernel: Tensor) -> Tensor:
+    if kernel.is_mkldnn:  # it has been turned
+        return _call(of_output, kernel, None)
+    return F.conv_transpose2d(of_output, kernel, padding=kernel.shape[-1] // 2)
 
 
 def _call_onto(sums: Tensor, grid: Tensor, kernel: Tensor) -> None:

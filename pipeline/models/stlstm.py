@@ -14,7 +14,7 @@ from pipeline.models.layers import channels_last, clamp, empty_grid, same_conv, 
 from pipeline.models.recurrent import beside, of_sigmoid, of_tanh, tanh_
 
 State = tuple[Tensor, ...]
-NUM_WEIGHTS, NUM_LISTS = 7, 6  # of a layer, see _Layer
+NUM_WEIGHTS, NUM_LISTS = 7, 6  # tensors and lists by step that a _Layer begins and ends with
 
 
 class StLstm(nn.Module):
