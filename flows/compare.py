@@ -28,7 +28,8 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
     params = params.model_copy(update={"compare": settings})
     with workspace():
         run(plan(["tensorize"]))
-    from pipeline import baselines, comparison  # torch: only when there is something to compare
+    from pipeline import comparison
+    from pipeline.measuring import baselines  # torch: only when there is something to compare
 
     rows = [baseline.with_options(task_run_name=name)(name, params) for name in baselines.BASELINES]
     # one after another: side by side they would take each other's minutes

@@ -19,13 +19,15 @@ def videos(folder: Path) -> list[Video]:
 
     Files are read again only where their times say that they changed.
     """
-    from pipeline.ledger import Ledger
-    from pipeline.scan import scan  # OpenCV and PyAV, which a run without news does not need
+    from pipeline.ingest.cache import ContentCache
+    from pipeline.ingest.folder import scan  # OpenCV and PyAV, which a run without news does not need
     from pipeline.video import content_hash
 
     entries = scan(folder)
     root = str(folder.resolve())
-    ledger = Ledger(Path(".dvc/tmp/contents", hashlib.sha256(root.encode(errors="surrogateescape")).hexdigest()[:16]))
+    ledger = ContentCache(
+        Path(".dvc/tmp/contents", hashlib.sha256(root.encode(errors="surrogateescape")).hexdigest()[:16])
+    )
     with ledger.held():
         hashes = ledger.hashes([path for entry in entries for path in entry.paths])
     found = []

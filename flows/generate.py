@@ -26,6 +26,7 @@ from flows.report import notify
 from pipeline import registry
 from pipeline.errors import PipelineError
 from pipeline.params import GenerateParams, load_params
+from pipeline.runtime.files import write_json
 
 FAILED = "failed.json"  # in the folder of the results: what the last run could not do, and why
 
@@ -58,7 +59,7 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
         jobs = pending(source, target, champion.name)
         failures = run(jobs, champion, params)
         told = known_failures(target)
-        registry.write_json(target / FAILED, failures)
+        write_json(target / FAILED, failures)
     if not jobs:
         return Completed(name="Nothing new", message=f"{champion.name} has done every video of {source}")
     message = f"{len(jobs) - len(failures)} of {len(jobs)} videos done by {champion.name}"
@@ -173,9 +174,9 @@ def end_with_parent() -> None:
 def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> State[Any] | None:
     """Continue one video, or translate it, as the model is made for."""
     # torch takes seconds to import: in the worker, where it is needed
-    from pipeline.checkpoint import load_card
-    from pipeline.generation import continue_video
-    from pipeline.translation import translate_video
+    from pipeline.inference.generation import continue_video
+    from pipeline.inference.translation import translate_video
+    from pipeline.model_dir import load_card
 
     output.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.runtime.files import replacing
+
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 KEPT = Path(".dvc/tmp/kept")
 STOPPED = 130
@@ -96,9 +98,8 @@ def _signal(pid: int, number: int) -> None:
 def _put_back(order: Order, kept: Path) -> None:
     for path in order.uncached:
         if (kept / path).exists() and _md5(Path(path)) != order.uncached[path]:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(kept / path, f"{path}.tmp")
-            Path(f"{path}.tmp").replace(path)
+            with replacing(Path(path)) as part:
+                shutil.copy2(kept / path, part)
     if order.cached:
         print(f"putting back the last good {', '.join(order.cached)}", flush=True)  # noqa: T201 -- the task's log
         subprocess.run([*DVC, "checkout", "--quiet", "--force", *order.cached], check=False, start_new_session=True)

@@ -54,8 +54,8 @@ def arrived(folder: Path, known: set[str]) -> list[Path]:
 @task(cache_policy=NO_CACHE)
 def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, float]:
     """The champion's mean error on each video, by its path; what cannot be read or has no clip's length is left out."""
-    from pipeline import scoring  # torch takes two seconds to import
-    from pipeline.frames import INDEX, FrameStore
+    from pipeline.data.frames import INDEX, FrameStore
+    from pipeline.measuring import scoring  # torch takes two seconds to import
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -86,7 +86,7 @@ def judge(version: str, reference: dict[str, float], errors: dict[str, float], p
     """Inside a flow: tell how surprising each video was, and whether all of them together are drift."""
     import numpy as np
 
-    from pipeline.drift import drift, surprise
+    from pipeline.measuring.drift import drift, surprise
 
     before, now = (np.array(list(values.values())) for values in (reference, errors))
     result = drift(before, now, params.monitor)

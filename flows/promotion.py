@@ -20,6 +20,7 @@ from prefect.transactions import Transaction, transaction
 from flows import repro
 from pipeline import registry
 from pipeline.errors import PipelineError
+from pipeline.runtime.files import write_json
 
 ARTIFACT = "generator"  # the entry of dvc.yaml's `artifacts:`
 STAGE = "champion"
@@ -114,7 +115,7 @@ def switch(name: str) -> None:
 def _note(facts: dict[str, Any]) -> None:
     """Add to the journal, before what it names is done."""
     known = json.loads(JOURNAL.read_text()) if JOURNAL.exists() else {}
-    registry.write_json(JOURNAL, {**known, **facts})
+    write_json(JOURNAL, {**known, **facts})
 
 
 def _undo() -> None:

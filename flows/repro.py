@@ -30,6 +30,7 @@ from flows import at_the_prompt
 from flows.guard import DVC, Order
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import Params, load_params, parse_params
+from pipeline.runtime.files import replacing, write_bytes
 
 PARAMS = Path("params.yaml")
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner()
@@ -284,9 +285,8 @@ def set_params(overrides: list[str], path: Path = PARAMS) -> Params:
             raise ParamsError(f"{override}: should be key=value with a key of {path}")
         section[name] = YAML().load(text)  # [8, 8] stays on its line
     params = parse_params(content, path)
-    temporary = path.with_suffix(".tmp")
-    yaml.dump(content, temporary)
-    temporary.replace(path)
+    with replacing(path) as part:
+        yaml.dump(content, part)
     return params
 
 
@@ -297,9 +297,7 @@ def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Par
     try:
         return params, plan(targets)
     except PipelineError:
-        temporary = PARAMS.with_suffix(".tmp")
-        temporary.write_bytes(before)
-        temporary.replace(PARAMS)
+        write_bytes(PARAMS, before)
         raise
 
 

@@ -19,6 +19,7 @@ from pipeline import registry
 from pipeline.errors import ModelError
 from pipeline.params import Params
 from pipeline.registry import Verdict
+from pipeline.runtime.files import write_json
 
 DATA = Path("data")
 CANDIDATE = DATA / "model"
@@ -54,7 +55,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
             version = promotion.promote(
                 CANDIDATE, facts, tracked(stages), message(verdict, stages), commit=params.promote.commit
             )
-        registry.write_json(JUDGED, {**judgement(params), **asdict(verdict)})
+        write_json(JUDGED, {**judgement(params), **asdict(verdict)})
         label(version)
         report.publish(verdict, version, stages, outcome, scores)
     return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
@@ -125,7 +126,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     The second value has the mean of every metric for the candidate and, where it can be run, the champion, and the
     candidate's error on every clip.
     """
-    from pipeline.scoring import score  # torch takes two seconds to import, and most runs compare nothing
+    from pipeline.measuring.scoring import score  # torch takes two seconds to import, and most runs compare nothing
 
     today = (DATA / "frames", DATA / "clips", params.evaluate)
     metric = params.promote.metric
@@ -148,7 +149,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
 
 
 def means(scores: Any) -> dict[str, float]:
-    """The mean of every metric in a table of pipeline.scoring."""
+    """The mean of every metric in a table of pipeline.measuring.scoring."""
     return scores.drop(columns=["clip", "video"]).mean().to_dict()
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import report
 from pipeline.errors import PipelineError
+from pipeline.pages import page
 
 DEFAULT_MODEL = Path("data/model")  # where `dvc repro` leaves one
 MODELS = Path("models")  # where flows/retrain.py promotes them to
@@ -82,7 +82,7 @@ def add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def predict(options: argparse.Namespace) -> None:
-    from pipeline.generation import check_futures, continue_video
+    from pipeline.inference.generation import check_futures, continue_video
 
     check_futures(options.model, options.samples)
     for number in range(options.samples):
@@ -119,7 +119,7 @@ def add_translate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def translate(options: argparse.Namespace) -> None:
-    from pipeline.translation import translate_video
+    from pipeline.inference.translation import translate_video
 
     count = translate_video(options.source, options.output, options.model, degrade=options.degrade, tile=options.tile)
     say(f"{options.output}: {count} frames of {options.source}, translated")
@@ -141,9 +141,9 @@ def add_info(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def info(options: argparse.Namespace) -> None:
     metrics = options.path / "metrics.json"
     if metrics.is_file():
-        say(report.markdown(json.loads(metrics.read_text(encoding="utf-8"))))
+        say(page.markdown(json.loads(metrics.read_text(encoding="utf-8"))))
         return
-    from pipeline.generation import describe_model, describe_video
+    from pipeline.inference.generation import describe_model, describe_video
 
     facts = describe_model(options.path) if options.path.is_dir() else describe_video(options.path)
     width = max(map(len, facts))

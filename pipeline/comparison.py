@@ -13,14 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import nn
 
-from pipeline import baselines, checkpoint, evaluation, metrics, rollout
-from pipeline.checkpoint import ModelCard
-from pipeline.clips import ClipDataset, to_float
-from pipeline.devices import huge_pages, keep_freed_memory
+from pipeline import metrics, model_dir
+from pipeline.data.clips import ClipDataset, to_float
 from pipeline.errors import DataError
+from pipeline.measuring import baselines, evaluation
+from pipeline.model_dir import ModelCard
+from pipeline.nn import rollout
 from pipeline.params import Params
-from pipeline.resume import StateFile, fingerprint, loaded_sources
-from pipeline.training import fit
+from pipeline.runtime.devices import huge_pages, keep_freed_memory
+from pipeline.runtime.files import write_json
+from pipeline.training.checkpoint import CheckpointFile, fingerprint, loaded_sources
+from pipeline.training.loop import fit
 
 UNBOUNDED = 1_000_000  # epochs: the minutes end the training
 TIMED_FRAMES = 60
@@ -71,9 +74,9 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
     if done.exists() and (record := json.loads(done.read_text()))["key"] == key:
         return record["row"]
 
-    fitted = fit(model, train_clips, val_clips, recipe=recipe, train=train, state=StateFile(folder, key))
+    fitted = fit(model, train_clips, val_clips, recipe=recipe, train=train, state=CheckpointFile(folder, key))
     model.load_state_dict(fitted.weights)
-    checkpoint.save(folder / "model", model, card.model_copy(update={"metrics": fitted.best}))
+    model_dir.save(folder / "model", model, card.model_copy(update={"metrics": fitted.best}))
     model = model.cpu().eval()
     row: Row = {
         "generator": name,
@@ -84,8 +87,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
         "seconds_per_step": fitted.seconds / fitted.steps,
         "frames_per_second": frames_per_second(model, card),
     }
-    content = json.dumps({"key": key, "row": row}, indent=2, sort_keys=True) + "\n"
-    checkpoint.write_bytes(done, content.encode())
+    write_json(done, {"key": key, "row": row})
     return row
 
 

@@ -91,7 +91,7 @@ class TensorizeParams(Section):
 
 
 class StrengthParams(Section):
-    """How strong each degradation is; pipeline/degrade.py says in what."""
+    """How strong each degradation is; pipeline/data/degradations.py says in what."""
 
     edges: float = Field(gt=0, le=4)
     grey: float = Field(gt=0, le=1)
@@ -123,7 +123,7 @@ class TranslateParams(Section):
 
 
 class LossParams(Section):
-    """Weights of the pixel losses (pipeline/objectives.py)."""
+    """Weights of the pixel losses (pipeline/training/objectives.py)."""
 
     l1: float = Field(ge=0)
     l2: float = Field(ge=0)

@@ -4,12 +4,11 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
 from pipeline.params import PromoteParams
+from pipeline.runtime.files import sync, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -163,9 +163,9 @@ def store(candidate: Path, facts: dict[str, Any], taken: list[str] | None = None
     content = {**facts, "version": name, "previous": current.name if current else None, "digest": expected}
     write_json(incoming / RECORD, content)
     for path in [*sorted(incoming.rglob("*")), incoming]:
-        _sync(path)
+        sync(path)
     incoming.rename(models / name)
-    _sync(models)
+    sync(models)
     return name
 
 
@@ -177,7 +177,7 @@ def activate(name: str, models: Path = MODELS) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(name)
     fresh.replace(models / CHAMPION)
-    _sync(models)
+    sync(models)
 
 
 def discard(name: str, models: Path = MODELS) -> None:
@@ -226,23 +226,5 @@ def locked(models: Path = MODELS) -> Iterator[None]:
         yield
 
 
-def write_json(path: Path, content: dict[str, Any] | Verdict) -> None:
-    """Write sorted JSON, whole or not at all."""
-    text = json.dumps(asdict(content) if isinstance(content, Verdict) else content, indent=2, sort_keys=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n")
-    _sync(temporary)
-    temporary.replace(path)
-
-
 def _numbers(names: Iterable[str]) -> list[int]:
     return [int(match[1]) for name in names if (match := re.fullmatch(r"v(\d+)\.0\.0", name))]
-
-
-def _sync(path: Path) -> None:
-    """Have the kernel write a file or a folder's list of names to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,10 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.checkpoint import ModelCard, save
-from pipeline.clips import COLUMNS, ClipDataset, to_float, write_clips
+from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
+from pipeline.model_dir import ModelCard, save
 from pipeline.models import build
-from pipeline.rollout import predict
+from pipeline.nn.rollout import predict
 from pipeline.video import write_video
 
 Arrays = Mapping[str, NDArray[np.uint8]]

@@ -4,8 +4,8 @@
 follows input t (or, in translation, the target that belongs to it) and depends on inputs up to t alone. `state` is a
 nested tuple of tensors whose first dimension is the batch, to hand to the next call; None begins a sequence. One call
 over T frames equals T calls of one. Where more channels go in than come out, the further ones are noise that picks one
-of several futures (pipeline/rollout.py), or they are the source's in translation; a frame that is fed back is the first
-`out_channels`.
+of several futures (pipeline/nn/rollout.py), or they are the source's in translation; a frame that is fed back
+is the first `out_channels`.
 """
 
 from importlib import import_module

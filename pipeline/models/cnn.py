@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from pipeline.models.layers import channels_last, clamp, same_conv, to_grid, to_pixels
+from pipeline.nn.layers import channels_last, clamp, same_conv, to_grid, to_pixels
 
 State = tuple[Tensor, ...]
 

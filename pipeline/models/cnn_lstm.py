@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.layers import CHANNELS_LAST, clamp, same_conv, to_grid, to_pixels
-from pipeline.models.recurrent import ConvLstmLayer
+from pipeline.nn.layers import CHANNELS_LAST, clamp, same_conv, to_grid, to_pixels
+from pipeline.nn.recurrent import ConvLstmLayer
 
 State = tuple[tuple[Tensor, Tensor], ...]
 

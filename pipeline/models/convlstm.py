@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from pipeline.models.layers import clamp, to_frames, to_grid
-from pipeline.models.recurrent import ConvLstmLayer
+from pipeline.nn.layers import clamp, to_frames, to_grid
+from pipeline.nn.recurrent import ConvLstmLayer
 
 State = tuple[tuple[Tensor, Tensor], ...]
 

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.layers import CHANNELS_LAST, clamp, displace, same_conv, to_grid, to_pixels
-from pipeline.models.recurrent import ConvGru
+from pipeline.nn.layers import CHANNELS_LAST, clamp, same_conv, to_grid, to_pixels, warp
+from pipeline.nn.recurrent import ConvGru
 
 State = tuple[Tensor, ...]
 STAY = 3.0  # lead of the frame that is not moved, in the logits of the choice before training
@@ -124,7 +124,7 @@ class Foreframe(nn.Module):
         `motion` is (N, M, 2, H, W): right and down, from a pixel to where its value is read.
         """
         images = images[:, None].expand(-1, self.num_motions, -1, -1, -1)
-        ways = displace(images.flatten(0, 1), motion.flatten(0, 1)).unflatten(0, (-1, self.num_motions))
+        ways = warp(images.flatten(0, 1), motion.flatten(0, 1)).unflatten(0, (-1, self.num_motions))
         return (ways * choice[:, :, None]).sum(dim=1)
 
     def carried(

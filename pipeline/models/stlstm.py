@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pipeline.models.convolution import add_convolution, add_of_input, convolution_type, convolve, of_input, of_weights
-from pipeline.models.layers import channels_last, clamp, empty_grid, same_conv, to_frames, to_grid
-from pipeline.models.recurrent import beside, of_sigmoid, of_tanh, tanh_
+from pipeline.nn.layers import channels_last, clamp, empty_grid, same_conv, to_frames, to_grid
+from pipeline.nn.packed import add_convolution, add_of_input, convolution_type, convolve, of_input, of_weights
+from pipeline.nn.recurrent import beside, of_sigmoid, of_tanh, tanh_
 
 State = tuple[Tensor, ...]
 NUM_WEIGHTS, NUM_LISTS = 7, 6  # tensors and lists by step that a _Layer begins and ends with

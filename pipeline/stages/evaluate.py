@@ -11,10 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pipeline import baselines, checkpoint, stage
-from pipeline.clips import ClipDataset, to_float
-from pipeline.evaluation import Predictor, best_device, check_fit, measure, pick, predictor, stateless
+from pipeline import model_dir, stage
+from pipeline.data.clips import ClipDataset, to_float
+from pipeline.measuring import baselines
+from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
 from pipeline.params import EvaluateParams
+from pipeline.runtime.devices import best_device
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     """Write metrics.json, horizon.csv and horizon.png about MODEL to METRICS."""
     dataset = ClipDataset(frames, clips, "test")
     device = best_device()
-    generator, card = checkpoint.load(model, device)
+    generator, card = model_dir.load(model, device)
     check_fit(card, dataset)
     picture = background(ClipDataset(frames, clips, "train"))
     of_model = predictor(generator, card, dataset.horizon, device)

@@ -14,21 +14,21 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-import pipeline
-from pipeline import extraction, stage, workers
+from pipeline import stage
+from pipeline.data.frames import COLUMNS, INDEX, array_is_whole, read_index, write_index
 from pipeline.errors import PipelineError, VideoError
-from pipeline.extraction import Job, Outcome
-from pipeline.frames import COLUMNS, INDEX, array_is_whole, read_index, write_index
-from pipeline.ledger import Ledger
+from pipeline.ingest import job, workers
+from pipeline.ingest.cache import ContentCache
+from pipeline.ingest.folder import Entry, scan
+from pipeline.ingest.job import Job, Outcome
 from pipeline.params import ExtractParams
-from pipeline.scan import Entry, scan
 from pipeline.video import content_hash, versions
 
 logger = logging.getLogger(__name__)
 
-# what decides the bytes of an array, beside its video and the parameters
-CODE = ("arrays.py", "extraction.py", "video/containers.py", "video/decoding.py", "video/pictures.py",
-        "video/reading.py", "video/sequences.py", "video/thinning.py")  # fmt: skip
+# To be changed when the same file and parameters give other frames: every video is then decoded anew. Its first value
+# is the hash that the code had until here, so that stores made before stay valid.
+DECODING_VERSION = "08ff7ad137dabd731e8776e4b1509a21abcea62b0c804458a28faac618554ef6"
 NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb"}
 MOST_REASONS = 5  # that one message tells
 EXPECTED = ("hidden file", "same content as ")  # reasons that are nobody's mistake
@@ -39,7 +39,7 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
     if not videos.is_dir():
         raise PipelineError(f"{videos}: no such folder; data.videos in params.yaml names the folder of videos")
     frames.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(frames.parent / f".{frames.name}")
+    ledger = ContentCache(frames.parent / f".{frames.name}")
     with ledger.held():
         entries = scan(videos)
         if not entries:
@@ -61,7 +61,7 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
         # closed at once when the stage is to stop, so that no worker goes on
         with closing(decoded(todo, ledger, extract)) as results:
             for sha256, result in results:
-                if isinstance(result, workers.Died):
+                if isinstance(result, workers.WorkerDied):
                     lost[sha256] = str(result)
                 else:
                     if result.stored_frames:
@@ -84,7 +84,7 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
     logger.info("%d videos, %d damaged, %d files skipped; %s says why", *counts.values(), frames / INDEX)
 
 
-def content_hashes(entries: list[Entry], ledger: Ledger) -> dict[str, str]:
+def content_hashes(entries: list[Entry], ledger: ContentCache) -> dict[str, str]:
     """The sha256 of each entry's content, by name; "" for one that is refused or cannot be read."""
     files = ledger.hashes([path for entry in entries for path in entry.paths])
     hashes = {}
@@ -98,11 +98,10 @@ def content_hashes(entries: list[Entry], ledger: Ledger) -> dict[str, str]:
 
 
 def recipe_of(params: ExtractParams) -> str:
-    """A hash of what decides the frames of a given video: parameters, code, and the versions of the decoders."""
-    code = hashlib.sha256(b"\n".join((Path(pipeline.__path__[0]) / name).read_bytes() for name in CODE))
+    """A hash of what decides the frames of a given video: parameters, and the versions of ours and of the decoders."""
     parts = [
         params.model_dump(mode="json", exclude=NOT_IN_RECIPE),
-        code.hexdigest(),
+        DECODING_VERSION,
         versions(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -131,14 +130,14 @@ def known_outcomes(frames: Path, recipe: str) -> dict[str, Outcome]:
     return known
 
 
-def journalled(ledger: Ledger, recipe: str) -> dict[str, Outcome]:
+def journalled(ledger: ContentCache, recipe: str) -> dict[str, Outcome]:
     """What an interrupted run has found out."""
     return {sha256: Outcome(**outcome) for sha256, outcome in ledger.outcomes(recipe).items()}
 
 
 def decoded(
-    todo: dict[str, Entry], ledger: Ledger, params: ExtractParams
-) -> Generator[tuple[str, Outcome | workers.Died]]:
+    todo: dict[str, Entry], ledger: ContentCache, params: ExtractParams
+) -> Generator[tuple[str, Outcome | workers.WorkerDied]]:
     """The outcome for each content in `todo`, as they are done; arrays are in the ledger's parts."""
     if not todo:
         return
@@ -165,8 +164,8 @@ def decoded(
         for sha256 in order
     ]
     task = workers.Task(
-        extraction.__name__,
-        extraction.extract_video.__name__,
+        job.__name__,
+        job.extract_video.__name__,
         Job.__name__,
         Outcome.__name__,
         params.timeout_seconds,

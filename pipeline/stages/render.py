@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 
-from pipeline import checkpoint, gallery, stage
-from pipeline.clips import ClipDataset, to_uint8
-from pipeline.evaluation import batches, best_device, check_fit, pick, predictor
-from pipeline.gallery import Clip
-from pipeline.panels import Picture
+from pipeline import model_dir, stage
+from pipeline.data.clips import ClipDataset, to_uint8
+from pipeline.measuring.evaluation import batches, check_fit, pick, predictor
+from pipeline.pages import contact_sheet
+from pipeline.pages.contact_sheet import Clip
+from pipeline.pages.page import page
+from pipeline.pages.panels import Picture
 from pipeline.params import RenderParams
-from pipeline.report import page
+from pipeline.runtime.devices import best_device
 from pipeline.video import write_animation, write_png, write_video
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     """Write what MODEL makes of some test clips to RENDERS, with the figures in METRICS on a page."""
     dataset = ClipDataset(frames, clips, "test")
     device = best_device()
-    generator, card = checkpoint.load(model, device)
+    generator, card = model_dir.load(model, device)
     check_fit(card, dataset)
     predict = predictor(generator, card, max(render.long_horizon, dataset.horizon), device)
     chosen = pick(len(dataset), render.num_clips)
@@ -43,12 +45,14 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     renders.mkdir(parents=True)
     videos = {f"clip_{number:02d}.mp4": clip.name for number, clip in enumerate(shown)}
     for file, clip in zip(videos, shown, strict=True):
-        write_video(renders / file, hold(gallery.comparison(clip, render.scale), render.fps), render.fps)
+        write_video(renders / file, hold(contact_sheet.comparison(clip, render.scale), render.fps), render.fps)
     if card.task == "predict":
-        pictures = gallery.long_rollout([clip.given for clip in shown], rollouts, dataset.horizon, render.scale)
+        pictures = contact_sheet.long_rollout([clip.given for clip in shown], rollouts, dataset.horizon, render.scale)
         write_video(renders / "rollout.mp4", hold(pictures, render.fps), render.fps)
-    write_png(renders / "sheet.png", gallery.sheet(shown, render.scale))
-    write_animation(renders / "preview.webp", gallery.preview(shown[:MOST_PREVIEW_CLIPS], render.scale), render.fps)
+    write_png(renders / "sheet.png", contact_sheet.sheet(shown, render.scale))
+    write_animation(
+        renders / "preview.webp", contact_sheet.preview(shown[:MOST_PREVIEW_CLIPS], render.scale), render.fps
+    )
     shutil.copyfile(metrics / "horizon.png", renders / "horizon.png")
     html = page(
         card.model_dump(),

@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import stage
-from pipeline.clips import COLUMNS, SPLITS, windows, write_clips
-from pipeline.degrade import NEED_COLOR, Translation
+from pipeline.data.clips import COLUMNS, SPLITS, windows, write_clips
+from pipeline.data.degradations import NEED_COLOR, Translation
+from pipeline.data.frames import FrameStore
 from pipeline.errors import DataError
-from pipeline.frames import FrameStore
-from pipeline.pairs import pair_videos
 from pipeline.params import TensorizeParams, TranslateParams
-from pipeline.splits import shots, split_by_folder, split_by_video, split_in_time
+from pipeline.splitting.pairs import pair_videos
+from pipeline.splitting.splits import shots, split_by_folder, split_by_video, split_in_time
 
 logger = logging.getLogger(__name__)
 

@@ -11,16 +11,16 @@ import pandas as pd
 import torch
 from dvclive.live import Live
 
-from pipeline import checkpoint, stage
-from pipeline.checkpoint import ModelCard
-from pipeline.clips import ClipDataset, to_float
-from pipeline.devices import accelerator, huge_pages, keep_freed_memory
-from pipeline.gradients import gradient_norms
+from pipeline import model_dir, stage
+from pipeline.data.clips import ClipDataset, to_float
+from pipeline.model_dir import ModelCard
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
+from pipeline.nn.rollout import draw_noise, with_noise
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
-from pipeline.resume import StateFile, fingerprint, loaded_sources
-from pipeline.rollout import draw_noise, with_noise
-from pipeline.training import Row, fit
+from pipeline.runtime.devices import accelerator, huge_pages, keep_freed_memory
+from pipeline.training.checkpoint import CheckpointFile, fingerprint, loaded_sources
+from pipeline.training.gradients import gradient_norms
+from pipeline.training.loop import Row, fit
 
 logger = logging.getLogger(__name__)
 STATES = Path(".train")  # beside the outputs, which DVC removes before a stage runs
@@ -93,14 +93,14 @@ def train(
             val_clips,
             recipe=section.recipe,
             train=train,
-            state=StateFile(STATES, key[:16]),
+            state=CheckpointFile(STATES, key[:16]),
             on_epoch=log,
         )
     if not accelerator().is_main_process:
         return
     generator = generator.cpu()
     generator.load_state_dict(fitted.weights)
-    checkpoint.save(folder, generator, card.model_copy(update={"metrics": fitted.best}))
+    model_dir.save(folder, generator, card.model_copy(update={"metrics": fitted.best}))
     norms = pd.DataFrame({"before": before, "after": gradient_norms(generator, inputs, targets)})
     norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")
     norms.to_csv(history / "gradients.csv", lineterminator="\n")

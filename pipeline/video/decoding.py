@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.containers import is_cut, is_encrypted, why_no_video
-from pipeline.video.thinning import HAVE_DISPOSABLE_FRAMES, Thinning, Unusual
+from pipeline.video.skipping import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper
 
 # demuxers of video containers and streams; left out are those that open other files (hls, dash, concat, image2, sdp),
 # that read stills, and that take text for a picture (tty)
@@ -36,7 +36,7 @@ USUAL_STEP = 1 / 25  # seconds; FFmpeg's own guess where a file does not say
 JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
 
 
-class Shown(NamedTuple):
+class DecodedFrame(NamedTuple):
     """A frame and when a player shows it."""
 
     seconds: float  # since the first frame
@@ -91,14 +91,14 @@ def decode(
     max_seconds: float,
     complaints: Callable[[], int] = lambda: 0,
     wanted_fps: float | None = None,
-) -> Generator[Shown]:
+) -> Generator[DecodedFrame]:
     """The frames of the video at `path` in the order a player shows them, until the first that is not sound.
 
     Broken frames before the first good one are passed over: a recording of a broadcast starts in the middle.
     `complaints` counts what the decoder has complained of so far; where it cannot be told, flags and errors have to
     do. With more than one thread errors may be missed, not so complaints: decode again with one where there are any.
     Given `wanted_fps`, frames that nobody is shown at 0, 1 / wanted_fps … seconds are left out as far as no other is
-    made from them, which changes no other frame; raises Unusual at the first sign of anything out of the ordinary.
+    made from them, which changes no other frame; raises CannotSkip at the first sign of anything out of the ordinary.
     Damage within a frame that is left out is not seen: nothing that is kept depends on it.
     Raises VideoError if there is no good frame or a limit is passed, DamagedVideo after the last good frame.
     """
@@ -117,7 +117,7 @@ def decode(
         for frame, complaint in _sound_frames(container, stream, cut, complaints, thinning):
             if complaint:
                 if thinning:
-                    raise Unusual
+                    raise CannotSkip
                 trouble = complaint
                 if num_frames:
                     break
@@ -141,18 +141,20 @@ def decode(
             raise VideoError(f"{path}: no frame can be decoded ({context.name}{': ' if trouble else ''}{trouble})")
 
 
-def _thinning(container: InputContainer, stream: VideoStream, wanted_fps: float | None, cut: bool) -> Thinning | None:
+def _thinning(
+    container: InputContainer, stream: VideoStream, wanted_fps: float | None, cut: bool
+) -> FrameSkipper | None:
     if wanted_fps is None:
         return None
     # of a broadcast a piece may be missing without a trace: only the whole of what is there shows what was first
     if cut or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
-        raise Unusual
+        raise CannotSkip
     if stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
-        raise Unusual
-    return Thinning(wanted_fps, stream.time_base)
+        raise CannotSkip
+    return FrameSkipper(wanted_fps, stream.time_base)
 
 
-def _told(packets: Iterator[av.Packet], context: av.VideoCodecContext, thinning: Thinning) -> Iterator[av.Packet]:
+def _told(packets: Iterator[av.Packet], context: av.VideoCodecContext, thinning: FrameSkipper) -> Iterator[av.Packet]:
     """`packets`; before each that is not wanted the decoder is told to leave it out if no other frame needs it."""
     for packet, is_wanted in thinning.mark(packets):
         context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
@@ -164,7 +166,7 @@ def _sound_frames(
     stream: VideoStream,
     cut: bool,
     complaints: Callable[[], int],
-    thinning: Thinning | None,
+    thinning: FrameSkipper | None,
 ) -> Iterator[tuple[av.VideoFrame | None, str]]:
     """(frame, "") for what the decoder gives, (None, complaint) for what it cannot."""
     context = stream.codec_context
@@ -247,7 +249,7 @@ class _Times:
 
     def at(
         self, stamp: int | None, duration: int | None, time_base: Fraction | None, frame: av.VideoFrame | None
-    ) -> Shown:
+    ) -> DecodedFrame:
         """The frame with this time stamp and duration, both in units of `time_base` seconds."""
         if stamp is None or time_base is None:
             seconds = self.last + self.step  # a raw stream has no time stamps
@@ -261,7 +263,7 @@ class _Times:
         seconds = max(seconds, self.last, 0.0)
         length = float(duration * time_base) if duration and time_base else self.step
         self.last, self.stop = seconds, seconds + length
-        return Shown(seconds, self.stop, frame, self.aspect, self.codec)
+        return DecodedFrame(seconds, self.stop, frame, self.aspect, self.codec)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:
         if seconds > max_seconds:

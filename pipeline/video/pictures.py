@@ -26,7 +26,7 @@ NOT_SQUARE_LIMITS = Fraction(1, 10), Fraction(10)  # a pixel's shape beyond thes
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameConverter:
     """How a picture is wanted."""
 
     size: tuple[int, int] | None  # (height, width), pixels; None: as the first frame is shown
@@ -46,7 +46,7 @@ class _Pose:
 class Painter:
     """Turns frames into images of one size."""
 
-    def __init__(self, look: Look, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, look: FrameConverter, pixel_aspect: Fraction | None) -> None:
         """`pixel_aspect` is the shape of a stored pixel, width by height; None where it is not known."""
         low, high = NOT_SQUARE_LIMITS
         self._aspect = pixel_aspect if pixel_aspect and low <= pixel_aspect <= high else Fraction(1)

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.decoding import Shown, decode, opened
-from pipeline.video.pictures import Look, Painter
+from pipeline.video.decoding import DecodedFrame, decode, opened
+from pipeline.video.pictures import FrameConverter, Painter
 from pipeline.video.sequences import decode_images, numbered
-from pipeline.video.thinning import TOLERANCE_SECONDS, Unusual
+from pipeline.video.skipping import TOLERANCE_SECONDS, CannotSkip
 
 Image = NDArray[np.uint8]
 
 MAX_PIXELS = 2**26  # of a frame that read_frames takes: 8192 x 8192
 SEQUENCE_FPS = 25.0  # of a folder of images, where nobody says
-AS_SHOWN = Look(size=None, fit="stretch", color="rgb")
+AS_SHOWN = FrameConverter(size=None, fit="stretch", color="rgb")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _images(path: Path) -> list[Path]:
     return numbered(sorted(path.iterdir()))
 
 
-def _shown(path: Path) -> Iterator[Shown]:
+def _shown(path: Path) -> Iterator[DecodedFrame]:
     if path.is_dir():
         images = _images(path)
         if not images:
@@ -90,18 +90,21 @@ class Report:
     codec: str = ""
 
 
-def read_resized(frames: Iterable[Shown], look: Look, fps: float | None, report: Report) -> Iterator[Image]:
+def read_resized(
+    frames: Iterable[DecodedFrame], look: FrameConverter, fps: float | None, report: Report
+) -> Iterator[Image]:
     """The frames that a player shows at 0, 1 / fps, 2 / fps … seconds (all of them if `fps` is None), as `look` says.
 
     Only these are made into pictures. `report` is filled on the way; it is whole after the last one. Errors of
-    `frames` are passed on after the frame that was shown last. Raises Unusual if one was left out that is to be shown.
+    `frames` are passed on after the frame that was shown last. Raises CannotSkip if one that is to be shown
+    was left out.
     """
     painter: Painter | None = None
     painted = False
     for shown, times in on_show(_noted(frames, report), fps):
         if shown.frame is None:
             if times or painter is None:
-                raise Unusual
+                raise CannotSkip
             continue
         if painter is None:
             painter = Painter(look, shown.pixel_aspect)
@@ -121,7 +124,7 @@ def read_resized(frames: Iterable[Shown], look: Look, fps: float | None, report:
                 yield image
 
 
-def _noted(frames: Iterable[Shown], report: Report) -> Iterator[Shown]:
+def _noted(frames: Iterable[DecodedFrame], report: Report) -> Iterator[DecodedFrame]:
     for shown in frames:
         report.num_frames += 1
         report.duration_seconds = shown.stop_seconds
@@ -129,10 +132,10 @@ def _noted(frames: Iterable[Shown], report: Report) -> Iterator[Shown]:
         yield shown
 
 
-def on_show(frames: Iterable[Shown], fps: float | None) -> Iterator[tuple[Shown, int]]:
+def on_show(frames: Iterable[DecodedFrame], fps: float | None) -> Iterator[tuple[DecodedFrame, int]]:
     """Each frame, and how many of the moments 0, 1 / fps, 2 / fps … it is on show (once if `fps` is None)."""
     count = 0
-    before: Shown | None = None
+    before: DecodedFrame | None = None
 
     def moments(stop_seconds: float) -> int:
         nonlocal count

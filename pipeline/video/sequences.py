@@ -9,7 +9,7 @@ from typing import cast
 import av
 
 from pipeline.errors import VideoError
-from pipeline.video.decoding import Shown
+from pipeline.video.decoding import DecodedFrame
 
 CODECS = {
     ".png": "png",
@@ -52,7 +52,7 @@ def numbered(paths: Iterable[Path]) -> list[Path]:
     return ordered
 
 
-def decode_images(paths: Iterable[Path], *, fps: float, max_pixels: int) -> Generator[Shown]:
+def decode_images(paths: Iterable[Path], *, fps: float, max_pixels: int) -> Generator[DecodedFrame]:
     """The images as frames, `fps` a second; raises VideoError that names the file that is broken or of another size."""
     size: tuple[int, int] | None = None
     for count, path in enumerate(paths):
@@ -71,7 +71,7 @@ def decode_images(paths: Iterable[Path], *, fps: float, max_pixels: int) -> Gene
         size = size or (frame.height, frame.width)
         if (frame.height, frame.width) != size:
             raise VideoError(f"{path}: is {frame.height} x {frame.width} pixels, the first was {size[0]} x {size[1]}")
-        yield Shown(count / fps, (count + 1) / fps, frame, None, codec)
+        yield DecodedFrame(count / fps, (count + 1) / fps, frame, None, codec)
 
 
 def content_hash(paths: Iterable[Path], hashes: Iterable[str]) -> str:

@@ -1,8 +1,7 @@
 """Writes videos and pictures that people can open: whole or not at all, and the same bytes for the same frames."""
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import VideoError
-from pipeline.video.sound import Sound
+from pipeline.runtime.files import replacing
+from pipeline.video.audio import Sound
 
 Image = NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, sound_of: Path 
         raise VideoError(f"{path}: no frames to write")
     height, width = first.shape[:2]
     with (
-        _replacing(path) as part,
+        replacing(path, durable=False) as part,
         av.open(str(part), "w", format=container_format, options={"movflags": "faststart"}) as output,
         ExitStack() as stack,
     ):
@@ -72,7 +72,7 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, sound_of: Path 
 def write_png(path: Path, image: Image) -> None:
     """Write `image`, uint8 (H, W, 3) RGB, as a PNG file, which appears when it is whole."""
     data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-    with _replacing(path) as part:
+    with replacing(path, durable=False) as part:
         part.write_bytes(data.tobytes())
 
 
@@ -90,7 +90,7 @@ def write_animation(path: Path, frames: Iterable[Image], fps: float) -> None:
         raise VideoError(f"{path}: no frames to write")
     animation.durations = [round(1000 / fps)] * len(animation.frames)
     data = cv2.imencodeanimation(path.suffix.lower(), animation, LOSSLESS)[1]
-    with _replacing(path) as part:
+    with replacing(path, durable=False) as part:
         part.write_bytes(data.tobytes())
 
 
@@ -101,15 +101,3 @@ def _repeatable() -> dict[str, str]:
     With the code for AVX2 all are what most of them were.
     """
     return {"x264-params": "asm=AVX2"} if cv2.checkHardwareSupport(AVX_512) else {}
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """The name to write to; renamed to `path` at the end, removed if anything goes wrong."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

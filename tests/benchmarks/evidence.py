@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.frames import FrameStore
-from pipeline.scan import printable
+from pipeline.data.frames import FrameStore
+from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
 from tests.corpus.refused import DAMAGED, DANGEROUS, NO_VIDEOS
 from tests.corpus.videos import GOOD, Expected

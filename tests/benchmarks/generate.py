@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from pipeline.devices import autocast_dtype
 from pipeline.models import build
-from pipeline.rollout import stream
+from pipeline.nn.rollout import stream
+from pipeline.runtime.devices import autocast_dtype
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.benchmarks.train import Row, row, shipped
 

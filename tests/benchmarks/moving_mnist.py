@@ -19,16 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.clips import to_float
-from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
+from pipeline.data.clips import to_float
 from pipeline.metrics import mse, ssim
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
-from pipeline.models.convolution import FixedWeights
-from pipeline.optimizers import Optimizer
-from pipeline.rollout import auxiliary_loss, predict, sampling_mask, unroll
-from pipeline.schedules import frames_shown, learning_rate_factor, truth_probabilities
+from pipeline.nn.packed import PackedWeights
+from pipeline.nn.rollout import auxiliary_loss, predict, teacher_forcing_mask, unroll
+from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.stages.sample import bounce, load_digits, share_out
+from pipeline.training.optimizers import Optimizer
+from pipeline.training.schedules import frames_shown, learning_rate_factor, truth_probabilities
 from tests.benchmarks.textbook import TextbookConvLstm
 from tests.benchmarks.train import shipped
 
@@ -86,16 +86,20 @@ def train(
         shown = frames_shown(CONTEXT, HORIZON, recipe.curriculum, progress)
         # made anew each step: of two thousand sequences the default had learnt all there was in a quarter of the time
         batch = to_float(clips(rng, digits, recipe.batch_size, CONTEXT + HORIZON))
-        mask = sampling_mask(len(batch), CONTEXT, HORIZON, *truth_probabilities(sampling, progress), generator, shown)
-        fixed = FixedWeights()  # until the optimizer's step
+        mask = teacher_forcing_mask(
+            len(batch), CONTEXT, HORIZON, *truth_probabilities(sampling, progress), generator, shown
+        )
+        fixed = PackedWeights()  # until the optimizer's step
         with fixed, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             if isinstance(model, Cnn):  # from frames given, not from each frame of the context once more
                 _, *rest = model.begin(batch[:, 0])
                 given = CONTEXT - 1
-                outputs, _ = unroll(model, batch[:, given:-1], (batch[:, :given], *rest), truth=mask[:, given:])
+                outputs, _ = unroll(
+                    model, batch[:, given:-1], (batch[:, :given], *rest), teacher_forcing=mask[:, given:]
+                )
                 loss = (outputs - batch[:, CONTEXT:]).square().mean()
             else:
-                outputs, _ = unroll(model, batch[:, :-1], truth=mask)
+                outputs, _ = unroll(model, batch[:, :-1], teacher_forcing=mask)
                 loss = (outputs - batch[:, 1:]).square().mean()
             own = auxiliary_loss(model)
         with fixed:

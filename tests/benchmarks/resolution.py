@@ -2,10 +2,10 @@
 
 Each cell is a process of its own. Training is one clip of --frames whole frames, forward and backward, in the
 precision that params.yaml's `auto` means here; generation is a frame at a time, in float32. Memory is what the process
-takes beyond what it held after the same at 32 pixels; `estimate` is what pipeline.memory says before. The exponent is
-that of a power of the number of pixels, fitted over the sizes from 128 on. `clip` is a training step on a clip as
-params.yaml has it, context and horizon, its own output fed back over the horizon, of 512 pixels: with all inner values
-kept, and with those of 5 frames at a time (train.recompute_steps).
+takes beyond what it held after the same at 32 pixels; `estimate` is what pipeline.runtime.memory says before. The
+exponent is that of a power of the number of pixels, fitted over the sizes from 128 on. `clip` is a training step on a
+clip as params.yaml has it, context and horizon, its own output fed back over the horizon, of 512 pixels: with all
+inner values kept, and with those of 5 frames at a time (train.recompute_steps).
 """
 
 import argparse
@@ -21,11 +21,11 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from pipeline import memory
-from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.models import MODELS, build
+from pipeline.nn.rollout import unroll_with_checkpoints
 from pipeline.params import load_params
-from pipeline.rollout import unroll_in_stretches
+from pipeline.runtime import memory
+from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from tests.test_readme import ROOT
 
 SIZES = (64, 128, 256, 512, 1024)
@@ -90,7 +90,7 @@ def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
     def clip(side: int, truth: Tensor | None = None) -> None:
         frames = torch.zeros(1, length, 3, side, side)
         with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            outputs, _ = unroll_in_stretches(model, frames, None, CLIPS[mode], truth=truth)
+            outputs, _ = unroll_with_checkpoints(model, frames, None, CLIPS[mode], teacher_forcing=truth)
             loss = (outputs - frames).square().mean()
         torch.autograd.grad(loss, list(model.parameters()))
 
@@ -108,7 +108,7 @@ def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
     estimate = memory.estimate(lambda: work(size))
     if mode in CLIPS:
         # the estimate is that of training, which cannot know what a free-running model feeds itself
-        work, frames = partial(clip, truth=torch.arange(length)[None] < times.context), length
+        work, frames = partial(clip, teacher_forcing=torch.arange(length)[None] < times.context), length
     before = psutil.Process().memory_info().rss
     memory.check(f"{name}, {mode}, {size} pixels", estimate, memory.available(torch.device("cpu")), "the size")
     begin = time.perf_counter()

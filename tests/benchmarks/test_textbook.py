@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.models import build
-from pipeline.rollout import tensors
+from pipeline.nn.rollout import tensors
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 
 SIZES = {"hidden_channels": 6, "num_layers": 3, "kernel_size": 5, "patch_size": 2}

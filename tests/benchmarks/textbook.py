@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.convlstm import ConvLstm
-from pipeline.models.layers import clamp, to_frames, to_grid
 from pipeline.models.stlstm import StLstm
+from pipeline.nn.layers import clamp, to_frames, to_grid
 
 
 def joined(*parts: nn.Conv2d) -> nn.Conv2d:

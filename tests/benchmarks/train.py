@@ -18,15 +18,15 @@ import pandas as pd
 import torch
 from torch import nn
 
-from pipeline.clips import COLUMNS, ClipDataset, to_float, write_clips
-from pipeline.devices import autocast_dtype, huge_pages, keep_freed_memory
-from pipeline.gradients import gradient_norms
+from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.models import build
-from pipeline.models.convolution import FixedWeights
+from pipeline.nn.packed import PackedWeights
+from pipeline.nn.rollout import unroll
 from pipeline.params import Params, load_params
-from pipeline.rollout import unroll
-from pipeline.schedules import frames_shown
-from pipeline.training import _Run, fit
+from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
+from pipeline.training.gradients import gradient_norms
+from pipeline.training.loop import _Run, fit
+from pipeline.training.schedules import frames_shown
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.conftest import write_store
 
@@ -182,9 +182,9 @@ def cells() -> list[Row]:
 
     def step(model: nn.Module, truth: torch.Tensor | None, lower: torch.dtype | None) -> float:
         begin = time.perf_counter()
-        with FixedWeights():  # as a step of training does
+        with PackedWeights():  # as a step of training does
             with torch.autocast("cpu", dtype=lower or torch.bfloat16, enabled=lower is not None):
-                outputs, _ = unroll(model.train(), clip[:, :-1], truth=truth)
+                outputs, _ = unroll(model.train(), clip[:, :-1], teacher_forcing=truth)
             (outputs - clip[:, 1:]).square().mean().backward()
         model.zero_grad()
         return time.perf_counter() - begin

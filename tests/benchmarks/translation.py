@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
-from pipeline import checkpoint
-from pipeline.clips import ClipDataset, to_uint8
-from pipeline.evaluation import batches, predictor
-from pipeline.panels import Panel, absolute_error, enlarge, grid, heat, stack
+from pipeline import model_dir
+from pipeline.data.clips import ClipDataset, to_uint8
+from pipeline.measuring.evaluation import batches, predictor
+from pipeline.pages.panels import Panel, absolute_error, enlarge, grid, heat, stack
 from pipeline.params import Params, parse_params
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.extract import extract
@@ -128,7 +128,7 @@ def picture(frames: Path, clips: Path, model: Path) -> np.ndarray:
 def examples(frames: Path, clips: Path, model: Path) -> list[list[np.ndarray]]:
     """Source, output and truth, (H, W, 3) uint8, of the last frame of a test clip of each video."""
     dataset = ClipDataset(frames, clips, "test")
-    generator, card = checkpoint.load(model)
+    generator, card = model_dir.load(model)
     translate = predictor(generator, card, dataset.horizon, torch.device("cpu"))
     chosen = {name.partition("[")[0]: index for index, name in enumerate(dataset.names(range(len(dataset))))}
     return [

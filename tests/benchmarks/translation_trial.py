@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.baselines import translate
-from pipeline.clips import to_float
-from pipeline.degrade import DEGRADATIONS, NEED_COLOR, degrade
-from pipeline.devices import autocast_dtype
+from pipeline.data.clips import to_float
+from pipeline.data.degradations import DEGRADATIONS, NEED_COLOR, degrade
+from pipeline.measuring.baselines import translate
 from pipeline.metrics import flicker, psnr, ssim
 from pipeline.models import build
-from pipeline.models.coloring import Coloring
-from pipeline.objectives import PixelLoss
+from pipeline.nn.coloring import Coloring
+from pipeline.runtime.devices import autocast_dtype
+from pipeline.training.objectives import PixelLoss
 from pipeline.video import read_frames
 
 TRAIN, TEST = 84, slice(96, 120)  # frames

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from flows import deploy
 from pipeline import registry
-from pipeline.checkpoint import load
+from pipeline.model_dir import load
 from pipeline.params import load_params
 from tests.flows.conftest import ROOT, ask, task_runs
 from tests.flows.served import ENDED, Served

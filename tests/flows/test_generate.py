@@ -17,11 +17,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import generate
 from pipeline import registry
-from pipeline.checkpoint import save
+from pipeline.model_dir import save
 from pipeline.video import read_frames
 from tests.flows.conftest import ROOT, ask, task_runs
 from tests.flows.test_repro import repro
-from tests.pipeline.test_translation import make_card
+from tests.pipeline.inference.test_translation import make_card
 
 
 @pytest.fixture

@@ -16,15 +16,16 @@ from prefect.logging import disable_run_logger
 
 import pipeline
 from flows import contents, monitor
-from pipeline import registry, scoring
-from pipeline.checkpoint import save
-from pipeline.clips import COLUMNS, write_clips
+from pipeline import registry
+from pipeline.data.clips import COLUMNS, write_clips
+from pipeline.measuring import scoring
+from pipeline.model_dir import save
 from pipeline.params import load_params
 from pipeline.video import write_png, write_video
 from tests.conftest import moving_bar
 from tests.flows.conftest import ROOT, ask
 from tests.flows.test_repro import repro
-from tests.pipeline.test_translation import make_card
+from tests.pipeline.inference.test_translation import make_card
 
 
 def video(name: str, frames: np.ndarray) -> None:

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from flows import promotion, retrain
-from pipeline import checkpoint, registry
-from pipeline.checkpoint import ModelCard
-from pipeline.clips import write_clips
+from pipeline import model_dir, registry
+from pipeline.data.clips import write_clips
 from pipeline.errors import ModelError
+from pipeline.model_dir import ModelCard
 from tests.flows.conftest import ROOT, ask, git_and_dvc, task_runs
 from tests.flows.test_promotion import git, in_force
 
@@ -53,7 +53,7 @@ def prepare_model(shade: float, hidden_size: int = 1) -> None:
             parameter.zero_()
         model.output.bias.fill_(np.arctanh(shade))
     shutil.rmtree("prepared/model", ignore_errors=True)
-    checkpoint.save(Path("prepared/model"), model, card)
+    model_dir.save(Path("prepared/model"), model, card)
     error = float(16 * ((shade - SHADE) / 2) ** 2)
     rows = {name: dict.fromkeys(["mae", "psnr", "ssim"], 1.0) | {"mse": mse} for name, mse in BASELINES.items()}
     rows["model"] = dict.fromkeys(["mae", "psnr", "ssim"], 1.0) | {"mse": error}

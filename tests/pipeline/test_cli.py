@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pipeline import registry
-from pipeline.checkpoint import load_card, save
 from pipeline.cli import main
+from pipeline.model_dir import load_card, save
 from pipeline.video import read_frames
 
 

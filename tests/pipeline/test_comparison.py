@@ -78,7 +78,7 @@ def test_frames_per_second_counts_single_frames(tiny, monkeypatch):
             Counting.calls += frames.shape[1]
             return frames, ()
 
-    from pipeline.checkpoint import load_card
+    from pipeline.model_dir import load_card
 
     assert comparison.frames_per_second(Counting(), load_card(tiny.model)) > 0
     assert Counting.calls == 3 + comparison.TIMED_FRAMES

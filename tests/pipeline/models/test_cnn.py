@@ -3,7 +3,7 @@
 import torch
 
 from pipeline.models import build
-from pipeline.rollout import predict
+from pipeline.nn.rollout import predict
 
 SIZES = {"hidden_channels": 4, "num_blocks": 1, "num_frames": 3, "patch_size": 2}
 

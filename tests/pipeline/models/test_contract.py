@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import checkpoint, memory
-from pipeline.checkpoint import ModelCard
+from pipeline import model_dir
+from pipeline.model_dir import ModelCard
 from pipeline.models import MODELS, build
-from pipeline.rollout import predict, tensors
+from pipeline.nn.rollout import predict, tensors
+from pipeline.runtime import memory
 
 FRAME_SHAPE = (1, 16, 16)
 # the smallest of each that is still itself
@@ -132,8 +133,8 @@ def test_it_survives_save_and_load(name, clip, tmp_path):
         data="0",
         metrics={},
     )
-    checkpoint.save(tmp_path, model, card)
-    loaded, loaded_card = checkpoint.load(tmp_path)
+    model_dir.save(tmp_path, model, card)
+    loaded, loaded_card = model_dir.load(tmp_path)
     assert loaded_card == card
     with torch.no_grad():
         assert torch.equal(predict(loaded, clip, 5), predict(model, clip, 5))

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from pipeline.inference.tiles import Tiled
 from pipeline.models import build
 from pipeline.models.foreframe import star
-from pipeline.models.layers import clamp, displace
-from pipeline.tiles import Tiled
+from pipeline.nn.layers import clamp, warp
 
 SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4}
 
@@ -18,8 +18,8 @@ def test_a_displacement_says_where_a_pixel_is_read():
     motion = torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 4)
     # one to the right and one up; the border's pixels go on beyond it
     expected = torch.tensor([[1.0, 2, 3, 3], [1, 2, 3, 3], [5, 6, 7, 7]])
-    torch.testing.assert_close(displace(image, motion)[0, 0], expected)
-    torch.testing.assert_close(displace(image, motion * 0.5)[0, 0, 1, 0], torch.tensor((0 + 1 + 4 + 5) / 4.0))
+    torch.testing.assert_close(warp(image, motion)[0, 0], expected)
+    torch.testing.assert_close(warp(image, motion * 0.5)[0, 0, 1, 0], torch.tensor((0 + 1 + 4 + 5) / 4.0))
 
 
 def test_the_clamp_has_a_gradient_that_leads_back_inside():

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from pipeline.models import build
-from pipeline.models.layers import clamp, to_frames, to_grid
 from pipeline.models.stlstm import alike
-from pipeline.rollout import auxiliary_loss, unroll_in_stretches
+from pipeline.nn.layers import clamp, to_frames, to_grid
+from pipeline.nn.rollout import auxiliary_loss, unroll_with_checkpoints
 
 SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 2}
 
@@ -104,7 +104,7 @@ def test_what_is_computed_again_is_not_counted_again_and_holds_no_memory():
     model = build("stlstm", (1, 8, 8), 1, **SIZES, decoupling=0.5)
     frames, results = torch.rand(2, 6, 1, 8, 8), []
     for steps in (None, 2):
-        outputs, _ = unroll_in_stretches(model, frames, None, steps)
+        outputs, _ = unroll_with_checkpoints(model, frames, None, steps)
         loss = auxiliary_loss(model)
         (outputs.sum() + loss).backward()
         results.append(loss.item())

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.checkpoint import load, save
-from pipeline.clips import ClipDataset
+from pipeline.data.clips import ClipDataset
 from pipeline.errors import ModelError
+from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams
 from pipeline.stages.evaluate import background, draw, evaluate, summarize
 

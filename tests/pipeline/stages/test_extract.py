@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from pipeline import workers
+from pipeline.data.frames import FrameStore
 from pipeline.errors import PipelineError, VideoError
-from pipeline.frames import FrameStore
+from pipeline.ingest import workers
 from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
 from pipeline.video import write_video

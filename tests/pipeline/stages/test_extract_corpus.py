@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.frames import FrameStore
-from pipeline.scan import printable
+from pipeline.data.frames import FrameStore
+from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
 from pipeline.video.decoding import decode
 from tests.corpus.build import BLUE, GREEN, RED

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipeline.frames import FrameStore
+from pipeline.data.frames import FrameStore
 from pipeline.stages.extract import extract
 from tests.corpus.build import Encoding, encode
 from tests.pipeline.stages.test_extract import params

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.checkpoint import load, save
-from pipeline.clips import write_clips
-from pipeline.degrade import Translation
+from pipeline.data.clips import write_clips
+from pipeline.data.degradations import Translation
+from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams, RenderParams
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.render import hold, render

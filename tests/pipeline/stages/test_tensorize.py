@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.clips import ClipDataset
+from pipeline.data.clips import ClipDataset
 from pipeline.errors import DataError
 from pipeline.params import TensorizeParams, TranslateParams
 from pipeline.stages.tensorize import tensorize

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from flows.repro import set_params
-from pipeline import checkpoint
-from pipeline.clips import ClipDataset, to_float, write_clips
-from pipeline.degrade import Translation
+from pipeline import model_dir
+from pipeline.data.clips import ClipDataset, to_float, write_clips
+from pipeline.data.degradations import Translation
 from pipeline.errors import ModelError
 from pipeline.metrics import mse
+from pipeline.nn.rollout import predict
 from pipeline.params import load_params
-from pipeline.rollout import predict
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 
@@ -44,7 +44,7 @@ def test_it_writes_the_best_model_and_how_training_went(tiny, sections, tmp_path
     monkeypatch.chdir(tmp_path)
     train(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "training", **sections)
 
-    model, card = checkpoint.load(tmp_path / "model")
+    model, card = model_dir.load(tmp_path / "model")
     assert (card.name, card.frame_shape, card.context, card.horizon) == ("rnn", (1, 8, 8), 3, 4)
     assert (card.fit, card.fps) == ("pad", 10.0)
     assert card.sizes == {"hidden_size": 8, "num_layers": 1, "nonlinearity": "tanh"}
@@ -108,7 +108,7 @@ def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request
         model=sections["model"].model_copy(update={"name": "convlstm", "convlstm": conv}),
         train=sections["train"].model_copy(update={"crop": 8}),
     )
-    _, card = checkpoint.load(tmp_path / "model")
+    _, card = model_dir.load(tmp_path / "model")
     assert (card.task, card.translation, card.residual, card.carry) == ("translate", noise, True, 0.0)
 
     evaluate(tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics", evaluate=params.evaluate)
@@ -144,7 +144,7 @@ def test_two_processes_learn_what_one_does(tiny, tmp_path, request):
             env={**os.environ, "PYTHONPATH": str(request.config.rootpath)},
             check=True,
         )
-        assert checkpoint.load(folder / "model")[1].name == "rnn"
+        assert model_dir.load(folder / "model")[1].name == "rnn"
         history = pd.read_csv(folder / "training/plots/metrics/train_loss.tsv", sep="\t")
         losses.append(history["train_loss"].tolist())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

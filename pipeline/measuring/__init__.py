@@ -1,0 +1,1 @@
+"""How good a model is: evaluation, non-learned baselines, scores for promotion, drift."""

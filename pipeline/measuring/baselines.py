@@ -1,0 +1,96 @@
+"""Predictors that learn nothing: what a generator must beat before its figures mean anything.
+
+`predict(name, context, horizon, background)` and `translate(name, source, background)` are called like the functions of
+that name in pipeline.nn.rollout, with a name for a model. Besides
+video/ the only user of cv2, for optical flow, because everything that is a baseline should be found in one place.
+"""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.data.clips import to_float, to_uint8
+
+BASELINES = ("last_frame", "mean_frame", "background", "optical_flow")
+TRANSLATION_BASELINES = ("identity", "bilateral", "sharpened", "background")
+# the best of a search on two real clips: for noise of 25 levels, and for a blur of 1.5 pixels
+BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA = 7, 110.0, 2.0
+SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.5, 1.5
+LEAST_SIDE, LARGEST_RATIO = 16, 8  # pixels, and of the sides: what optical flow is found on
+
+
+def predict(name: str, context: Tensor, horizon: int, background: Tensor) -> Tensor:
+    """(B, horizon, C, H, W) that follow `context` (B, T, C, H, W), both in [-1, 1], as the baseline `name` has it.
+
+    last_frame: the last frame stands still. mean_frame: the mean of the context does. background: the picture
+    `background` (C, H, W), whatever the context. optical_flow: the last frame goes on moving as it did.
+    """
+    if name == "optical_flow":
+        return extrapolate(context, horizon)
+    still = {
+        "last_frame": lambda: context[:, -1:],
+        "mean_frame": lambda: context.mean(dim=1, keepdim=True),
+        "background": lambda: background.expand(len(context), 1, *background.shape),
+    }[name]()
+    return still.expand(-1, horizon, -1, -1, -1).clone()
+
+
+def translate(name: str, source: Tensor, background: Tensor) -> Tensor:
+    """(B, T, C, H, W) from `source` of the same shape, both in [-1, 1], as the baseline `name` has it.
+
+    identity: the source as it is; where that was brought to size, bicubic interpolation. bilateral: smoothed, but not
+    across edges (Tomasi & Manduchi 1998). sharpened: what a blur takes away is added (unsharp mask). background: the
+    picture `background` (C, H, W), whatever the source.
+    """
+    if name == "identity":
+        return source.clone()
+    if name == "background":
+        return background.expand(*source.shape[:2], *background.shape).clone()
+    pictures = to_uint8(source).reshape(-1, *source.shape[-2:], source.shape[2])
+    filtered = [_filter(name, picture).reshape(picture.shape) for picture in pictures]
+    return to_float(np.stack(filtered).reshape(*source.shape[:2], *pictures.shape[1:])).to(source)
+
+
+def _filter(name: str, picture: NDArray[np.uint8]) -> NDArray:
+    if name == "bilateral":
+        return cv2.bilateralFilter(picture, BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA)
+    blurred = cv2.GaussianBlur(picture, (0, 0), SHARPEN_SIGMA).reshape(picture.shape)
+    return cv2.addWeighted(picture, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)
+
+
+def extrapolate(context: Tensor, horizon: int) -> Tensor:
+    """The last frame of `context`, warped by multiples of the flow (DIS, Kroeger et al. 2016) that led to it."""
+    if context.shape[1] < 2:  # nothing has moved yet
+        return context[:, -1:].expand(-1, horizon, -1, -1, -1).clone()
+    pictures = to_uint8(context[:, -2:])  # (B, 2, H, W, C)
+    clips = []
+    for (before, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
+        flow = _flow(last, before)  # where each pixel of the last frame was: (H, W, 2), (x, y)
+        rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
+        warped = [
+            cv2.remap(
+                frames,
+                columns + step * flow[..., 0],
+                rows + step * flow[..., 1],
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            ).reshape(frames.shape)  # OpenCV drops the axis of one channel
+            for step in range(1, horizon + 1)
+        ]
+        clips.append(np.stack(warped))
+    return torch.from_numpy(np.stack(clips)).movedim(-1, 2).to(context)
+
+
+def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    height, width = first.shape[:2]
+    # OpenCV's DIS flow refuses small pictures, and crashes on those of which only one side is
+    below = max(LEAST_SIDE, -(-width // LARGEST_RATIO), height) - height
+    right = max(LEAST_SIDE, -(-height // LARGEST_RATIO), width) - width
+    grays = [
+        image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)
+    ]
+    padded = [np.pad(gray, ((0, below), (0, right)), mode="edge") for gray in grays]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*padded, None)  # type: ignore[call-overload]
+    return flow[:height, :width]

@@ -1,0 +1,115 @@
+"""Errors of a predictor on test clips, a value a clip and horizon step; what tables and comparisons are made of."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline import metrics
+from pipeline.data.clips import ClipDataset, to_float
+from pipeline.errors import ModelError
+from pipeline.model_dir import ModelCard
+from pipeline.nn import rollout
+
+# context (B, T, C, H, W) -> (B, horizon, C, H, W), or source -> target (B, T, C, H, W)
+Predictor = Callable[[Tensor], Tensor]
+
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": metrics.mse,
+    "mae": metrics.mae,
+    "psnr": metrics.psnr,
+    "ssim": metrics.ssim,
+}
+TRANSLATION_METRICS = METRICS | {"flicker": metrics.flicker}
+MAX_PSNR = 100.0  # dB that equal frames count for, whose PSNR is infinite
+
+
+def measure(
+    predictors: dict[str, Predictor], dataset: ClipDataset, indices: Sequence[int], batch_size: int
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """For each predictor and each of metrics_of its task the values (N, T) on the clips at `indices`.
+
+    T is the horizon, predicted free-running, or all frames of a clip, translated.
+    """
+    chosen = metrics_of(dataset)
+    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in chosen} for name in predictors}
+    for given, truth in batches(dataset, indices, batch_size):
+        for name, predictor in predictors.items():
+            predicted = predictor(given).to(truth)
+            for metric, function in chosen.items():
+                found[name][metric].append(function(predicted, truth))
+    measured = {
+        name: {metric: torch.cat(values).numpy() for metric, values in of_metric.items()}
+        for name, of_metric in found.items()
+    }
+    for of_metric in measured.values():
+        of_metric["psnr"] = np.minimum(of_metric["psnr"], MAX_PSNR)
+    return measured
+
+
+def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a predictor gets of the clips at `indices`, and the truth: (B, T, C, H, W) in [-1, 1] each.
+
+    Context and horizon, or source and target.
+    """
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        if dataset.translation is not None:
+            source, target = dataset.pairs(chosen)
+            yield to_float(source), to_float(target)
+            continue
+        clips = to_float(dataset.gather(chosen))
+        yield clips[:, : dataset.context], clips[:, dataset.context :]
+
+
+def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.device) -> Predictor:
+    """`model` running free for `horizon` steps, or translating; noise, if it takes any, is drawn from one seed."""
+    generator = torch.Generator().manual_seed(0)
+
+    def predict(given: Tensor) -> Tensor:
+        noise = rollout.draw_noise(len(given), card.noise_channels, generator)
+        noise = noise.to(device) if noise is not None else None
+        with torch.inference_mode():
+            if card.task == "translate":
+                frames = rollout.translate(model, given.to(device), noise)
+            else:
+                frames = rollout.predict(model, given.to(device), horizon, noise)
+        return frames.float().cpu()
+
+    return predict
+
+
+def stateless(predictor: Predictor) -> Predictor:
+    """The same translation frame by frame, each as if it were the first: what the recurrent state is worth."""
+
+    def translate(source: Tensor) -> Tensor:
+        frames = [predictor(source[:, t : t + 1]) for t in range(source.shape[1])]
+        return torch.cat(frames, dim=1)
+
+    return translate
+
+
+def metrics_of(dataset: ClipDataset) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """What is measured in the dataset's task."""
+    return METRICS if dataset.translation is None else TRANSLATION_METRICS
+
+
+def check_fit(card: ModelCard, dataset: ClipDataset) -> None:
+    """Raises ModelError where the clips are not those that the model was made for."""
+    if (card.task, card.translation) != (dataset.task, dataset.translation):
+        labels = [item.translation.label if item.translation else item.task for item in (card, dataset)]
+        raise ModelError(f"the model is for the task {labels[0]}, the clips are for {labels[1]}; train again")
+    if card.frame_shape != dataset.frame_shape:
+        raise ModelError(
+            f"the model is for frames of {card.frame_shape} (channels, height, width), the frame store holds "
+            f"{dataset.frame_shape}; set extract.size and extract.color as they were, or train again"
+        )
+
+
+def pick(num_clips: int, most: int | None) -> list[int]:
+    """The indices of at most `most` of `num_clips` clips, evenly spread over them; all for None."""
+    if most is None or most >= num_clips:
+        return list(range(num_clips))
+    return [index * num_clips // most for index in range(most)]

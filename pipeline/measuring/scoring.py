@@ -1,0 +1,58 @@
+"""How good a model folder is on each clip: what promotion and monitoring compare."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import model_dir
+from pipeline.data.clips import ClipDataset, write_clips
+from pipeline.data.degradations import Translation
+from pipeline.data.frames import FrameStore
+from pipeline.errors import TooShort
+from pipeline.measuring.evaluation import check_fit, measure, pick, predictor
+from pipeline.params import EvaluateParams
+from pipeline.runtime.devices import best_device
+from pipeline.splitting.pairs import pair_videos
+
+
+def score(folder: Path, frames: Path, clips: Path, evaluate: EvaluateParams) -> pd.DataFrame:
+    """The model in `folder` on each test clip: columns `clip`, `video`, and a metric each, its mean over the horizon.
+
+    Raises ModelError where the model cannot be read or is not made for these clips, DataError where there are none.
+    """
+    device = best_device()
+    model, card = model_dir.load(folder, device)
+    dataset = ClipDataset(frames, clips, "test")
+    check_fit(card, dataset)
+    indices = pick(len(dataset), evaluate.max_clips)
+    measured = measure(
+        {"model": predictor(model, card, dataset.horizon, device)}, dataset, indices, evaluate.batch_size
+    )["model"]
+    names = dataset.names(indices)
+    table = {"clip": names, "video": [name.rpartition("[")[0] for name in names]}
+    return pd.DataFrame(table | {metric: values.mean(axis=1) for metric, values in measured.items()})
+
+
+def all_for_test(frames: Path, clips: Path, like: Path) -> None:
+    """Write to `clips` a folder of clips in which every video of the store is for testing, cut as those of `like` are.
+
+    Raises TooShort where no video is long enough for one.
+    """
+    pattern = json.loads((like / "clips.json").read_text())
+    length = pattern["context"] + pattern["horizon"]
+    store = FrameStore(frames)
+    translation = Translation(**pattern["translation"]) if "translation" in pattern else None
+    videos = store.videos
+    if translation is not None and translation.source is not None and translation.target is not None:
+        videos = pair_videos(store.index, translation.source, translation.target)
+    counts = {video: len(store.load(video)) for video in videos}
+    rows = [
+        {"video": video, "split": "test", "start": 0, "stop": count, "num_clips": 1}
+        for video, count in counts.items()
+        if count >= length
+    ]
+    if not rows:
+        raise TooShort(f"{frames}: no video has the {length} frames of a clip")
+    settings = {name: pattern[name] for name in ("task", "context", "horizon", "stride")}
+    write_clips(clips, pd.DataFrame(rows), **settings, translation=translation)

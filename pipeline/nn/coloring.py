@@ -1,0 +1,31 @@
+"""Any generator as one that gives colour alone."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from pipeline.data.degradations import luma
+from pipeline.nn.layers import clamp
+
+
+class Coloring(nn.Module):
+    """`model` with the same contract, whose output gets the brightness of the frame that it was fed.
+
+    Where a translation leaves brightness as it is, that is known and need not be learnt. Frames that come out are RGB.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Frames (B, T, C, H, W) in [-1, 1] to frames (B, T, 3, H, W) and state, as pipeline.models says."""
+        outputs, state = self.model(frames, state)
+        # channels beyond the frame's own are noise
+        missing = luma((frames[:, :, :3] - outputs).flatten(0, 1)).unflatten(0, outputs.shape[:2])
+        return clamp(outputs + missing), state
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """That of the model within, if it has one."""
+        own = getattr(self.model, "auxiliary_loss", None)
+        return own() if own is not None else None

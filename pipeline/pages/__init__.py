@@ -1,0 +1,1 @@
+"""What people look at: the page, its panels and the contact sheet."""

@@ -1,0 +1,1 @@
+"""The machine: devices, memory, and files that are whole or not there."""

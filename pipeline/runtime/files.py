@@ -1,0 +1,54 @@
+"""Files that are whole or not there: written beside their place under another name, then renamed."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """The temporary path to write to; renamed to `path` at the end, removed if anything goes wrong.
+
+    Its name is the same for whoever writes `path`, so that what a killed process left behind is overwritten. `durable`
+    has the kernel write content and name to the disk before this returns: for what a reader may follow even if the
+    power fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        if durable:
+            sync(part)
+        part.replace(path)
+        if durable:
+            sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file that is whole or not there."""
+    with replacing(path, durable=durable) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, content: str, *, durable: bool = True) -> None:
+    """Write a text file, UTF-8, that is whole or not there."""
+    write_bytes(path, content.encode(), durable=durable)
+
+
+def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
+    """Write `content` as JSON with sorted keys; whole or not there."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n", durable=durable)
+
+
+def sync(path: Path) -> None:
+    """Have the kernel write a file, or a folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

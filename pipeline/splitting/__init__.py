@@ -1,0 +1,1 @@
+"""Which clips train, validate and test, and which source belongs to which target."""

@@ -1,0 +1,72 @@
+"""Measures a generator on clips that it is not trained on, as it will be used: on its own output."""
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from pipeline.data.clips import ClipDataset, to_float
+from pipeline.metrics import mse, ssim
+from pipeline.nn.rollout import draw_noise, predict, translate, unroll
+from pipeline.runtime import memory
+from pipeline.runtime.devices import autocast, device_of
+
+
+class Validation:
+    """Mean errors of free-running rollouts, or translations, of `num_clips` clips spread evenly over a split.
+
+    The clips are shared out among the processes of `accelerator`. `batch_size` of `crop` pixels a side (None:
+    whole frames) is what a training step takes; here frames are whole, so fewer are taken at a time. `noise_channels`
+    are drawn by `seed`, the same for every clip.
+    """
+
+    def __init__(
+        self,
+        clips: ClipDataset,
+        *,
+        num_clips: int,
+        batch_size: int,
+        crop: int | None,
+        noise_channels: int,
+        seed: int,
+        accelerator: Accelerator,
+        dtype: torch.dtype | None,
+    ) -> None:
+        self.clips, self.noise_channels = clips, noise_channels
+        self.accelerator, self.device, self.dtype = accelerator, device_of(accelerator), dtype
+        _, height, width = clips.frame_shape
+        side = crop or max(height, width)
+        self.batch_size = max(1, round(batch_size * min(side, height) * min(side, width) / (height * width)))
+        self.chosen = np.linspace(0, len(clips) - 1, min(len(clips), num_clips)).round().astype(int)
+        self.noise = draw_noise(1, noise_channels, torch.Generator().manual_seed(seed))
+
+    def measure(self, model: nn.Module) -> dict[str, float]:
+        """val_mse and val_ssim of `model`, which is left in evaluation mode; the same in every process."""
+        model.eval()
+        context, horizon = self.clips.context, self.clips.horizon
+        mine = np.array_split(self.chosen, self.accelerator.num_processes)[self.accelerator.process_index]
+        sums = torch.zeros(2, device=self.device, dtype=torch.float64)
+        for start in range(0, len(mine), self.batch_size):
+            pairs = self.clips.pairs(mine[start : start + self.batch_size])
+            inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
+            noise = self.noise.to(self.device).expand(len(inputs), -1) if self.noise is not None else None
+            with torch.no_grad(), autocast(self.device, self.dtype):
+                if self.clips.task == "predict":
+                    predicted = predict(model, inputs[:, :context], horizon, noise)
+                    truth = truth[:, context - 1 :]
+                else:
+                    predicted = translate(model, inputs, noise)
+            sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
+        sums = self.accelerator.reduce(sums, reduction="sum") / len(self.chosen)
+        return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
+
+    def peak_bytes(self, model: nn.Module) -> int:
+        """About how much memory a batch will take, beside the weights."""
+        channels, *size = self.clips.frame_shape
+
+        def work() -> None:
+            shape = (self.batch_size, self.clips.num_inputs, channels + self.noise_channels, *size)
+            with torch.no_grad(), autocast(self.device, self.dtype):
+                unroll(model, torch.zeros(shape, device=self.device), None)
+
+        return memory.estimate(work)

@@ -1,0 +1,66 @@
+import os
+import time
+
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.ingest.workers import Task, WorkerDied, dask, local, run_alone
+from tests.pipeline.ingest import worker_tasks
+from tests.pipeline.ingest.worker_tasks import Job
+
+
+def task(timeout_seconds=30.0):
+    return Task(worker_tasks.__name__, "work", "Job", "Outcome", timeout_seconds, 1024)
+
+
+def test_outcomes_come_with_the_number_of_their_job():
+    with local(task(), 2) as run:
+        results = dict(run([Job("double", number) for number in range(5)]))
+    assert {number: result.doubled for number, result in results.items()} == {0: 0, 1: 2, 2: 4, 3: 6, 4: 8}
+    assert os.getpid() not in {result.process for result in results.values()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("crash", "crashed (SIGSEGV)"), ("greedy", "more than extract.max_memory_mb (1024)")],
+)
+def test_a_lost_worker_is_told_and_replaced(kind, reason):
+    with local(task(), 1) as run:
+        results = dict(run([Job("double", 1), Job(kind), Job("double", 3)]))
+    assert (results[0].doubled, results[2].doubled) == (2, 6)
+    assert isinstance(results[1], WorkerDied)
+    assert reason in str(results[1])
+    assert results[0].process != results[2].process
+
+
+def test_a_hung_worker_is_ended_a_slow_one_is_not():
+    start = time.monotonic()
+    with local(task(timeout_seconds=0.5), 1) as run:
+        results = dict(run([Job("slow", 1), Job("hang"), Job("double", 2)]))
+    assert (results[0].doubled, results[2].doubled) == (2, 4)
+    assert "hung: no frame in 0.5 seconds" in str(results[1])
+    assert time.monotonic() - start < 15
+
+
+def test_complaints_of_one_job_are_not_held_against_the_next():
+    with local(task(), 1) as run:
+        results = dict(run([Job("complain"), Job("complain")]))
+    assert [results[0].doubled, results[1].doubled] == [12, 12]
+
+
+def test_a_bug_is_a_traceback_and_a_full_disk_one_line():
+    with pytest.raises(RuntimeError, match="a mistake of ours"), local(task(), 1) as run:
+        list(run([Job("bug")]))
+    with pytest.raises(PipelineError, match=r"x\.npy: No space left"), local(task(), 1) as run:
+        list(run([Job("disk")]))
+
+
+def test_one_job_alone_gives_its_loss_as_a_value():
+    assert run_alone(task(), Job("double", 4)).doubled == 8
+    assert isinstance(run_alone(task(), Job("crash")), WorkerDied)
+
+
+def test_dask_says_what_it_needs(monkeypatch):
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    with pytest.raises(PipelineError, match="set DASK_SCHEDULER_ADDRESS"), dask(task()):
+        pass

@@ -1,0 +1,69 @@
+"""Tests of pipeline/runtime/devices.py."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.runtime.devices import accelerator, autocast_dtype, device_of
+
+
+def test_precision_is_the_processors_or_the_one_asked_for():
+    cpu = torch.device("cpu")
+    assert autocast_dtype("float32", cpu) is None
+    assert autocast_dtype("bf16", cpu) is torch.bfloat16
+    has = torch.cpu.get_capabilities()
+    expected = torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
+    assert autocast_dtype("auto", cpu) is expected
+
+
+def test_without_a_gpu_the_device_is_the_processor_by_its_one_name():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert device_of(accelerator()).type == expected
+    if expected == "cpu":
+        assert device_of(accelerator()) == torch.device("cpu")
+
+
+HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.parametrize("setting", [None, "0"])
+def test_large_tensors_lie_on_huge_pages_unless_a_person_says_no(setting):
+    script = (
+        "import re, torch, pipeline.stages.train; from pipeline.runtime.devices import huge_pages; huge_pages(); "
+        "tensor = torch.ones(2**25); "  # 128 MiB
+        "print(re.search(r'AnonHugePages: *([0-9]+)', open('/proc/self/smaps_rollup').read())[1])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if setting is None else {"THP_MEM_ALLOC_ENABLE": setting}
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    # a system has them always, never, or where a program asks (madvise)
+    mode = HUGE.read_text().partition("[")[2].partition("]")[0] if HUGE.exists() else "never"
+    wanted = mode == "always" or (mode == "madvise" and setting is None)
+    assert (int(result.stdout) > 2**16) == wanted  # kB
+
+
+def test_freed_memory_that_is_kept_need_not_be_got_again():
+    code = """
+import resource, sys, torch
+from pipeline.runtime.devices import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(2**24)  # 64 MiB: more than what the C library keeps by itself
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    usual, kept = (
+        int(subprocess.run([sys.executable, "-c", code, how], check=True, capture_output=True, text=True).stdout)
+        for how in ("usual", "kept")
+    )
+    if hasattr(ctypes.CDLL(None), "mallopt"):
+        assert kept < 0.8 * usual  # an aligned block does not always fit where one was
+    else:
+        assert kept <= 1.1 * usual
