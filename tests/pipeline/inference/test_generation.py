@@ -98,9 +98,9 @@ def test_without_a_rate_frames_follow_each_other():
 
 
 def test_what_is_made_is_shown_at_the_rate_of_the_source():
-    assert list(islice(at_rate(iter(range(1, 100)), 0.4), 6)) == [1, 1, 2, 2, 2, 3]
-    assert list(islice(at_rate(iter(range(1, 100)), 2.5), 4)) == [3, 5, 8, 10]
-    assert list(islice(at_rate(iter(range(1, 100)), 1.0), 3)) == [1, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 0.4, 1.0), 6)) == [1, 1, 2, 2, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 2.5, 1.0), 4)) == [3, 5, 8, 10]
+    assert list(islice(at_rate(iter(range(1, 100)), 1.0, 1.0), 3)) == [1, 2, 3]
 
 
 def test_a_model_of_half_the_rate_makes_every_frame_twice(tiny, bar_video, tmp_path):
