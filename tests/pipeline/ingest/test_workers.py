@@ -61,7 +61,7 @@ def test_a_bug_is_a_traceback_and_a_full_disk_one_line():
         list(run([Job("disk")]))
 
 
-def test_one_job_alone_gives_its_loss_as_a_value():
+def test_one_job_alone_returns_its_loss_as_a_value():
     assert run_alone(task(), Job("double", 4)).doubled == 8
     assert isinstance(run_alone(task(), Job("crash")), WorkerDied)
 
