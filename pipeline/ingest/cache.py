@@ -25,7 +25,7 @@ HASHING_THREADS = 2  # a disk seldom feeds more
 
 
 class ContentCache:
-    """The folder beside a store; one run at a time has it."""
+    """The folder beside a store, for one run at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -29,7 +29,7 @@ def sample(videos: Path, *, sample: SampleParams) -> None:
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         for index in tqdm(range(count), desc=split, unit="video", mininterval=1):
-            # a generator for each video, so that more or longer videos leave the others as they are
+            # one random generator per video, so that more or longer videos leave the others as they are
             rng = np.random.default_rng([sample.seed, number, index])
             chosen = digits[rng.choice(shares[split], size=sample.num_digits)]
             corners = [

@@ -1,14 +1,14 @@
 """Which frame a player shows at a given second: the last one whose presentation time has come.
 
-Times are compared with a tolerance, for a container may round them: a frame of 1 / 30 seconds is at 0.033 in Matroska
-and FLV, which count milliseconds, and would come too late for the moment 1 / 30, or another too early.
+Times are compared with a tolerance, because a container may have rounded them: Matroska and FLV count milliseconds, so
+that the third of 30 frames per second is at 0.067. Compared exactly, the second frame would be shown at 2 / 30.
 """
 
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-TOLERANCE_SECONDS = 0.00051  # half a millisecond, the most that rounding to milliseconds moves a time, and a bit
+TOLERANCE_SECONDS = 0.00051  # rounding to milliseconds moves a time by at most half of one
 
 
 def is_before(moment_seconds: float, pts_seconds: float) -> bool:

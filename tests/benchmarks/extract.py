@@ -46,7 +46,7 @@ def footage() -> Path:
 
 
 def make_videos(folder: Path) -> dict[str, list[Path]]:
-    """FOLDER_VIDEOS videos of each size at 30 frames a second, real footage."""
+    """FOLDER_VIDEOS videos of each size at 30 frames per second, real footage."""
     with av.open(str(footage())) as container:
         pictures = [frame.reformat(format="yuv420p") for frame in container.decode(video=0)]
     made: dict[str, list[Path]] = {}
