@@ -23,7 +23,7 @@ from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 from pipeline.runtime.devices import best_device
 from pipeline.video import probe, read_frames, write_video
-from pipeline.video.timing import index_at, is_before
+from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,8 @@ class Past:
         return [self.kept[index][1] for index in shown if index >= 0]  # there is nothing before the first frame
 
     def _index_at(self, moment_seconds: float) -> int:
-        return index_at([pts_seconds for pts_seconds, _ in self.kept], moment_seconds)
+        # counted from the last frame's time, the moment may be rounded as well
+        return index_at([pts_seconds for pts_seconds, _ in self.kept], moment_seconds + TOLERANCE_SECONDS)
 
 
 def at_rate(frames: Iterator[Picture], frames_fps: float, fps: float) -> Iterator[Picture]:
