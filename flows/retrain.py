@@ -82,7 +82,7 @@ def changed_videos(folder: Path) -> list[str]:
 
     table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
     before = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
-    now = {video.name: video.sha256 for video in contents.videos(folder)}
+    now = {video.name: video.content_hash for video in contents.videos(folder)}
     news = {
         "new": now.keys() - before.keys(),
         "changed": {name for name in now.keys() & before.keys() if now[name] != before[name]},

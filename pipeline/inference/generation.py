@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
@@ -24,6 +23,7 @@ from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 from pipeline.runtime.devices import best_device
 from pipeline.video import probe, read_frames, write_video
+from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ def continue_video(
     def frames() -> Iterator[Picture]:
         nonlocal num_source
         past = Past(card.context, card.fps)
-        for seconds, image in read_frames(source):
+        for pts_seconds, image in read_frames(source):
             num_source += 1
-            past.add(seconds, image)
+            past.add(pts_seconds, image)
             yield image
         pictures = past.pictures()
         if len(pictures) < card.context:
@@ -81,7 +81,7 @@ def continue_video(
         if card.out_channels == 1 and is_coloured(pictures[-1]):
             logger.warning("%s: is in colour, the model makes gray frames: what follows is gray", source)
         made = continuation(generator, card, pictures, device, side, seed)
-        yield from islice(at_rate(made, (card.fps or fps) / fps), num_frames)
+        yield from islice(made if card.fps is None else at_rate(made, card.fps, fps), num_frames)
 
     write_video(output, tqdm(frames(), desc=output.name, unit="frame", disable=None, mininterval=0.5), fps)
     return num_source
@@ -94,12 +94,11 @@ class Past:
         self.length, self.fps = length, fps
         self.kept: deque[tuple[float, Picture]] = deque(maxlen=length if fps is None else None)
 
-    def add(self, seconds: float, picture: Picture) -> None:
-        """The next frame, shown from `seconds` on."""
-        self.kept.append((seconds, picture))
+    def add(self, pts_seconds: float, picture: Picture) -> None:
+        """The next frame and its presentation time."""
+        self.kept.append((pts_seconds, picture))
         if self.fps is not None:
-            begin = seconds - (self.length - 1) / self.fps
-            while len(self.kept) > 1 and self.kept[1][0] <= begin + 1e-6:
+            for _ in range(self._index_at(pts_seconds - (self.length - 1) / self.fps)):
                 self.kept.popleft()
 
     def pictures(self) -> list[Picture]:
@@ -107,24 +106,24 @@ class Past:
         if self.fps is None:
             return [picture for _, picture in self.kept]
         last = self.kept[-1][0]
-        shown = []
-        for number in reversed(range(self.length)):
-            until = [picture for seconds, picture in self.kept if seconds <= last - number / self.fps + 1e-6]
-            shown += until[-1:]  # nothing before the first frame
-        return shown
+        shown = [self._index_at(last - number / self.fps) for number in reversed(range(self.length))]
+        return [self.kept[index][1] for index in shown if index >= 0]  # there is nothing before the first frame
+
+    def _index_at(self, moment_seconds: float) -> int:
+        # counted from the last frame's time, the moment may be rounded as well
+        return index_at([pts_seconds for pts_seconds, _ in self.kept], moment_seconds + TOLERANCE_SECONDS)
 
 
-def at_rate(frames: Iterator[Picture], ratio: float) -> Iterator[Picture]:
-    """`frames` as a player shows them that takes a step of `ratio` frames at a time: repeated below 1, left out above.
+def at_rate(frames: Iterator[Picture], frames_fps: float, fps: float) -> Iterator[Picture]:
+    """`frames`, which are `frames_fps` per second, at another frame rate: some are repeated, or some left out.
 
-    The first step shows the first frame, for it is the past that must not be repeated.
+    The picture of a moment is the first of `frames` that is not before it. A player would show the one before, but at
+    the start that is the end of the past, which must not be repeated.
     """
-    position, frame = 0, None
+    number, frame = 1, next(frames)
     for step in count(1):
-        while position < math.ceil(step * ratio - 1e-6):
-            frame = next(frames)
-            position += 1
-        assert frame is not None
+        while is_before(number / frames_fps, step / fps):
+            number, frame = number + 1, next(frames)
         yield frame
 
 

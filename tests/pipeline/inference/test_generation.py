@@ -90,6 +90,13 @@ def test_a_model_with_a_rate_of_its_own_is_shown_frames_at_that_rate():
     assert [int(picture[0, 0, 0]) for picture in short.pictures()] == [0, 1]
 
 
+def test_times_that_a_container_rounded_to_milliseconds_are_of_the_frames_that_they_stand_for():
+    past = Past(3, 12.0)
+    for number in range(24):  # 24 frames per second, as Matroska has them: the last at 0.958 s, the 21st at 0.875
+        past.add(round(number / 24, 3), np.full((1, 1, 3), number, np.uint8))
+    assert [int(picture[0, 0, 0]) for picture in past.pictures()] == [19, 21, 23]
+
+
 def test_without_a_rate_frames_follow_each_other():
     past = Past(2, None)
     for number in range(5):
@@ -98,9 +105,9 @@ def test_without_a_rate_frames_follow_each_other():
 
 
 def test_what_is_made_is_shown_at_the_rate_of_the_source():
-    assert list(islice(at_rate(iter(range(1, 100)), 0.4), 6)) == [1, 1, 2, 2, 2, 3]
-    assert list(islice(at_rate(iter(range(1, 100)), 2.5), 4)) == [3, 5, 8, 10]
-    assert list(islice(at_rate(iter(range(1, 100)), 1.0), 3)) == [1, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 0.4, 1.0), 6)) == [1, 1, 2, 2, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 2.5, 1.0), 4)) == [3, 5, 8, 10]
+    assert list(islice(at_rate(iter(range(1, 100)), 1.0, 1.0), 3)) == [1, 2, 3]
 
 
 def test_a_model_of_half_the_rate_makes_every_frame_twice(tiny, bar_video, tmp_path):
