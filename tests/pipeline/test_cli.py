@@ -65,7 +65,8 @@ def test_info_knows_a_video_from_a_model(tiny, bar_video, capsys):
 def test_info_shows_figures_as_a_table(tmp_path, capsys):
     (tmp_path / "metrics.json").write_text('{"model": {"mse": 1.25, "ssim": 0.5}, "useful_horizon": 0}')
     main(["info", str(tmp_path)])
-    assert capsys.readouterr().out == "| | MSE | SSIM |\n| --- | --- | --- |\n| model | 1.25 | 0.500 |\n"
+    table = "|       |   MSE |   SSIM |\n|:------|------:|-------:|\n| model |  1.25 |  0.500 |\n"
+    assert capsys.readouterr().out == table
 
 
 @pytest.mark.parametrize(
