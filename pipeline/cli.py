@@ -112,7 +112,8 @@ def translate(
         Option(
             metavar="PIXELS",
             min=0,
-            help="compute frames in tiles of that side, a multiple of 32 from 64; 0: whole (default: if memory suffices)",
+            help="compute frames in tiles of that side, a multiple of 32 from 64, or whole for 0 "
+            "(default: whole if memory suffices)",
         ),
     ] = None,
     model: Model = DEFAULT_MODEL,

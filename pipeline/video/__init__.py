@@ -4,11 +4,12 @@ Everywhere outside, an image is uint8 (H, W, 3), RGB, as a player shows it.
 """
 
 from pipeline.video.decoding import complain_to_stderr, versions
-from pipeline.video.reading import VideoInfo, probe, read_frames
+from pipeline.video.reading import Image, VideoInfo, probe, read_frames
 from pipeline.video.sequences import content_hash
 from pipeline.video.writing import write_animation, write_png, write_video
 
 __all__ = [
+    "Image",
     "VideoInfo",
     "complain_to_stderr",
     "content_hash",

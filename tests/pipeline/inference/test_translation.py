@@ -134,10 +134,10 @@ def test_memory_decides_whether_frames_are_cut(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 2**40)
     whole = plan(generator, shape, 0, CPU)
     assert whole.tile is None
-    monkeypatch.setattr(memory, "available", lambda device: whole.bytes // 2)
+    monkeypatch.setattr(memory, "available", lambda device: whole.num_bytes // 2)
     cut = plan(generator, shape, 0, CPU)
     assert cut.tile in (512, 768, 1024)
-    assert cut.bytes <= whole.bytes // 2
+    assert cut.num_bytes <= whole.num_bytes // 2
     monkeypatch.setattr(memory, "available", lambda device: 10 * 2**20)
     with pytest.raises(
         ModelError, match=r"1920x1080 needs about 0\.\d GiB of memory, 0\.0 GiB are free; lower the size"
