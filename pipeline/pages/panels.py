@@ -17,7 +17,7 @@ from pipeline.video import Image as Picture
 GAP = 12  # pixels around and between panels
 BACKGROUND, EMPTY = (24, 28, 34), (38, 43, 51)
 TEXT, QUIET = (236, 239, 241), (144, 154, 166)
-CONTEXT, GENERATED = (96, 110, 125), (236, 64, 122)  # edges and bars of frames that the model was given, that it made
+CONTEXT, GENERATED = (96, 110, 125), (236, 64, 122)  # colours of the frames of the context, of the model's output
 FONT_PIXELS = 14
 HEADER, LABEL, BAR = 30, 22, 5  # heights, pixels
 

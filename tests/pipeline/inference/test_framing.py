@@ -79,15 +79,15 @@ def test_a_frame_is_the_part_that_is_seen_in_the_middle_of_black():
 
 def test_what_is_not_seen_stays_as_it_was():
     framing = framing_for(card("lstm", "crop"), (16, 28))
-    around = columns(28)
-    made = framing.picture(torch.ones(1, 1, 8, 8), around)
-    assert (made[:, 6:22] == 255).all()
-    assert np.array_equal(made[:, :6], around[:, :6])
-    assert np.array_equal(made[:, 22:], around[:, 22:])
+    background = columns(28)
+    picture = framing.picture(torch.ones(1, 1, 8, 8), background)
+    assert (picture[:, 6:22] == 255).all()
+    assert np.array_equal(picture[:, :6], background[:, :6])
+    assert np.array_equal(picture[:, 22:], background[:, 22:])
     padded = framing_for(card("lstm", "pad"), (16, 28))
     frame = torch.full((1, 1, 8, 8), -1.0)
     frame[:, :, 1:6] = 1  # the border is left out again
-    assert (padded.picture(frame, around) == 255).all()
+    assert (padded.picture(frame, background) == 255).all()
 
 
 def test_colour_becomes_brightness_for_a_gray_model_only():

@@ -154,13 +154,13 @@ def test_mistakes_are_said_before_any_work(tiny, bar_video, tmp_path):
 
 
 def test_a_model_is_loaded_once_until_it_changes(tiny, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(tiny.model, folder)
-    first = load_model(folder)[0]
-    assert load_model(folder)[0] is first
-    model, card = load(folder)
-    save(folder, model, card.model_copy(update={"data": "other"}))
-    again, fresh, _ = load_model(folder)
+    model_dir = tmp_path / "model"
+    shutil.copytree(tiny.model, model_dir)
+    first = load_model(model_dir)[0]
+    assert load_model(model_dir)[0] is first
+    model, card = load(model_dir)
+    save(model_dir, model, card.model_copy(update={"data": "other"}))
+    again, fresh, _ = load_model(model_dir)
     assert again is not first
     assert fresh.data == "other"
 
