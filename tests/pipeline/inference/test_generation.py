@@ -1,7 +1,6 @@
 """A video goes in and comes out longer: same size, same rate, the model's frames after its own."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
@@ -12,10 +11,8 @@ from torch import nn
 from pipeline.errors import ModelError, PipelineError, VideoError
 from pipeline.inference.generation import (
     Past,
-    Result,
     at_rate,
     continuation,
-    continue_folder,
     continue_video,
     describe_model,
     describe_video,
@@ -163,38 +160,14 @@ def test_mistakes_are_said_before_any_work(tiny, bar_video, tmp_path):
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def test_a_folder_is_continued_and_a_bad_file_stops_nothing(tiny, bar_video, tmp_path):
-    videos, output = tmp_path / "in", tmp_path / "out"
-    (videos / "sub").mkdir(parents=True)
-    shutil.copy(bar_video, videos / "sub/a.mp4")
-    shutil.copy(bar_video, videos / "b.avi")  # the name says nothing of the content
-    (videos / "broken.mp4").write_text("no video")
-    (videos / ".hidden.mp4").write_text("left out")
-    with ThreadPoolExecutor(1) as executor:
-        results = sorted(continue_folder(videos, output, tiny.model, 2, executor), key=lambda result: result.source)
-    assert results[0] == Result(videos / "b.avi", output / "b.avi.mp4", "")
-    assert results[2] == Result(videos / "sub/a.mp4", output / "sub/a.mp4", "")
-    assert results[1].source == videos / "broken.mp4"
-    assert "broken.mp4" in results[1].error
-    written = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
-    assert written == ["b.avi.mp4", "sub/a.mp4"]
-    assert len(pictures(output / "sub/a.mp4")) == 14
-
-
-def test_a_bug_in_a_folder_is_not_swallowed(tmp_path):
-    (tmp_path / "a.mp4").write_text("x")
-    with ThreadPoolExecutor(1) as executor, pytest.raises(TypeError):
-        list(continue_folder(tmp_path, tmp_path / "out", None, 2, executor))
-
-
 def test_a_model_is_loaded_once_until_it_changes(tiny, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(tiny.model, folder)
-    first = load_model(folder)[0]
-    assert load_model(folder)[0] is first
-    model, card = load(folder)
-    save(folder, model, card.model_copy(update={"data": "other"}))
-    again, fresh, _ = load_model(folder)
+    model_dir = tmp_path / "model"
+    shutil.copytree(tiny.model, model_dir)
+    first = load_model(model_dir)[0]
+    assert load_model(model_dir)[0] is first
+    model, card = load(model_dir)
+    save(model_dir, model, card.model_copy(update={"data": "other"}))
+    again, fresh, _ = load_model(model_dir)
     assert again is not first
     assert fresh.data == "other"
 
