@@ -45,8 +45,8 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
     is not done again, and what was killed goes on. Raises DataError where there are no clips to predict.
     """
     train_clips, val_clips, test_clips = (ClipDataset(frames, clips, split) for split in ("train", "val", "test"))
-    if train_clips.task != "predict":
-        raise DataError(f"{clips}: made for the task {train_clips.task}; comparisons are of predictions")
+    if not train_clips.task.feeds_back:
+        raise DataError(f"{clips}: made for the task {train_clips.task.name}; comparisons are of predictions")
     settings = params.compare
     section = getattr(params.model, name)
     recipe = section.recipe.model_copy(update={"objective": objective, "epochs": UNBOUNDED})
@@ -57,7 +57,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
         frame_shape=train_clips.frame_shape,
         out_channels=train_clips.frame_shape[0],
         noise_channels=train.noise_channels,
-        task="predict",
+        task=train_clips.task.name,
         context=train_clips.context,
         horizon=train_clips.horizon,
         data=fingerprint([], [frames / "index.csv", *sorted(clips.iterdir())]),
@@ -98,7 +98,7 @@ def measure_baseline(name: str, params: Params, frames: Path, clips: Path) -> Ro
     background = seen.flatten(0, 1).median(dim=0).values
 
     def predictor(context: torch.Tensor) -> torch.Tensor:
-        return baselines.predict(name, context, test_clips.horizon, background)
+        return baselines.baseline(name, context, test_clips.horizon, background)
 
     return {"generator": name, "objective": "", **measure(predictor, test_clips, params)}
 

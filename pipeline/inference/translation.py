@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from pipeline import model_dir
 from pipeline.data.clips import to_float, to_uint8
-from pipeline.data.degradations import NEED_COLOR, bicubic, luma
+from pipeline.data.color import luma
+from pipeline.data.degradations import NEED_COLOR, bicubic
+from pipeline.data.task import Translate
 from pipeline.errors import ModelError, PipelineError
 from pipeline.inference.tiles import ALIGNMENT, Tiled
 from pipeline.model_dir import ModelCard
@@ -53,10 +55,10 @@ def translate_video(source: Path, output: Path, folder: Path, *, degrade: bool, 
     huge_pages()
     device = best_device()
     model, card = model_dir.load(folder, device)
-    if card.translation is None:
+    if not isinstance(task := card.made_for, Translate):
         raise ModelError(f"{folder}: is made to continue videos, not to translate them; use foreframe predict")
-    if degrade and card.translation.degradation is None:
-        raise ModelError(f"{folder}: was trained on pairs of videos ({card.translation.label}), not on a degradation")
+    if degrade and task.translation.degradation is None:
+        raise ModelError(f"{folder}: was trained on pairs of videos ({task.label}), not on a degradation")
     info = probe(source)
     count = 0
 

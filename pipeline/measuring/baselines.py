@@ -1,9 +1,10 @@
-"""Predictors that learn nothing: what a generator must beat before its figures mean anything.
+"""Non-learned baselines: what a generator must beat before its figures mean anything.
 
-`predict(name, context, horizon, background)` and `translate(name, source, background)` are called like the functions of
-that name in pipeline.nn.rollout, with a name for a model. Besides
-video/ the only user of cv2, for optical flow, because everything that is a baseline should be found in one place.
+Besides video/ the only user of cv2, for optical flow and filters, because everything that is a baseline should be found
+in one place.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,53 +12,65 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.data.clips import to_float, to_uint8
+from pipeline.data.color import to_float, to_uint8
 
-BASELINES = ("last_frame", "mean_frame", "background", "optical_flow")
-TRANSLATION_BASELINES = ("identity", "bilateral", "sharpened", "background")
+Picture = NDArray[np.uint8]  # (H, W, C)
+
 # the best of a search on two real clips: for noise of 25 levels, and for a blur of 1.5 pixels
 BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA = 7, 110.0, 2.0
 SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.5, 1.5
 LEAST_SIDE, LARGEST_RATIO = 16, 8  # pixels, and of the sides: what optical flow is found on
 
 
-def predict(name: str, context: Tensor, horizon: int, background: Tensor) -> Tensor:
-    """(B, horizon, C, H, W) that follow `context` (B, T, C, H, W), both in [-1, 1], as the baseline `name` has it.
+def baseline(name: str, given: Tensor, num_frames: int, background: Tensor) -> Tensor:
+    """(B, num_frames, C, H, W) that the baseline `name` makes of `given` (B, T, C, H, W), both in [-1, 1].
 
-    last_frame: the last frame stands still. mean_frame: the mean of the context does. background: the picture
-    `background` (C, H, W), whatever the context. optical_flow: the last frame goes on moving as it did.
+    What is given is a context, of which the frames that follow are predicted:
+
+    - last_frame: the last frame stands still; mean_frame: the mean of the context does.
+    - optical_flow: the last frame goes on moving as it did.
+
+    Or it is the source of a translation, with as many frames as its target:
+
+    - identity: the source as it is; where that was brought to size, bicubic interpolation.
+    - bilateral: smoothed, but not across edges (Tomasi & Manduchi 1998).
+    - sharpened: what a blur takes away is added (unsharp mask).
+
+    background is the picture `background` (C, H, W), whatever is given.
     """
-    if name == "optical_flow":
-        return extrapolate(context, horizon)
-    still = {
-        "last_frame": lambda: context[:, -1:],
-        "mean_frame": lambda: context.mean(dim=1, keepdim=True),
-        "background": lambda: background.expand(len(context), 1, *background.shape),
+    return {
+        "last_frame": lambda: _still(given[:, -1:], num_frames),
+        "mean_frame": lambda: _still(given.mean(dim=1, keepdim=True), num_frames),
+        "optical_flow": lambda: extrapolate(given, num_frames),
+        "identity": lambda: given.clone(),
+        "bilateral": lambda: _filtered(bilateral, given),
+        "sharpened": lambda: _filtered(sharpened, given),
+        "background": lambda: _still(background.expand(len(given), 1, *background.shape), num_frames),
     }[name]()
-    return still.expand(-1, horizon, -1, -1, -1).clone()
 
 
-def translate(name: str, source: Tensor, background: Tensor) -> Tensor:
-    """(B, T, C, H, W) from `source` of the same shape, both in [-1, 1], as the baseline `name` has it.
+def _still(frame: Tensor, num_frames: int) -> Tensor:
+    """`frame` (B, 1, C, H, W), `num_frames` times."""
+    return frame.expand(-1, num_frames, -1, -1, -1).clone()
 
-    identity: the source as it is; where that was brought to size, bicubic interpolation. bilateral: smoothed, but not
-    across edges (Tomasi & Manduchi 1998). sharpened: what a blur takes away is added (unsharp mask). background: the
-    picture `background` (C, H, W), whatever the source.
-    """
-    if name == "identity":
-        return source.clone()
-    if name == "background":
-        return background.expand(*source.shape[:2], *background.shape).clone()
+
+def _filtered(picture_filter: Callable[[Picture], Picture], source: Tensor) -> Tensor:
+    """The frames of `source` (B, T, C, H, W) in [-1, 1], each after a filter of pictures."""
     pictures = to_uint8(source).reshape(-1, *source.shape[-2:], source.shape[2])
-    filtered = [_filter(name, picture).reshape(picture.shape) for picture in pictures]
+    # OpenCV drops the axis of one channel
+    filtered = [picture_filter(picture).reshape(picture.shape) for picture in pictures]
     return to_float(np.stack(filtered).reshape(*source.shape[:2], *pictures.shape[1:])).to(source)
 
 
-def _filter(name: str, picture: NDArray[np.uint8]) -> NDArray:
-    if name == "bilateral":
-        return cv2.bilateralFilter(picture, BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA)
+def bilateral(picture: Picture) -> Picture:
+    """`picture` smoothed, but not across edges."""
+    return cv2.bilateralFilter(picture, BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA)  # type: ignore[return-value]
+
+
+def sharpened(picture: Picture) -> Picture:
+    """`picture` with what a blur takes away from it added (unsharp mask)."""
     blurred = cv2.GaussianBlur(picture, (0, 0), SHARPEN_SIGMA).reshape(picture.shape)
-    return cv2.addWeighted(picture, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)
+    return cv2.addWeighted(picture, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)  # type: ignore[return-value]
 
 
 def extrapolate(context: Tensor, horizon: int) -> Tensor:

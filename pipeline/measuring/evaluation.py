@@ -21,8 +21,8 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mae": metrics.mae,
     "psnr": metrics.psnr,
     "ssim": metrics.ssim,
+    "flicker": metrics.flicker,
 }
-TRANSLATION_METRICS = METRICS | {"flicker": metrics.flicker}
 MAX_PSNR = 100.0  # dB that equal frames count for, whose PSNR is infinite
 
 
@@ -56,12 +56,8 @@ def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> It
     """
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
-        if dataset.translation is not None:
-            source, target = dataset.pairs(chosen)
-            yield to_float(source), to_float(target)
-            continue
-        clips = to_float(dataset.gather(chosen))
-        yield clips[:, : dataset.context], clips[:, dataset.context :]
+        inputs, targets = dataset.task.free_running(*dataset.pairs(chosen))
+        yield to_float(inputs), to_float(targets)
 
 
 def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.device) -> Predictor:
@@ -72,10 +68,7 @@ def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.dev
         noise = rollout.draw_noise(len(given), card.noise_channels, generator)
         noise = noise.to(device) if noise is not None else None
         with torch.inference_mode():
-            if card.task == "translate":
-                frames = rollout.translate(model, given.to(device), noise)
-            else:
-                frames = rollout.predict(model, given.to(device), horizon, noise)
+            frames = rollout.free_running(model, given.to(device), horizon, noise, feeds_back=card.made_for.feeds_back)
         return frames.float().cpu()
 
     return predict
@@ -93,14 +86,15 @@ def stateless(predictor: Predictor) -> Predictor:
 
 def metrics_of(dataset: ClipDataset) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """What is measured in the dataset's task."""
-    return METRICS if dataset.translation is None else TRANSLATION_METRICS
+    return {name: METRICS[name] for name in dataset.task.metrics}
 
 
 def check_fit(card: ModelCard, dataset: ClipDataset) -> None:
     """Raises ModelError where the clips are not those that the model was made for."""
-    if (card.task, card.translation) != (dataset.task, dataset.translation):
-        labels = [item.translation.label if item.translation else item.task for item in (card, dataset)]
-        raise ModelError(f"the model is for the task {labels[0]}, the clips are for {labels[1]}; train again")
+    if card.made_for != dataset.task:
+        raise ModelError(
+            f"the model is for the task {card.made_for.label}, the clips are for {dataset.task.label}; train again"
+        )
     if card.frame_shape != dataset.frame_shape:
         raise ModelError(
             f"the model is for frames of {card.frame_shape} (channels, height, width), the frame store holds "

@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline import model_dir
 from pipeline.data.clips import ClipDataset, write_clips
-from pipeline.data.degradations import Translation
 from pipeline.data.frames import FrameStore
+from pipeline.data.translation import Translation
 from pipeline.errors import TooShort
 from pipeline.measuring.evaluation import check_fit, measure, pick, predictor
 from pipeline.params import EvaluateParams

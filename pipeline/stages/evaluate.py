@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline import model_dir, stage
 from pipeline.data.clips import ClipDataset, to_float
-from pipeline.measuring import baselines
+from pipeline.measuring.baselines import baseline
 from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
@@ -49,13 +49,10 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     picture = background(ClipDataset(frames, clips, "train"))
     of_model = predictor(generator, card, dataset.horizon, device)
     predictors: dict[str, Predictor] = {"model": of_model}
-    if card.task == "translate":
+    if dataset.task.aligned:
         predictors["stateless"] = stateless(of_model)
-        for name in baselines.TRANSLATION_BASELINES:
-            predictors[name] = partial(baselines.translate, name, background=picture)
-    else:
-        for name in baselines.BASELINES:
-            predictors[name] = partial(baselines.predict, name, horizon=dataset.horizon, background=picture)
+    for name in dataset.task.baselines:
+        predictors[name] = partial(baseline, name, num_frames=dataset.task.num_judged, background=picture)
     indices = pick(len(dataset), evaluate.max_clips)
     measured = measure(predictors, dataset, indices, evaluate.batch_size)
 

@@ -37,7 +37,7 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     for name, (given, truth) in zip(names, batches(dataset, chosen, 1), strict=True):
         made = to_uint8(predict(given))[0]
         steps = truth.shape[1]
-        shown.append(Clip(name, to_uint8(given)[0], to_uint8(truth)[0], made[:steps], aligned=card.task == "translate"))
+        shown.append(Clip(name, to_uint8(given)[0], to_uint8(truth)[0], made[:steps], aligned=dataset.task.aligned))
         rollouts.append(made[: render.long_horizon])
 
     if renders.exists():
@@ -46,7 +46,7 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     videos = {f"clip_{number:02d}.mp4": clip.name for number, clip in enumerate(shown)}
     for file, clip in zip(videos, shown, strict=True):
         write_video(renders / file, hold(contact_sheet.comparison(clip, render.scale), render.fps), render.fps)
-    if card.task == "predict":
+    if dataset.task.feeds_back:
         pictures = contact_sheet.long_rollout([clip.given for clip in shown], rollouts, dataset.horizon, render.scale)
         write_video(renders / "rollout.mp4", hold(pictures, render.fps), render.fps)
     write_png(renders / "sheet.png", contact_sheet.sheet(shown, render.scale))

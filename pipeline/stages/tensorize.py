@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline import stage
 from pipeline.data.clips import COLUMNS, SPLITS, windows, write_clips
-from pipeline.data.degradations import NEED_COLOR, Translation
+from pipeline.data.degradations import NEED_COLOR
 from pipeline.data.frames import FrameStore
+from pipeline.data.translation import Translation
 from pipeline.errors import DataError
 from pipeline.params import TensorizeParams, TranslateParams
 from pipeline.splitting.pairs import pair_videos

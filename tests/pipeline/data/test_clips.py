@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.clips import ClipDataset, to_float, to_uint8, windows, write_clips
-from pipeline.data.degradations import Translation
+from pipeline.data.translation import Translation
 from pipeline.errors import DataError
 
 
