@@ -45,7 +45,7 @@ def baseline(name: str, given: Tensor, num_frames: int, background: Tensor) -> T
         "identity": lambda: given.clone(),
         "bilateral": lambda: _filtered(bilateral, given),
         "sharpened": lambda: _filtered(sharpened, given),
-        "background": lambda: _still(background.expand(len(given), 1, *background.shape), num_frames),
+        "background": lambda: background.expand(len(given), num_frames, *background.shape).clone(),
     }[name]()
 
 
