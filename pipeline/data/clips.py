@@ -6,7 +6,7 @@ a slice of the frame store's memory-mapped arrays.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,12 @@ def write_clips(
     (folder / "clips.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
+def task_of(settings: Mapping[str, Any]) -> Task:
+    """The task that the content of clips.json describes."""
+    translation = Translation(**settings["translation"]) if "translation" in settings else None
+    return make_task(settings["task"], settings["context"], settings["horizon"], translation)
+
+
 class ClipDataset:
     """The clips of one split, in the order of clips.csv; reads frames only when they are asked for.
 
@@ -74,10 +80,7 @@ class ClipDataset:
             ) from error
         self.context: int = settings["context"]
         self.horizon: int = settings["horizon"]
-        translation = settings.get("translation")
-        self.task: Task = make_task(
-            settings["task"], self.context, self.horizon, Translation(**translation) if translation else None
-        )
+        self.task = task_of(settings)
         self.frame_shape: tuple[int, int, int] = store.frame_shape
         self._load = lru_cache(OPEN_ARRAYS)(store.load)
         length = self.context + self.horizon

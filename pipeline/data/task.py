@@ -55,7 +55,7 @@ class Predict:
     baselines: ClassVar[tuple[str, ...]] = ("last_frame", "mean_frame", "background", "optical_flow")
     translation: ClassVar[None] = None
     keeps_luma: ClassVar[bool] = False
-    folder: ClassVar[str | None] = None  # that holds the videos that clips are cut from; None: any
+    folders: ClassVar[tuple[str, str] | None] = None  # of sources and of targets; None: clips are cut from any video
 
     @property
     def label(self) -> str:
@@ -115,9 +115,10 @@ class Translate:
         return self.translation.keeps_luma
 
     @property
-    def folder(self) -> str | None:
-        """The folder of the targets, which clips are cut from; None: targets are any videos, their sources are made."""
-        return self.translation.target
+    def folders(self) -> tuple[str, str] | None:
+        """The folders of sources and targets; None: any video is a target, and its source is made."""
+        source, target = self.translation.source, self.translation.target
+        return (source, target) if source is not None and target is not None else None
 
     @property
     def label(self) -> str:

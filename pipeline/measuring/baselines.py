@@ -12,10 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.data.clips import ClipDataset
 from pipeline.data.color import to_float, to_uint8
+from pipeline.measuring.evaluation import pick
 
 Picture = NDArray[np.uint8]  # (H, W, C)
 
+BACKGROUND_FRAMES = 256  # training frames, the first of clips spread evenly, whose median is the background
 # the best of a search on two real clips: for noise of 25 levels, and for a blur of 1.5 pixels
 BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA = 7, 110.0, 2.0
 SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.5, 1.5
@@ -47,6 +50,16 @@ def baseline(name: str, given: Tensor, num_frames: int, background: Tensor) -> T
         "sharpened": lambda: _filtered(sharpened, given),
         "background": lambda: background.expand(len(given), num_frames, *background.shape).clone(),
     }[name]()
+
+
+def background(dataset: ClipDataset) -> Tensor:
+    """What frames look like when nothing is in them: the median of training frames, (C, H, W) in [-1, 1].
+
+    Black for digits on black, the empty scene for a camera that stands still.
+    """
+    indices = pick(len(dataset), BACKGROUND_FRAMES)
+    first = np.stack([dataset.gather([index])[0, 0] for index in indices])  # (N, H, W, C)
+    return to_float(np.median(first, axis=0).astype(np.uint8)[None, None])[0, 0]
 
 
 def _still(frame: Tensor, num_frames: int) -> Tensor:

@@ -1,58 +1,52 @@
-"""Errors of a predictor on test clips, a value a clip and horizon step; what tables and comparisons are made of."""
+"""Measures predictors on test clips: one value per metric, clip and step; tables and comparisons are made of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline import metrics
-from pipeline.data.clips import ClipDataset, to_float
+from pipeline.data.clips import ClipDataset
+from pipeline.data.color import to_float
 from pipeline.errors import ModelError
+from pipeline.metrics import METRICS
 from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 
 # context (B, T, C, H, W) -> (B, horizon, C, H, W), or source -> target (B, T, C, H, W)
 Predictor = Callable[[Tensor], Tensor]
 
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": metrics.mse,
-    "mae": metrics.mae,
-    "psnr": metrics.psnr,
-    "ssim": metrics.ssim,
-    "flicker": metrics.flicker,
-}
 MAX_PSNR = 100.0  # dB that equal frames count for, whose PSNR is infinite
 
 
 def measure(
-    predictors: dict[str, Predictor], dataset: ClipDataset, indices: Sequence[int], batch_size: int
+    predictors: Mapping[str, Predictor], dataset: ClipDataset, indices: Sequence[int], batch_size: int
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """For each predictor and each of metrics_of its task the values (N, T) on the clips at `indices`.
+    """For each predictor and each metric of the dataset's task the values (N, T) on the clips at `indices`.
 
     T is the horizon, predicted free-running, or all frames of a clip, translated.
     """
-    chosen = metrics_of(dataset)
-    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in chosen} for name in predictors}
+    names = dataset.task.metrics
+    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in names} for name in predictors}
     for given, truth in batches(dataset, indices, batch_size):
         for name, predictor in predictors.items():
             predicted = predictor(given).to(truth)
-            for metric, function in chosen.items():
-                found[name][metric].append(function(predicted, truth))
+            for metric, values in found[name].items():
+                values.append(METRICS[metric].function(predicted, truth))
     measured = {
-        name: {metric: torch.cat(values).numpy() for metric, values in of_metric.items()}
-        for name, of_metric in found.items()
+        name: {metric: torch.cat(values).numpy() for metric, values in values_of.items()}
+        for name, values_of in found.items()
     }
-    for of_metric in measured.values():
-        of_metric["psnr"] = np.minimum(of_metric["psnr"], MAX_PSNR)
+    for values_of in measured.values():
+        values_of["psnr"] = np.minimum(values_of["psnr"], MAX_PSNR)
     return measured
 
 
 def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """What a predictor gets of the clips at `indices`, and the truth: (B, T, C, H, W) in [-1, 1] each.
+    """What a predictor is given of the clips at `indices`, and the truth: (B, T, C, H, W) in [-1, 1] each.
 
-    Context and horizon, or source and target.
+    They are context and horizon, or source and target.
     """
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
@@ -61,7 +55,7 @@ def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> It
 
 
 def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.device) -> Predictor:
-    """`model` running free for `horizon` steps, or translating; noise, if it takes any, is drawn from one seed."""
+    """`model`, running free for `horizon` steps or translating; noise, if it takes any, is drawn from one seed."""
     generator = torch.Generator().manual_seed(0)
 
     def predict(given: Tensor) -> Tensor:
@@ -75,18 +69,13 @@ def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.dev
 
 
 def stateless(predictor: Predictor) -> Predictor:
-    """The same translation frame by frame, each as if it were the first: what the recurrent state is worth."""
+    """The same translation of each frame as if it were the first: what the recurrent state is worth."""
 
     def translate(source: Tensor) -> Tensor:
         frames = [predictor(source[:, t : t + 1]) for t in range(source.shape[1])]
         return torch.cat(frames, dim=1)
 
     return translate
-
-
-def metrics_of(dataset: ClipDataset) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """What is measured in the dataset's task."""
-    return {name: METRICS[name] for name in dataset.task.metrics}
 
 
 def check_fit(card: ModelCard, dataset: ClipDataset) -> None:

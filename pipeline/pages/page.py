@@ -4,13 +4,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-METRICS = {  # key -> heading, digits after the point, is more better
-    "mse": ("MSE", 2, False),
-    "mae": ("MAE", 1, False),
-    "psnr": ("PSNR, dB", 2, True),
-    "ssim": ("SSIM", 3, True),
-    "flicker": ("Flicker", 2, False),  # of translation only
-}
+from pipeline import metrics
+
+# key -> heading, digits after the point, is more better
+METRICS = {name: (metric.column, metric.digits, metric.higher_is_better) for name, metric in metrics.METRICS.items()}
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d5dbe1; --quiet: #5c6975; --strong: #c2185b; --card: #f5f7f9; }

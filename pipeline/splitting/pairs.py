@@ -4,9 +4,18 @@ from math import isclose
 
 import pandas as pd
 
+from pipeline.data.frames import FrameStore
 from pipeline.errors import DataError
 
 SAME_RATE = 1e-3  # relative; 29.97 and 30 differ by as much
+
+
+def videos_of(folders: tuple[str, str] | None, store: FrameStore) -> list[str]:
+    """The videos of `store` that clips are cut from, sorted: all, or the targets, each of which has its source.
+
+    `folders` are those of sources and targets (Task.folders). Raises DataError as pair_videos does.
+    """
+    return sorted(store.videos) if folders is None else pair_videos(store.index, *folders)
 
 
 def pair_videos(index: pd.DataFrame, source: str, target: str) -> list[str]:

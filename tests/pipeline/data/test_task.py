@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.data.task import Predict, Translate, Window, make_task
 from pipeline.data.translation import Translation
-from pipeline.metrics import __dict__ as functions
+from pipeline.metrics import METRICS
 
 PAIRS = Translation(source="rough", target="clean", degradation=None, strength=None, seed=0)
 NOISE = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
@@ -57,8 +57,9 @@ def test_a_task_says_what_people_call_it():
     assert Translate(3, 2, NOISE).description == "translate, noise 25, 5 frames at a time in training"
 
 
-def test_only_pairs_are_cut_from_one_folder_and_only_grey_keeps_brightness():
-    assert (Predict(3, 2).folder, Translate(3, 2, NOISE).folder, Translate(3, 2, PAIRS).folder) == (None, None, "clean")
+def test_only_pairs_have_folders_and_only_grey_keeps_brightness():
+    folders = [task.folders for task in (Predict(3, 2), Translate(3, 2, NOISE), Translate(3, 2, PAIRS))]
+    assert folders == [None, None, ("rough", "clean")]
     grey = NOISE.model_copy(update={"degradation": "grey", "strength": 1.0})
     assert (Predict(3, 2).keeps_luma, Translate(3, 2, NOISE).keeps_luma, Translate(3, 2, grey).keeps_luma) == (
         False,
@@ -69,4 +70,4 @@ def test_only_pairs_are_cut_from_one_folder_and_only_grey_keeps_brightness():
 
 @pytest.mark.parametrize("task", [Predict, Translate])
 def test_the_metrics_of_a_task_exist(task):
-    assert set(task.metrics) <= set(functions)
+    assert set(task.metrics) <= set(METRICS)

@@ -1,10 +1,12 @@
 """Non-learned baselines, on clips whose continuation is known."""
 
+import pandas as pd
 import pytest
 import torch
 
+from pipeline.data.clips import COLUMNS, ClipDataset, write_clips
 from pipeline.data.task import Predict, Translate
-from pipeline.measuring.baselines import baseline
+from pipeline.measuring.baselines import background, baseline
 
 BACKGROUND = torch.full((1, 4, 4), -0.5)
 
@@ -108,3 +110,16 @@ def test_sharpened_adds_what_a_blur_takes_away():
     assert after[15] < -0.05
     assert after[16] > 0.55
     assert after[2].abs() < 0.01
+
+
+def test_the_background_is_the_median_of_training_frames(tiny):
+    # the bar is on each column in 2 of 8 frames
+    assert background(ClipDataset(tiny.frames, tiny.clips, "train")).tolist() == [[[-1.0] * 8] * 8]
+
+
+def test_the_background_is_the_middle_one_of_three_first_frames(make_store, numbered, tmp_path):
+    table = pd.DataFrame([("a.mp4", "train", 0, 9, 3)], columns=COLUMNS)
+    write_clips(tmp_path / "clips", table, task="predict", context=2, horizon=1, stride=3)
+    # clips begin with levels 51, 54 and 57
+    found = background(ClipDataset(make_store({"a.mp4": numbered(9, 51)}), tmp_path / "clips", "train"))
+    assert found.unique().tolist() == pytest.approx([54 / 127.5 - 1])
