@@ -38,10 +38,10 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
     would be judged by another scale.
     """
     reach = min(REACH, (min(predicted.shape[-2:]) - 1) // 2)
-    down, across = (_window(size, reach) for size in predicted.shape[-2:])
+    vertical, horizontal = (_window(size, reach) for size in predicted.shape[-2:])
 
     def blur(images: Tensor) -> Tensor:
-        return down @ images @ across.mT
+        return vertical @ images @ horizontal.mT
 
     # in float32 the variances of an even picture drown in rounding
     x, y = (_unit(frames.clamp(-1, 1)).double().cpu() for frames in (predicted, truth))
@@ -66,7 +66,7 @@ def flicker(predicted: Tensor, truth: Tensor) -> Tensor:
     """How much the error changes from the previous frame to each: temporal inconsistency, in levels of 255.
 
     The root of the mean square over pixels of (predicted_t - predicted_t-1) - (truth_t - truth_t-1): 0 for an error
-    that stands still, which an eye forgives, and for motion that is the truth's. The first frame has none before it:
+    that stands still, which an eye forgives, and for motion that is the truth's. The first frame has no previous one:
     NaN.
     """
     change = _difference(predicted, truth).diff(dim=1).square().mean(dim=(2, 3, 4)).sqrt() * 255  # (B, T - 1)
@@ -83,8 +83,8 @@ def _difference(predicted: Tensor, truth: Tensor) -> Tensor:
 
 def _gradient_energy(frames: Tensor) -> Tensor:
     frames = frames.float()
-    down, across = frames.diff(dim=-2), frames.diff(dim=-1)
-    return down.square().sum(dim=(2, 3, 4)) + across.square().sum(dim=(2, 3, 4))
+    vertical, horizontal = frames.diff(dim=-2), frames.diff(dim=-1)
+    return vertical.square().sum(dim=(2, 3, 4)) + horizontal.square().sum(dim=(2, 3, 4))
 
 
 def _window(size: int, reach: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""Clips: windows of frames, the two conversions between stored bytes and what a model sees, and a set of clips.
+"""Clips: windows of frames, and the set of clips that trains, validates or tests a model.
 
-A clips folder holds `clips.csv`, a row for each stretch of frames (a shot of a video that belongs to one split), and
+A clips folder holds `clips.csv`, one row per stretch of frames (a shot of a video that belongs to one split), and
 `clips.json`, how the stretches are read: task, context, horizon, stride, normalisation. No frame is copied: a clip is
 a slice of the frame store's memory-mapped arrays.
 """
@@ -119,9 +119,9 @@ class ClipDataset:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """What a generator is fed in the clips at `indices`, and what is to come out: uint8 (B, T, H, W, C) each.
 
-        predict: every frame but the last, and every frame but the first. translate: the source and the target. With
-        `crop` they are squares of so many pixels (or the whole side, where that is less) at places that `generator`
-        draws, one a clip: multiples of degrade.ALIGNMENT, so that a crop is degraded as the whole frame is.
+        The task says what they are: frames and those that follow them, or source and target. With `crop` they are
+        squares of so many pixels (or the whole side, where that is less), one per clip, at places that `generator`
+        draws: multiples of degradations.ALIGNMENT, so that a crop is degraded as the whole frame is.
         """
         length = self.context + self.horizon
         _, height, width = self.frame_shape

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.data.color import LUMA, luma
 from pipeline.errors import DataError
 
-Map = Callable[[Tensor, float, Tensor], Tensor]  # images (N, C, H, W), strength, a seed an image (N,)
+Map = Callable[[Tensor, float, Tensor], Tensor]  # images (N, C, H, W), strength, one seed per image (N,)
 
 BLOCK = 8  # pixels: side of a JPEG block, and of a block that `masked` takes away
 ALIGNMENT = BLOCK  # pixels: a crop that begins at a multiple of it is degraded as the whole frame is
@@ -161,5 +161,5 @@ def bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def generators(seeds: Tensor) -> list[torch.Generator]:
-    """A generator a seed, on the CPU, so that the numbers are the same on every device."""
+    """One generator per seed, on the CPU, so that the numbers are the same on every device."""
     return [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]

@@ -88,13 +88,13 @@ class Predict:
         return frames[:-1], frames[1:]
 
     def free_running(self, inputs: Frames, targets: Frames) -> tuple[Frames, Frames]:
-        """Of `inputs` and `targets` (B, T, …), what a model is given that runs free, and what it is judged by."""
+        """What a free-running model gets of `inputs` (B, T, …), and what of `targets` it is judged by."""
         return inputs[:, : self.context], targets[:, self.first_judged :]
 
 
 @dataclass(frozen=True)
 class Translate:
-    """Turn each frame of a source into that of its target, with a memory of those before.
+    """Turn each frame of a source into that of its target, with a memory of earlier ones.
 
     Tasks are equal where a model for the one can do the other, whatever the lengths of context and horizon.
     """
@@ -153,7 +153,7 @@ class Translate:
         return self._degraded(read, window), target
 
     def free_running(self, inputs: Frames, targets: Frames) -> tuple[Frames, Frames]:
-        """Of `inputs` and `targets` (B, T, …), what a model is given that runs free, and what it is judged by: all."""
+        """What a model gets of `inputs` (B, T, …), and what of `targets` it is judged by: all."""
         return inputs, targets
 
     def _degraded(self, read: Read, window: Window) -> Bytes:

@@ -22,33 +22,33 @@ BACKGROUND_FRAMES = 256  # training frames, the first of clips spread evenly, wh
 # the best of a search on two real clips: for noise of 25 levels, and for a blur of 1.5 pixels
 BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA = 7, 110.0, 2.0
 SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.5, 1.5
-LEAST_SIDE, LARGEST_RATIO = 16, 8  # pixels, and of the sides: what optical flow is found on
+LEAST_SIDE, LARGEST_RATIO = 16, 8  # of pictures that OpenCV finds optical flow on: pixels; long side over short side
 
 
-def baseline(name: str, given: Tensor, num_frames: int, background: Tensor) -> Tensor:
-    """(B, num_frames, C, H, W) that the baseline `name` makes of `given` (B, T, C, H, W), both in [-1, 1].
+def baseline(name: str, inputs: Tensor, num_frames: int, background: Tensor) -> Tensor:
+    """(B, num_frames, C, H, W) that the baseline `name` makes of `inputs` (B, T, C, H, W), both in [-1, 1].
 
-    What is given is a context, of which the frames that follow are predicted:
+    The inputs are a context, and the frames that follow are predicted:
 
     - last_frame: the last frame stands still; mean_frame: the mean of the context does.
     - optical_flow: the last frame goes on moving as it did.
 
-    Or it is the source of a translation, with as many frames as its target:
+    Or they are the source of a translation, with as many frames as its target:
 
     - identity: the source as it is; where that was brought to size, bicubic interpolation.
     - bilateral: smoothed, but not across edges (Tomasi & Manduchi 1998).
     - sharpened: what a blur takes away is added (unsharp mask).
 
-    background is the picture `background` (C, H, W), whatever is given.
+    background is the picture `background` (C, H, W), whatever the inputs.
     """
     return {
-        "last_frame": lambda: _still(given[:, -1:], num_frames),
-        "mean_frame": lambda: _still(given.mean(dim=1, keepdim=True), num_frames),
-        "optical_flow": lambda: extrapolate(given, num_frames),
-        "identity": lambda: given.clone(),
-        "bilateral": lambda: _filtered(bilateral, given),
-        "sharpened": lambda: _filtered(sharpened, given),
-        "background": lambda: background.expand(len(given), num_frames, *background.shape).clone(),
+        "last_frame": lambda: _still(inputs[:, -1:], num_frames),
+        "mean_frame": lambda: _still(inputs.mean(dim=1, keepdim=True), num_frames),
+        "optical_flow": lambda: extrapolate(inputs, num_frames),
+        "identity": lambda: inputs.clone(),
+        "bilateral": lambda: _filtered(bilateral, inputs),
+        "sharpened": lambda: _filtered(sharpened, inputs),
+        "background": lambda: background.expand(len(inputs), num_frames, *background.shape).clone(),
     }[name]()
 
 
@@ -92,8 +92,8 @@ def extrapolate(context: Tensor, horizon: int) -> Tensor:
         return context[:, -1:].expand(-1, horizon, -1, -1, -1).clone()
     pictures = to_uint8(context[:, -2:])  # (B, 2, H, W, C)
     clips = []
-    for (before, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
-        flow = _flow(last, before)  # where each pixel of the last frame was: (H, W, 2), (x, y)
+    for (previous, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
+        flow = _flow(last, previous)  # where each pixel of the last frame was: (H, W, 2), (x, y)
         rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
         warped = [
             cv2.remap(

@@ -29,9 +29,9 @@ def measure(
     """
     names = dataset.task.metrics
     found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in names} for name in predictors}
-    for given, truth in batches(dataset, indices, batch_size):
+    for inputs, truth in batches(dataset, indices, batch_size):
         for name, predictor in predictors.items():
-            predicted = predictor(given).to(truth)
+            predicted = predictor(inputs).to(truth)
             for metric, values in found[name].items():
                 values.append(METRICS[metric].function(predicted, truth))
     measured = {
@@ -44,7 +44,7 @@ def measure(
 
 
 def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """What a predictor is given of the clips at `indices`, and the truth: (B, T, C, H, W) in [-1, 1] each.
+    """What a predictor gets of the clips at `indices`, and the truth: (B, T, C, H, W) in [-1, 1] each.
 
     They are context and horizon, or source and target.
     """
@@ -58,11 +58,11 @@ def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.dev
     """`model`, running free for `horizon` steps or translating; noise, if it takes any, is drawn from one seed."""
     generator = torch.Generator().manual_seed(0)
 
-    def predict(given: Tensor) -> Tensor:
-        noise = rollout.draw_noise(len(given), card.noise_channels, generator)
+    def predict(inputs: Tensor) -> Tensor:
+        noise = rollout.draw_noise(len(inputs), card.noise_channels, generator)
         noise = noise.to(device) if noise is not None else None
         with torch.inference_mode():
-            frames = rollout.free_running(model, given.to(device), horizon, noise, feeds_back=card.made_for.feeds_back)
+            frames = rollout.free_running(model, inputs.to(device), horizon, noise, feeds_back=card.made_for.feeds_back)
         return frames.float().cpu()
 
     return predict

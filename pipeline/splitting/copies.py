@@ -23,8 +23,8 @@ def content_hash(frames: NDArray[np.uint8]) -> str:
 def without_copies(parts: dict[str, list[Part]], content: dict[str, str]) -> dict[str, list[Part]]:
     """`parts` (video -> its parts) with one video of those whose content hash in `content` is the same.
 
-    It is the one in test before that in val before that in train, then the first by name: a copy neither leaks from
-    test into train nor counts twice.
+    The one in test goes before the one in val, that before the one in train, then the first by name: a copy neither
+    leaks from test into train nor counts twice.
     """
 
     def rank(video: str) -> tuple[int, str]:

@@ -49,7 +49,7 @@ def check_pair(source: pd.Series, target: pd.Series) -> None:
         )
     rates = source["fps"], target["fps"]
     if not pd.isna(rates[0]) and not pd.isna(rates[1]) and not isclose(*rates, rel_tol=SAME_RATE / 2):
-        raise DataError(f"{names}: {rates[0]:.3f} and {rates[1]:.3f} frames a second; a pair needs one rate")
+        raise DataError(f"{names}: {rates[0]:.3f} and {rates[1]:.3f} frames per second; a pair needs one rate")
     sizes = [f"{row['width']}x{row['height']}" for row in (source, target)]
     if sizes[0] != sizes[1]:
         raise DataError(f"{names}: {sizes[0]} and {sizes[1]} pixels; a pair needs one size")

@@ -8,7 +8,7 @@ NEIGHBOURS = 5  # differences whose median says how much motion is ordinary arou
 
 
 def frame_differences(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The mean absolute difference of each frame from the one before it: uint8 (T, H, W, C) -> (T - 1,) in [0, 1]."""
+    """The mean absolute difference of each frame from the previous one: uint8 (T, H, W, C) -> (T - 1,) in [0, 1]."""
     differences = []
     for start in range(0, len(frames) - 1, CHUNK):
         chunk = frames[start : start + CHUNK + 1].astype(np.int16)

@@ -70,8 +70,8 @@ def split_by_video(hashes: Mapping[str, str], val_fraction: float, test_fraction
 
     The hash alone decides, so that a new video leaves the old ones where they are. Where chance leaves test or val
     empty, the video with the smallest hash that is free goes there; a new video may then send it back towards train,
-    not the other way (unless chance had left train itself empty), so that a model that was trained before meets no
-    video in test that it has seen.
+    not the other way (unless chance had left train itself empty), so that an older model meets no video in
+    test that it has seen.
     Raises DataError for fewer than three videos.
     """
     if len(hashes) < 3:

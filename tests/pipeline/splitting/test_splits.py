@@ -22,8 +22,8 @@ def hashes(*names):
 
 
 def test_the_hash_decides_the_split():
-    digests = {"a": "00" * 32, "b": "18" + "00" * 31, "c": "1a" + "00" * 31, "d": "40" + "00" * 31, "e": "ff" * 32}
-    assert split_by_video(digests, val_fraction=0.1, test_fraction=0.1) == {
+    known = {"a": "00" * 32, "b": "18" + "00" * 31, "c": "1a" + "00" * 31, "d": "40" + "00" * 31, "e": "ff" * 32}
+    assert split_by_video(known, val_fraction=0.1, test_fraction=0.1) == {
         "a": "test",  # 0
         "b": "test",  # 0.094
         "c": "val",  # 0.102
