@@ -36,8 +36,6 @@ COSTS = {
     "seconds_per_step": "seconds per training step",
     "frames_per_second": "generated frames per second, one stream",
 }
-
-
 # column of the table -> how its numbers are written
 FORMATS = {name: f".{metric.digits}f" for name, metric in metrics.METRICS.items()} | {
     "mse_last": f".{metrics.METRICS['mse'].digits}f",

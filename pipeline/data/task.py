@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.data.color import to_float, to_uint8
 from pipeline.data.degradations import MARGIN
 from pipeline.data.translation import Translation
+from pipeline.errors import DataError
 
 Bytes = NDArray[np.uint8]
 Frames = TypeVar("Frames", Bytes, Tensor)  # (B, T, …)
@@ -174,8 +175,9 @@ Task = Predict | Translate
 
 
 def make_task(name: str, context: int, horizon: int, translation: Translation | None) -> Task:
-    """The task that clips.json and model.json describe by these fields."""
+    """The task that clips.json and model.json describe by these fields; raises DataError where they contradict."""
     if name == Predict.name:
         return Predict(context, horizon)
-    assert translation is not None, name
+    if translation is None:
+        raise DataError(f"a task is called {name} and has no translation; make clips and model again")
     return Translate(context, horizon, translation)

@@ -4,11 +4,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from pipeline import metrics
-
-# key -> heading, digits after the point, is more better
-METRICS = {name: (metric.column, metric.digits, metric.higher_is_better) for name, metric in metrics.METRICS.items()}
-
 STYLE = """
 :root { color-scheme: light dark; --line: #d5dbe1; --quiet: #5c6975; --strong: #c2185b; --card: #f5f7f9; }
 @media (prefers-color-scheme: dark) { :root { --line: #3a424c; --quiet: #9aa7b4; --strong: #f06292; --card: #20252b; } }
@@ -122,10 +117,16 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 
 def _figures(summary: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, float]], dict[str, tuple[str, int, bool]]]:
-    """The rows, in the order in which they are shown, and those of METRICS that they have."""
+    """The rows, in the order in which they are shown, and of their metrics: heading, digits, is more better."""
+    from pipeline.metrics import METRICS  # imports torch, which takes two seconds
+
     rows = {method: values for method, values in summary.items() if isinstance(values, Mapping)}
     order = ["model", *sorted(rows.keys() - {"model"}, key=lambda method: rows[method]["mse"])]
-    columns = {metric: column for metric, column in METRICS.items() if metric in rows["model"]}
+    columns = {
+        name: (metric.column, metric.digits, metric.higher_is_better)
+        for name, metric in METRICS.items()
+        if name in rows["model"]
+    }
     return {method: rows[method] for method in order}, columns
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.data.task import Predict, Translate, Window, make_task
 from pipeline.data.translation import Translation
+from pipeline.errors import DataError
 from pipeline.metrics import METRICS
 
 PAIRS = Translation(source="rough", target="clean", degradation=None, strength=None, seed=0)
@@ -71,3 +72,8 @@ def test_only_pairs_have_folders_and_only_grey_keeps_brightness():
 @pytest.mark.parametrize("task", [Predict, Translate])
 def test_the_metrics_of_a_task_exist(task):
     assert set(task.metrics) <= set(METRICS)
+
+
+def test_a_translation_that_nothing_describes_is_refused():
+    with pytest.raises(DataError, match="called translate and has no translation"):
+        make_task("translate", 1, 2, None)
