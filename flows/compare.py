@@ -29,9 +29,9 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
     with workspace():
         run(plan(["tensorize"]))
     from pipeline import comparison
-    from pipeline.measuring import baselines  # torch: only when there is something to compare
+    from pipeline.data.task import Predict  # torch: only when there is something to compare
 
-    rows = [baseline.with_options(task_run_name=name)(name, params) for name in baselines.BASELINES]
+    rows = [baseline.with_options(task_run_name=name)(name, params) for name in Predict.baselines]
     # one after another: side by side they would take each other's minutes
     for name in settings.generators or sorted(type(params.model).model_fields.keys() - {"name"}):
         for objective in settings.objectives:

@@ -180,10 +180,10 @@ def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> St
 
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if load_card(model).task == "translate":
-            translate_video(source, output, model, degrade=False, tile=None)
-        else:
+        if load_card(model).made_for.feeds_back:
             continue_video(source, output, model, num_frames)
+        else:
+            translate_video(source, output, model, degrade=False, tile=None)
     except PipelineError as error:
         return Failed(message=str(error))  # one line that says all; no traceback
     return None

@@ -20,7 +20,6 @@ RENDERS = Path("data/renders")
 PICTURES = {"preview.webp": "image/webp", "sheet.png": "image/png"}
 MOST_BYTES = 350_000  # of a picture: from 2 MB on the server refuses the event of an artifact
 MOST_CHANGES = 8  # that are told
-METRICS = ["mse", "mae", "psnr", "ssim"]
 
 
 def publish(
@@ -54,12 +53,14 @@ def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
 
 def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     """A row each for the candidate, the champion it was compared with, and the baselines."""
+    from pipeline.data.task import Predict  # torch takes two seconds to import
+
     measured = json.loads(Path("data/metrics/metrics.json").read_text())
     rows = [{"method": "candidate", **scores["candidate"]["means"]}]
     if champion := scores.get("champion"):
         rows.append({"method": f"champion {champion['version']}", **champion["means"]})
     rows += [{"method": name, **row} for name, row in measured.items() if isinstance(row, dict) and name != "model"]
-    return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in METRICS}} for row in rows]
+    return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in Predict.metrics}} for row in rows]
 
 
 def _markdown(verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from matplotlib.lines import Line2D
 from torch import nn
 
 from pipeline import metrics, model_dir
-from pipeline.data.clips import ClipDataset, to_float
+from pipeline.data.clips import ClipDataset
 from pipeline.errors import DataError
 from pipeline.measuring import baselines, evaluation
 from pipeline.model_dir import ModelCard
@@ -27,26 +28,35 @@ from pipeline.training.loop import fit
 
 UNBOUNDED = 1_000_000  # epochs: the minutes end the training
 TIMED_FRAMES = 60
-BACKGROUND_CLIPS = 100
 Row = dict[str, str | int | float]
 DASHES = ((), (6, 2), (3, 3), (1, 2))  # of baselines in the picture, points
 # column of the table -> axis of the picture
 COSTS = {
     "parameters": "parameters",
-    "seconds_per_step": "seconds a training step",
-    "frames_per_second": "generated frames a second, one stream",
+    "seconds_per_step": "seconds per training step",
+    "frames_per_second": "generated frames per second, one stream",
+}
+# column of the table -> how its numbers are written
+FORMATS = {name: f".{metric.digits}f" for name, metric in metrics.METRICS.items()} | {
+    "mse_last": f".{metrics.METRICS['mse'].digits}f",
+    "sharpness": ".2f",
+    "parameters": ",.0f",
+    "steps": ",.0f",
+    "seconds_per_step": ".3f",
+    "frames_per_second": ",.0f",
 }
 
 
 def train_one(name: str, objective: str, params: Params, frames: Path, clips: Path, folder: Path) -> Row:
     """Train the generator `name` by its recipe with `objective` for compare.minutes, and measure it on the test clips.
 
-    The model goes to `folder`, with row.json beside it; what is done already, with the same code, parameters and clips,
-    is not done again, and what was killed goes on. Raises DataError where there are no clips to predict.
+    The model directory is made in `folder`, with row.json beside it; what is done already, with the same code,
+    parameters and clips, is not done again, and what was killed goes on. Raises DataError where the clips are not
+    there or not for prediction.
     """
     train_clips, val_clips, test_clips = (ClipDataset(frames, clips, split) for split in ("train", "val", "test"))
-    if train_clips.task != "predict":
-        raise DataError(f"{clips}: made for the task {train_clips.task}; comparisons are of predictions")
+    if not train_clips.task.feeds_back:
+        raise DataError(f"{clips}: made for the task {train_clips.task.name}; comparisons are of predictions")
     settings = params.compare
     section = getattr(params.model, name)
     recipe = section.recipe.model_copy(update={"objective": objective, "epochs": UNBOUNDED})
@@ -57,7 +67,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
         frame_shape=train_clips.frame_shape,
         out_channels=train_clips.frame_shape[0],
         noise_channels=train.noise_channels,
-        task="predict",
+        task=train_clips.task.name,
         context=train_clips.context,
         horizon=train_clips.horizon,
         data=fingerprint([], [frames / "index.csv", *sorted(clips.iterdir())]),
@@ -92,14 +102,10 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
 
 
 def measure_baseline(name: str, params: Params, frames: Path, clips: Path) -> Row:
-    """The same errors of a baseline that learns nothing."""
+    """The same errors of the non-learned baseline `name`."""
     train_clips, test_clips = (ClipDataset(frames, clips, split) for split in ("train", "test"))
-    seen = to_float(train_clips.gather(evaluation.pick(len(train_clips), BACKGROUND_CLIPS)))
-    background = seen.flatten(0, 1).median(dim=0).values
-
-    def predictor(context: torch.Tensor) -> torch.Tensor:
-        return baselines.predict(name, context, test_clips.horizon, background)
-
+    background = baselines.background(train_clips)
+    predictor = partial(baselines.baseline, name, num_frames=test_clips.task.num_judged, background=background)
     return {"generator": name, "objective": "", **measure(predictor, test_clips, params)}
 
 
@@ -119,7 +125,7 @@ def measure(predictor: evaluation.Predictor, clips: ClipDataset, params: Params)
 
 
 def frames_per_second(model: nn.Module, card: ModelCard) -> float:
-    """Frames that the model generates a second, one stream, its own output fed back."""
+    """Frames that the model generates per second, one stream, its own output fed back."""
     context = torch.zeros(1, card.context, *card.frame_shape)
     noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -132,7 +138,7 @@ def frames_per_second(model: nn.Module, card: ModelCard) -> float:
 
 
 def write(rows: list[Row], folder: Path) -> pd.DataFrame:
-    """Write comparison.csv, comparison.md and comparison.png, best first; gives the table."""
+    """Write comparison.csv, comparison.md and comparison.png, best first; returns the table."""
     table = pd.DataFrame(rows).sort_values(["mse", "generator"]).reset_index(drop=True)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "comparison.csv", index=False, lineterminator="\n", float_format="%.6g")
@@ -142,31 +148,14 @@ def write(rows: list[Row], folder: Path) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table for people."""
-    formats = {
-        "mse": "{:.2f}",
-        "mse_last": "{:.2f}",
-        "mae": "{:.1f}",
-        "psnr": "{:.2f}",
-        "ssim": "{:.3f}",
-        "sharpness": "{:.2f}",
-        "parameters": "{:,.0f}",
-        "steps": "{:,.0f}",
-        "seconds_per_step": "{:.3f}",
-        "frames_per_second": "{:,.0f}",
-    }
-    lines = [f"| {' | '.join(table.columns)} |", f"|{' --- |' * len(table.columns)}"]
-    for row in table.to_dict("records"):
-        cells = [
-            "" if isinstance(value, float) and np.isnan(value) else formats.get(name, "{}").format(value)
-            for name, value in row.items()
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    """The table for people; what a baseline has no value of is blank."""
+    shown = table.astype(object).where(table.notna(), None)
+    formats = tuple(FORMATS.get(column, "") for column in shown.columns)
+    return shown.to_markdown(index=False, floatfmt=formats, intfmt=",", missingval="") + "\n"
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """The error against each cost: a colour a generator, a point an objective; the lines of grey are baselines."""
+    """The error against each cost: one colour per generator, one point per objective; the gray lines are baselines."""
     with mpl.rc_context({"svg.hashsalt": "foreframe"}):
         figure = Figure(figsize=(13, 5.2), layout="constrained")
         trained, others = table[table["parameters"].notna()], table[table["parameters"].isna()]

@@ -1,8 +1,12 @@
-"""How near predicted frames come to the truth: each (B, T, C, H, W) in [-1, 1] twice -> (B, T), a value a frame.
+"""How near predicted frames come to the truth: every metric, and in METRICS how each is shown.
 
-Values are taken to [0, 1] first, as the field does. Whatever lies outside is an error that counts in mse and mae, and
-is cut off for psnr and ssim, which look at pictures.
+Each takes two times (B, T, C, H, W) in [-1, 1] to (B, T), one value per frame. Values are taken to [0, 1] first, as the
+field does. Whatever lies outside is an error that counts in mse and mae, and is cut off for psnr and ssim, which look
+at pictures.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,10 +38,10 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
     would be judged by another scale.
     """
     reach = min(REACH, (min(predicted.shape[-2:]) - 1) // 2)
-    down, across = (_window(size, reach) for size in predicted.shape[-2:])
+    vertical, horizontal = (_window(size, reach) for size in predicted.shape[-2:])
 
     def blur(images: Tensor) -> Tensor:
-        return down @ images @ across.mT
+        return vertical @ images @ horizontal.mT
 
     # in float32 the variances of an even picture drown in rounding
     x, y = (_unit(frames.clamp(-1, 1)).double().cpu() for frames in (predicted, truth))
@@ -59,10 +63,10 @@ def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def flicker(predicted: Tensor, truth: Tensor) -> Tensor:
-    """How much the error of each frame differs from that of the frame before: temporal inconsistency, in levels of 255.
+    """How much the error changes from the previous frame to each: temporal inconsistency, in levels of 255.
 
     The root of the mean square over pixels of (predicted_t - predicted_t-1) - (truth_t - truth_t-1): 0 for an error
-    that stands still, which an eye forgives, and for motion that is the truth's. The first frame has none before it:
+    that stands still, which an eye forgives, and for motion that is the truth's. The first frame has no previous one:
     NaN.
     """
     change = _difference(predicted, truth).diff(dim=1).square().mean(dim=(2, 3, 4)).sqrt() * 255  # (B, T - 1)
@@ -79,8 +83,8 @@ def _difference(predicted: Tensor, truth: Tensor) -> Tensor:
 
 def _gradient_energy(frames: Tensor) -> Tensor:
     frames = frames.float()
-    down, across = frames.diff(dim=-2), frames.diff(dim=-1)
-    return down.square().sum(dim=(2, 3, 4)) + across.square().sum(dim=(2, 3, 4))
+    vertical, horizontal = frames.diff(dim=-2), frames.diff(dim=-1)
+    return vertical.square().sum(dim=(2, 3, 4)) + horizontal.square().sum(dim=(2, 3, 4))
 
 
 def _window(size: int, reach: int) -> Tensor:
@@ -92,3 +96,40 @@ def _window(size: int, reach: int) -> Tensor:
     for row in range(len(matrix)):
         matrix[row, row : row + 2 * reach + 1] = taps / taps.sum()
     return matrix
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and how it is shown; its name is the column of csv files and the field of json files."""
+
+    name: str
+    function: Callable[[Tensor, Tensor], Tensor]  # predicted and true frames (B, T, C, H, W) -> (B, T)
+    heading: str
+    digits: int  # after the point
+    higher_is_better: bool
+    unit: str = ""
+    note: str = ""  # what the number is, where a figure has room to say it
+
+    @property
+    def column(self) -> str:
+        """The heading of a column: `PSNR, dB`."""
+        return f"{self.heading}, {self.unit}" if self.unit else self.heading
+
+    @property
+    def title(self) -> str:
+        """The title of a plot: `MSE, summed over pixels (lower is better)`."""
+        note = f", {self.note}" if self.note else ""
+        return f"{self.column}{note} ({'higher' if self.higher_is_better else 'lower'} is better)"
+
+
+# in the order of columns; which of them a task has is in pipeline/data/task.py
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("mse", mse, "MSE", digits=2, higher_is_better=False, note="summed over pixels"),
+        Metric("mae", mae, "MAE", digits=1, higher_is_better=False, note="summed over pixels"),
+        Metric("psnr", psnr, "PSNR", digits=2, higher_is_better=True, unit="dB"),
+        Metric("ssim", ssim, "SSIM", digits=3, higher_is_better=True),
+        Metric("flicker", flicker, "Flicker", digits=2, higher_is_better=False, note="levels of 255"),
+    )
+}

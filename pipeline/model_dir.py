@@ -12,7 +12,8 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from pipeline.data.clips import NORMALIZATION
-from pipeline.data.degradations import Translation
+from pipeline.data.task import Task, make_task
+from pipeline.data.translation import Translation
 from pipeline.errors import ModelError
 from pipeline.models import build
 from pipeline.nn.coloring import Coloring
@@ -45,6 +46,11 @@ class ModelCard(BaseModel):
     data: str  # fingerprint of the training data
     metrics: dict[str, float]  # of validation, at the weights that were kept
 
+    @property
+    def made_for(self) -> Task:
+        """The task, as an object that knows how a model for it is fed and run."""
+        return make_task(self.task, self.context, self.horizon, self.translation)
+
     def build(self) -> nn.Module:
         """The generator, with fresh weights."""
         channels, height, width = self.frame_shape
@@ -52,8 +58,7 @@ class ModelCard(BaseModel):
         model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **sizes)
         if self.residual:
             model = Residual(model, self.out_channels)
-        keeps_luma = self.translation is not None and self.translation.keeps_luma
-        return Coloring(model) if keeps_luma else model
+        return Coloring(model) if self.made_for.keeps_luma else model
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raises ModelError where the generator is made for one size of frame, and not for `size` (height, width)."""

@@ -1,47 +1,38 @@
-"""Clips: windows of frames, the two conversions between stored bytes and what a model sees, and a set of clips.
+"""Clips: windows of frames, and the set of clips that trains, validates or tests a model.
 
-A clips folder holds `clips.csv`, a row for each stretch of frames (a shot of a video that belongs to one split), and
+A clips folder holds `clips.csv`, one row per stretch of frames (a shot of a video that belongs to one split), and
 `clips.json`, how the stretches are read: task, context, horizon, stride, normalisation. No frame is copied: a clip is
 a slice of the frame store's memory-mapped arrays.
 """
 
 import json
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.data.degradations import ALIGNMENT, MARGIN, Translation
+from pipeline.data.color import NORMALIZATION, to_float, to_uint8
+from pipeline.data.degradations import ALIGNMENT
 from pipeline.data.frames import FrameStore
+from pipeline.data.task import Task, Window, make_task
+from pipeline.data.translation import Translation
 from pipeline.errors import DataError
+
+__all__ = ["COLUMNS", "NORMALIZATION", "SPLITS", "ClipDataset", "to_float", "to_uint8", "windows", "write_clips"]
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["video", "split", "start", "stop", "num_clips"]  # of clips.csv
-NORMALIZATION: Final = "uint8 / 127.5 - 1"  # what to_float does; a model file says the same
 OPEN_ARRAYS = 256  # each memory map holds a file descriptor, of which a process may have as few as 1024
 
 
 def windows(num_frames: int, length: int, stride: int) -> list[tuple[int, int]]:
     """The half-open ranges [start, stop) of `length` frames, `stride` apart, that fit in `num_frames`."""
     return [(start, start + length) for start in range(0, num_frames - length + 1, stride)]
-
-
-def to_float(frames: NDArray[np.uint8] | Tensor) -> Tensor:
-    """Stored frames as a model sees them: uint8 (B, T, H, W, C) -> float32 (B, T, C, H, W) in [-1, 1]."""
-    return torch.as_tensor(frames).movedim(-1, -3).to(torch.float32).div_(127.5).sub_(1).contiguous()
-
-
-def to_uint8(frames: Tensor) -> NDArray[np.uint8]:
-    """A model's frames as pictures: float (B, T, C, H, W), cut off at [-1, 1] -> uint8 (B, T, H, W, C)."""
-    pixels = frames.detach().float().clamp(-1, 1).add(1).mul(127.5).round()
-    return pixels.to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
 
 
 def write_clips(
@@ -64,6 +55,12 @@ def write_clips(
     (folder / "clips.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
+def task_of(settings: Mapping[str, Any]) -> Task:
+    """The task that the content of clips.json describes."""
+    translation = Translation(**settings["translation"]) if "translation" in settings else None
+    return make_task(settings["task"], settings["context"], settings["horizon"], translation)
+
+
 class ClipDataset:
     """The clips of one split, in the order of clips.csv; reads frames only when they are asked for.
 
@@ -83,9 +80,7 @@ class ClipDataset:
             ) from error
         self.context: int = settings["context"]
         self.horizon: int = settings["horizon"]
-        self.task: str = settings["task"]
-        translation = settings.get("translation")
-        self.translation = None if translation is None else Translation(**translation)
+        self.task = task_of(settings)
         self.frame_shape: tuple[int, int, int] = store.frame_shape
         self._load = lru_cache(OPEN_ARRAYS)(store.load)
         length = self.context + self.horizon
@@ -96,11 +91,6 @@ class ClipDataset:
         ]
         if not self._clips:
             raise DataError(f"{clips}: no clips for {split}")
-
-    @property
-    def num_inputs(self) -> int:
-        """Frames that a generator is fed in a clip: one less than it has, or all in a translation."""
-        return self.context + self.horizon - (self.translation is None)
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -129,33 +119,24 @@ class ClipDataset:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """What a generator is fed in the clips at `indices`, and what is to come out: uint8 (B, T, H, W, C) each.
 
-        predict: every frame but the last, and every frame but the first. translate: the source and the target. With
-        `crop` they are squares of so many pixels (or the whole side, where that is less) at places that `generator`
-        draws, one a clip: multiples of degrade.ALIGNMENT, so that a crop is degraded as the whole frame is.
+        The task says what they are: frames and those that follow them, or source and target. With `crop` they are
+        squares of so many pixels (or the whole side, where that is less), one per clip, at places that `generator`
+        draws: multiples of degradations.ALIGNMENT, so that a crop is degraded as the whole frame is.
         """
         length = self.context + self.horizon
-        _, *size = self.frame_shape
-        sources, targets = [], []
+        _, height, width = self.frame_shape
+        inputs, targets = [], []
         for index in indices:
             video, start = self._clips[int(index)]
-            place = [(0, side) if crop is None else _draw(side, crop, generator) for side in size]
-            frames = self._load(video)[start : start + length]
-            targets.append(_cut(frames, place))
-            if self.translation is None:
-                continue
-            if self.translation.degradation is None:
-                sources.append(_cut(self._load(self.translation.source_of(video))[start : start + length], place))
-                continue
-            # with what lies around the crop, because a blur reads it
-            wide = [(max(0, a - MARGIN), min(b + MARGIN, side)) for (a, b), side in zip(place, size, strict=True)]
-            numbers = np.empty((1, length, 4), np.int64)  # these name a frame: video, position in it, place of the crop
-            numbers[0, :, 0], numbers[0, :, 2], numbers[0, :, 3] = zlib.crc32(video.encode()), wide[0][0], wide[1][0]
-            numbers[0, :, 1] = range(start, start + length)
-            degraded = to_uint8(self.translation.degrade(to_float(np.array([_cut(frames, wide)])), numbers))[0]
-            inner = [(a - c, b - c) for (a, b), (c, _) in zip(place, wide, strict=True)]
-            sources.append(_cut(degraded, inner))
-        target = np.stack(targets)
-        return (np.stack(sources), target) if sources else (target[:, :-1], target[:, 1:])
+            rows, columns = ((0, side) if crop is None else _draw(side, crop, generator) for side in (height, width))
+            fed, wanted = self.task.pair(self._read, Window(video, start, start + length, rows, columns))
+            inputs.append(fed)
+            targets.append(wanted)
+        return np.stack(inputs), np.stack(targets)
+
+    def _read(self, window: Window) -> NDArray[np.uint8]:
+        """The frames of `window`, uint8 (T, H, W, C), a slice of a mapped array."""
+        return self._load(window.video)[window.start : window.stop, slice(*window.rows), slice(*window.columns)]
 
 
 def _draw(side: int, crop: int, generator: np.random.Generator | None) -> tuple[int, int]:
@@ -164,9 +145,3 @@ def _draw(side: int, crop: int, generator: np.random.Generator | None) -> tuple[
     places = max(0, side - crop) // ALIGNMENT + 1
     start = ALIGNMENT * int(generator.integers(places))
     return start, min(start + crop, side)
-
-
-def _cut(frames: NDArray[np.uint8], place: list[tuple[int, int]]) -> NDArray[np.uint8]:
-    """The rows and columns `place` of frames (T, H, W, C)."""
-    (top, bottom), (left, right) = place
-    return frames[:, top:bottom, left:right]

@@ -12,56 +12,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from pipeline.data.color import LUMA, luma
 from pipeline.errors import DataError
 
-Map = Callable[[Tensor, float, Tensor], Tensor]  # images (N, C, H, W), strength, a seed an image (N,)
+Map = Callable[[Tensor, float, Tensor], Tensor]  # images (N, C, H, W), strength, one seed per image (N,)
 
-LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 BLOCK = 8  # pixels: side of a JPEG block, and of a block that `masked` takes away
 ALIGNMENT = BLOCK  # pixels: a crop that begins at a multiple of it is degraded as the whole frame is
 MARGIN = 16  # pixels around a crop that its degradation can depend on, at the strengths that params.py allows
-
-
-class Translation(BaseModel):
-    """Where the source of each target comes from: a folder of its own, or the target, by a degradation."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    source: str | None  # folders of the videos, in data.videos
-    target: str | None
-    degradation: str | None  # a name in DEGRADATIONS, where there are no folders
-    strength: float | None
-    seed: int
-
-    @property
-    def label(self) -> str:
-        """What people call it: `noise 25`, `winter -> summer`."""
-        if self.degradation is None:
-            return f"{self.source} -> {self.target}"
-        return f"{self.degradation} {self.strength:g}"
-
-    @property
-    def enlarges(self) -> int:
-        """How many times higher and wider a translation is than what a person has; 1 but for a low resolution."""
-        return int(self.strength or 1) if self.degradation == "low_resolution" else 1
-
-    @property
-    def keeps_luma(self) -> bool:
-        """Whether the brightness of the target is that of the source."""
-        return self.degradation in NEED_COLOR
-
-    def source_of(self, video: str) -> str:
-        """The path of the source video of the target `video`."""
-        return f"{self.source}{video.removeprefix(str(self.target))}"
-
-    def degrade(self, frames: Tensor, numbers: NDArray[np.int64]) -> Tensor:
-        """The source frames of the target `frames`, as degrade() says."""
-        assert self.degradation is not None
-        assert self.strength is not None
-        return degrade(frames, self.degradation, self.strength, self.seed, numbers)
 
 
 def degrade(frames: Tensor, degradation: str, strength: float, seed: int, numbers: NDArray[np.int64]) -> Tensor:
@@ -87,14 +47,6 @@ def image_seed(seed: int, number: NDArray[np.int64]) -> int:
 def to_levels(images: Tensor) -> Tensor:
     """The nearest of the 256 levels that a byte has, in [-1, 1]."""
     return images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
-
-
-def luma(images: Tensor) -> Tensor:
-    """Brightness (N, 1, H, W) of images of one or three channels."""
-    if images.shape[1] == 1:
-        return images
-    weights = torch.tensor(LUMA, dtype=images.dtype, device=images.device)
-    return torch.einsum("nchw,c->nhw", images, weights)[:, None]
 
 
 def edges(images: Tensor, strength: float, _: Tensor) -> Tensor:
@@ -209,5 +161,5 @@ def bicubic(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def generators(seeds: Tensor) -> list[torch.Generator]:
-    """A generator a seed, on the CPU, so that the numbers are the same on every device."""
+    """One generator per seed, on the CPU, so that the numbers are the same on every device."""
     return [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.data.clips import to_float, to_uint8
-from pipeline.data.degradations import luma
+from pipeline.data.color import luma
 from pipeline.errors import ModelError
 from pipeline.model_dir import ModelCard
 from pipeline.video import Image as Picture

@@ -45,7 +45,7 @@ def continue_video(
     """
     check_output(output, source)
     generator, card, device = load_model(model_dir)
-    if card.task != "predict":
+    if not card.made_for.feeds_back:
         raise ModelError(f"{model_dir}: is made to {card.task}, not to continue a video")
     fps = frame_rate(source)
     num_source = 0
@@ -167,18 +167,12 @@ def describe_model(model_dir: Path) -> dict[str, str]:
     return {
         "generator": f"{card.name}, {sum(parameter.numel() for parameter in model.parameters()):,} parameters",
         "sizes": json.dumps(card.sizes),
-        "task": _task(card),
+        "task": card.made_for.description,
         "frames": f"{width} x {height} pixels, {'gray' if channels == 1 else f'{channels} channels'}, "
         f"{SHAPED[card.fit]}, frames a second {rate}",
         "validation": ", ".join(f"{name} {value:.4g}" for name, value in sorted(card.metrics.items())),
         "training data": card.data,
     }
-
-
-def _task(card: ModelCard) -> str:
-    if card.translation is not None:
-        return f"translate, {card.translation.label}, {card.context + card.horizon} frames at a time in training"
-    return f"predict, {card.context} frames given, {card.horizon} made at a time in training"
 
 
 def describe_video(path: Path) -> dict[str, str]:

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.clips import to_float, to_uint8
-from pipeline.data.degradations import NEED_COLOR, bicubic, luma
+from pipeline.data.color import luma
+from pipeline.data.degradations import NEED_COLOR, bicubic
+from pipeline.data.task import Translate
 from pipeline.errors import ModelError
 from pipeline.inference.output import check_output, frame_rate, write_output
 from pipeline.inference.tiles import ALIGNMENT, Tiled
@@ -52,12 +54,10 @@ def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: boo
     huge_pages()
     device = best_device()
     model, card = load(model_dir, device)
-    if card.translation is None:
+    if not isinstance(task := card.made_for, Translate):
         raise ModelError(f"{model_dir}: is made to continue videos, not to translate them; use foreframe predict")
-    if degrade and card.translation.degradation is None:
-        raise ModelError(
-            f"{model_dir}: was trained on pairs of videos ({card.translation.label}), not on a degradation"
-        )
+    if degrade and task.translation.degradation is None:
+        raise ModelError(f"{model_dir}: was trained on pairs of videos ({task.label}), not on a degradation")
     fps = frame_rate(source)
     num_frames = 0
 

@@ -1,9 +1,10 @@
-"""Predictors that learn nothing: what a generator must beat before its figures mean anything.
+"""Non-learned baselines: what a generator must beat before its figures mean anything.
 
-`predict(name, context, horizon, background)` and `translate(name, source, background)` are called like the functions of
-that name in pipeline.nn.rollout, with a name for a model. Besides
-video/ the only user of cv2, for optical flow, because everything that is a baseline should be found in one place.
+Besides video/ the only user of cv2, for optical flow and filters, because everything that is a baseline should be found
+in one place.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,53 +12,78 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.data.clips import to_float, to_uint8
+from pipeline.data.clips import ClipDataset
+from pipeline.data.color import to_float, to_uint8
+from pipeline.measuring.evaluation import pick
 
-BASELINES = ("last_frame", "mean_frame", "background", "optical_flow")
-TRANSLATION_BASELINES = ("identity", "bilateral", "sharpened", "background")
+Picture = NDArray[np.uint8]  # (H, W, C)
+
+BACKGROUND_FRAMES = 256  # training frames, the first of clips spread evenly, whose median is the background
 # the best of a search on two real clips: for noise of 25 levels, and for a blur of 1.5 pixels
 BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA = 7, 110.0, 2.0
 SHARPEN_SIGMA, SHARPEN_AMOUNT = 1.5, 1.5
-LEAST_SIDE, LARGEST_RATIO = 16, 8  # pixels, and of the sides: what optical flow is found on
+LEAST_SIDE, LARGEST_RATIO = 16, 8  # of pictures that OpenCV finds optical flow on: pixels; long side over short side
 
 
-def predict(name: str, context: Tensor, horizon: int, background: Tensor) -> Tensor:
-    """(B, horizon, C, H, W) that follow `context` (B, T, C, H, W), both in [-1, 1], as the baseline `name` has it.
+def baseline(name: str, inputs: Tensor, num_frames: int, background: Tensor) -> Tensor:
+    """(B, num_frames, C, H, W) that the baseline `name` makes of `inputs` (B, T, C, H, W), both in [-1, 1].
 
-    last_frame: the last frame stands still. mean_frame: the mean of the context does. background: the picture
-    `background` (C, H, W), whatever the context. optical_flow: the last frame goes on moving as it did.
+    The inputs are a context, and the frames that follow are predicted:
+
+    - last_frame: the last frame stands still; mean_frame: the mean of the context does.
+    - optical_flow: the last frame goes on moving as it did.
+
+    Or they are the source of a translation, with as many frames as its target:
+
+    - identity: the source as it is; where that was brought to size, bicubic interpolation.
+    - bilateral: smoothed, but not across edges (Tomasi & Manduchi 1998).
+    - sharpened: what a blur takes away is added (unsharp mask).
+
+    background is the picture `background` (C, H, W), whatever the inputs.
     """
-    if name == "optical_flow":
-        return extrapolate(context, horizon)
-    still = {
-        "last_frame": lambda: context[:, -1:],
-        "mean_frame": lambda: context.mean(dim=1, keepdim=True),
-        "background": lambda: background.expand(len(context), 1, *background.shape),
+    return {
+        "last_frame": lambda: _still(inputs[:, -1:], num_frames),
+        "mean_frame": lambda: _still(inputs.mean(dim=1, keepdim=True), num_frames),
+        "optical_flow": lambda: extrapolate(inputs, num_frames),
+        "identity": lambda: inputs.clone(),
+        "bilateral": lambda: _filtered(bilateral, inputs),
+        "sharpened": lambda: _filtered(sharpened, inputs),
+        "background": lambda: background.expand(len(inputs), num_frames, *background.shape).clone(),
     }[name]()
-    return still.expand(-1, horizon, -1, -1, -1).clone()
 
 
-def translate(name: str, source: Tensor, background: Tensor) -> Tensor:
-    """(B, T, C, H, W) from `source` of the same shape, both in [-1, 1], as the baseline `name` has it.
+def background(dataset: ClipDataset) -> Tensor:
+    """What frames look like when nothing is in them: the median of training frames, (C, H, W) in [-1, 1].
 
-    identity: the source as it is; where that was brought to size, bicubic interpolation. bilateral: smoothed, but not
-    across edges (Tomasi & Manduchi 1998). sharpened: what a blur takes away is added (unsharp mask). background: the
-    picture `background` (C, H, W), whatever the source.
+    Black for digits on black, the empty scene for a camera that stands still.
     """
-    if name == "identity":
-        return source.clone()
-    if name == "background":
-        return background.expand(*source.shape[:2], *background.shape).clone()
+    indices = pick(len(dataset), BACKGROUND_FRAMES)
+    first = np.stack([dataset.gather([index])[0, 0] for index in indices])  # (N, H, W, C)
+    return to_float(np.median(first, axis=0).astype(np.uint8)[None, None])[0, 0]
+
+
+def _still(frame: Tensor, num_frames: int) -> Tensor:
+    """`frame` (B, 1, C, H, W), `num_frames` times."""
+    return frame.expand(-1, num_frames, -1, -1, -1).clone()
+
+
+def _filtered(picture_filter: Callable[[Picture], Picture], source: Tensor) -> Tensor:
+    """The frames of `source` (B, T, C, H, W) in [-1, 1], each after a filter of pictures."""
     pictures = to_uint8(source).reshape(-1, *source.shape[-2:], source.shape[2])
-    filtered = [_filter(name, picture).reshape(picture.shape) for picture in pictures]
+    # OpenCV drops the axis of one channel
+    filtered = [picture_filter(picture).reshape(picture.shape) for picture in pictures]
     return to_float(np.stack(filtered).reshape(*source.shape[:2], *pictures.shape[1:])).to(source)
 
 
-def _filter(name: str, picture: NDArray[np.uint8]) -> NDArray:
-    if name == "bilateral":
-        return cv2.bilateralFilter(picture, BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA)
+def bilateral(picture: Picture) -> Picture:
+    """`picture` smoothed, but not across edges."""
+    return cv2.bilateralFilter(picture, BILATERAL_WIDTH, BILATERAL_LEVELS, BILATERAL_SIGMA)  # type: ignore[return-value]
+
+
+def sharpened(picture: Picture) -> Picture:
+    """`picture` with what a blur takes away from it added (unsharp mask)."""
     blurred = cv2.GaussianBlur(picture, (0, 0), SHARPEN_SIGMA).reshape(picture.shape)
-    return cv2.addWeighted(picture, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)
+    return cv2.addWeighted(picture, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)  # type: ignore[return-value]
 
 
 def extrapolate(context: Tensor, horizon: int) -> Tensor:
@@ -66,8 +92,8 @@ def extrapolate(context: Tensor, horizon: int) -> Tensor:
         return context[:, -1:].expand(-1, horizon, -1, -1, -1).clone()
     pictures = to_uint8(context[:, -2:])  # (B, 2, H, W, C)
     clips = []
-    for (before, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
-        flow = _flow(last, before)  # where each pixel of the last frame was: (H, W, 2), (x, y)
+    for (previous, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
+        flow = _flow(last, previous)  # where each pixel of the last frame was: (H, W, 2), (x, y)
         rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
         warped = [
             cv2.remap(

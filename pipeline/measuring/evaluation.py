@@ -1,88 +1,75 @@
-"""Errors of a predictor on test clips, a value a clip and horizon step; what tables and comparisons are made of."""
+"""Measures predictors on test clips: one value per metric, clip and step; tables and comparisons are made of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline import metrics
-from pipeline.data.clips import ClipDataset, to_float
+from pipeline.data.clips import ClipDataset
+from pipeline.data.color import to_float
 from pipeline.errors import ModelError
+from pipeline.metrics import METRICS
 from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 
 # context (B, T, C, H, W) -> (B, horizon, C, H, W), or source -> target (B, T, C, H, W)
 Predictor = Callable[[Tensor], Tensor]
 
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": metrics.mse,
-    "mae": metrics.mae,
-    "psnr": metrics.psnr,
-    "ssim": metrics.ssim,
-}
-TRANSLATION_METRICS = METRICS | {"flicker": metrics.flicker}
 MAX_PSNR = 100.0  # dB that equal frames count for, whose PSNR is infinite
 
 
 def measure(
-    predictors: dict[str, Predictor], dataset: ClipDataset, indices: Sequence[int], batch_size: int
+    predictors: Mapping[str, Predictor], dataset: ClipDataset, indices: Sequence[int], batch_size: int
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """For each predictor and each of metrics_of its task the values (N, T) on the clips at `indices`.
+    """For each predictor and each metric of the dataset's task the values (N, T) on the clips at `indices`.
 
     T is the horizon, predicted free-running, or all frames of a clip, translated.
     """
-    chosen = metrics_of(dataset)
-    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in chosen} for name in predictors}
-    for given, truth in batches(dataset, indices, batch_size):
+    names = dataset.task.metrics
+    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in names} for name in predictors}
+    for inputs, truth in batches(dataset, indices, batch_size):
         for name, predictor in predictors.items():
-            predicted = predictor(given).to(truth)
-            for metric, function in chosen.items():
-                found[name][metric].append(function(predicted, truth))
+            predicted = predictor(inputs).to(truth)
+            for metric, values in found[name].items():
+                values.append(METRICS[metric].function(predicted, truth))
     measured = {
-        name: {metric: torch.cat(values).numpy() for metric, values in of_metric.items()}
-        for name, of_metric in found.items()
+        name: {metric: torch.cat(values).numpy() for metric, values in values_of.items()}
+        for name, values_of in found.items()
     }
-    for of_metric in measured.values():
-        of_metric["psnr"] = np.minimum(of_metric["psnr"], MAX_PSNR)
+    for values_of in measured.values():
+        values_of["psnr"] = np.minimum(values_of["psnr"], MAX_PSNR)
     return measured
 
 
 def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """What a predictor gets of the clips at `indices`, and the truth: (B, T, C, H, W) in [-1, 1] each.
 
-    Context and horizon, or source and target.
+    They are context and horizon, or source and target.
     """
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
-        if dataset.translation is not None:
-            source, target = dataset.pairs(chosen)
-            yield to_float(source), to_float(target)
-            continue
-        clips = to_float(dataset.gather(chosen))
-        yield clips[:, : dataset.context], clips[:, dataset.context :]
+        inputs, targets = dataset.task.free_running(*dataset.pairs(chosen))
+        yield to_float(inputs), to_float(targets)
 
 
 def predictor(model: nn.Module, card: ModelCard, horizon: int, device: torch.device) -> Predictor:
-    """`model` running free for `horizon` steps, or translating; noise, if it takes any, is drawn from one seed."""
+    """`model`, running free for `horizon` steps or translating; noise, if it takes any, is drawn from one seed."""
     generator = torch.Generator().manual_seed(0)
 
-    def predict(given: Tensor) -> Tensor:
-        noise = rollout.draw_noise(len(given), card.noise_channels, generator)
+    def predict(inputs: Tensor) -> Tensor:
+        noise = rollout.draw_noise(len(inputs), card.noise_channels, generator)
         noise = noise.to(device) if noise is not None else None
         with torch.inference_mode():
-            if card.task == "translate":
-                frames = rollout.translate(model, given.to(device), noise)
-            else:
-                frames = rollout.predict(model, given.to(device), horizon, noise)
+            frames = rollout.free_running(model, inputs.to(device), horizon, noise, feeds_back=card.made_for.feeds_back)
         return frames.float().cpu()
 
     return predict
 
 
 def stateless(predictor: Predictor) -> Predictor:
-    """The same translation frame by frame, each as if it were the first: what the recurrent state is worth."""
+    """The same translation of each frame as if it were the first: what the recurrent state is worth."""
 
     def translate(source: Tensor) -> Tensor:
         frames = [predictor(source[:, t : t + 1]) for t in range(source.shape[1])]
@@ -91,16 +78,12 @@ def stateless(predictor: Predictor) -> Predictor:
     return translate
 
 
-def metrics_of(dataset: ClipDataset) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """What is measured in the dataset's task."""
-    return METRICS if dataset.translation is None else TRANSLATION_METRICS
-
-
 def check_fit(card: ModelCard, dataset: ClipDataset) -> None:
     """Raises ModelError where the clips are not those that the model was made for."""
-    if (card.task, card.translation) != (dataset.task, dataset.translation):
-        labels = [item.translation.label if item.translation else item.task for item in (card, dataset)]
-        raise ModelError(f"the model is for the task {labels[0]}, the clips are for {labels[1]}; train again")
+    if card.made_for != dataset.task:
+        raise ModelError(
+            f"the model is for the task {card.made_for.label}, the clips are for {dataset.task.label}; train again"
+        )
     if card.frame_shape != dataset.frame_shape:
         raise ModelError(
             f"the model is for frames of {card.frame_shape} (channels, height, width), the frame store holds "

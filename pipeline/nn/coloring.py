@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pipeline.data.degradations import luma
+from pipeline.data.color import luma
 from pipeline.nn.layers import clamp
 
 

@@ -163,6 +163,13 @@ def translate(model: nn.Module, source: Tensor, noise: Tensor | None = None) -> 
     return frames
 
 
+def free_running(
+    model: nn.Module, frames: Tensor, horizon: int, noise: Tensor | None = None, *, feeds_back: bool
+) -> Tensor:
+    """What `model` makes of `frames` as its task runs it: `predict` where outputs are fed back, else `translate`."""
+    return predict(model, frames, horizon, noise) if feeds_back else translate(model, frames, noise)
+
+
 def draw_noise(batch: int, channels: int, generator: torch.Generator) -> Tensor | None:
     """Noise (B, Z) for `batch` futures, standard normal; None where the model takes none (`channels` is 0).
 

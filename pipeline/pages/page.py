@@ -9,14 +9,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
-METRICS = {  # key -> heading, digits after the point, is more better
-    "mse": ("MSE", 2, False),
-    "mae": ("MAE", 1, False),
-    "psnr": ("PSNR, dB", 2, True),
-    "ssim": ("SSIM", 3, True),
-    "flicker": ("Flicker", 2, False),  # of translation only
-}
-
 
 def page(
     card: Mapping[str, Any],
@@ -73,8 +65,14 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 
 def _figures(summary: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, float]], dict[str, tuple[str, int, bool]]]:
-    """The rows, in the order in which they are shown, and those of METRICS that they have."""
+    """The rows, in the order in which they are shown, and of their metrics: heading, digits, is more better."""
+    from pipeline.metrics import METRICS  # imports torch, which takes two seconds
+
     rows = {method: values for method, values in summary.items() if isinstance(values, Mapping)}
     order = ["model", *sorted(rows.keys() - {"model"}, key=lambda method: rows[method]["mse"])]
-    columns = {metric: column for metric, column in METRICS.items() if metric in rows["model"]}
+    columns = {
+        name: (metric.column, metric.digits, metric.higher_is_better)
+        for name, metric in METRICS.items()
+        if name in rows["model"]
+    }
     return {method: rows[method] for method in order}, columns

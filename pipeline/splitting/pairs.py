@@ -4,9 +4,18 @@ from math import isclose
 
 import pandas as pd
 
+from pipeline.data.frames import FrameStore
 from pipeline.errors import DataError
 
 SAME_RATE = 1e-3  # relative; 29.97 and 30 differ by as much
+
+
+def videos_of(folders: tuple[str, str] | None, store: FrameStore) -> list[str]:
+    """The videos of `store` that clips are cut from, sorted: all, or the targets, each of which has its source.
+
+    `folders` are those of sources and targets (Task.folders). Raises DataError as pair_videos does.
+    """
+    return sorted(store.videos) if folders is None else pair_videos(store.index, *folders)
 
 
 def pair_videos(index: pd.DataFrame, source: str, target: str) -> list[str]:
@@ -40,7 +49,7 @@ def check_pair(source: pd.Series, target: pd.Series) -> None:
         )
     rates = source["fps"], target["fps"]
     if not pd.isna(rates[0]) and not pd.isna(rates[1]) and not isclose(*rates, rel_tol=SAME_RATE / 2):
-        raise DataError(f"{names}: {rates[0]:.3f} and {rates[1]:.3f} frames a second; a pair needs one rate")
+        raise DataError(f"{names}: {rates[0]:.3f} and {rates[1]:.3f} frames per second; a pair needs one rate")
     sizes = [f"{row['width']}x{row['height']}" for row in (source, target)]
     if sizes[0] != sizes[1]:
         raise DataError(f"{names}: {sizes[0]} and {sizes[1]} pixels; a pair needs one size")

@@ -1,42 +1,68 @@
-"""Which frames belong together: shots of a video, and train, val and test without a leak between them.
+"""Which frames train, validate and test: whole videos, or parts of each in time, without a leak between them.
 
-Apart from clips.py, so that a change here retrains nothing as long as the clips come out the same.
+Apart from data/clips.py, so that a change here retrains nothing as long as the clips come out the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pipeline.data.clips import SPLITS
 from pipeline.errors import DataError
+from pipeline.params import TensorizeParams
 
-CHUNK = 256  # frames that are looked at in one go
-NEIGHBOURS = 5  # differences whose median says how much motion is ordinary around a frame
+Ranges = Sequence[tuple[int, int]]  # of frames, half-open
+Part = tuple[str, int, int]  # split, start, stop: a stretch of a video's frames, half-open
 
-
-def frame_differences(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The mean absolute difference of each frame from the one before it: uint8 (T, H, W, C) -> (T - 1,) in [0, 1]."""
-    differences = []
-    for start in range(0, len(frames) - 1, CHUNK):
-        chunk = frames[start : start + CHUNK + 1].astype(np.int16)
-        differences.append(np.abs(np.diff(chunk, axis=0)).mean(axis=(1, 2, 3)) / 255)
-    return np.concatenate(differences) if differences else np.empty(0)
+ENOUGH_VIDEOS = 10  # from here on `auto` splits by video: fewer give a val and a test too small to mean anything
 
 
-def shots(frames: NDArray[np.uint8], threshold: float | None) -> list[tuple[int, int]]:
-    """The half-open ranges of frames (T, H, W, C) between which the video cuts; one range where `threshold` is None.
+def assign_splits(
+    how: str, shots_of: Mapping[str, Ranges], hashes: Mapping[str, str], params: TensorizeParams, root: str
+) -> dict[str, list[Part]]:
+    """The parts of each video, split `how`: by folder, by video or in time.
 
-    A hard cut is a difference that stands out by more than `threshold` over the median of those around it. So a pan
-    or a flicker, where all differences are large, is no cut, and a shot of one frame has a cut on either side.
+    `shots_of` holds the shots of each video, `hashes` the SHA-256 of its file. `root` begins all paths and says nothing
+    of a split.
     """
-    num_frames = len(frames)
-    if threshold is None or num_frames < 3:
-        return [(0, num_frames)]
-    differences = frame_differences(frames)
-    padded = np.pad(differences, NEIGHBOURS // 2, constant_values=np.nan)
-    ordinary = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS), axis=1)
-    cuts = [int(cut) + 1 for cut in np.flatnonzero(differences - ordinary > threshold)]
-    return list(zip([0, *cuts], [*cuts, num_frames], strict=True))
+    if how == "time":
+        return {video: cut_in_time(ranges, params) for video, ranges in shots_of.items()}
+    if how == "folder":
+        split_of_name = split_by_folder([video.removeprefix(root) for video in shots_of], SPLITS)
+        split_of = {f"{root}{name}": split for name, split in split_of_name.items()}
+    else:
+        split_of = split_by_video(hashes, params.val_fraction, params.test_fraction)
+    return {video: [(split_of[video], 0, ranges[-1][1])] for video, ranges in shots_of.items()}
+
+
+def choose_split(shots_of: Mapping[str, Ranges], params: TensorizeParams, root: str) -> str:
+    """What `auto` means for these videos: by folder if their folders say so, else by video, or in time if they are few.
+
+    A few videos too short to be cut in time are split by video, if there is one for each split. `root` is that of
+    assign_splits.
+    """
+    names = [video.removeprefix(root) for video in shots_of]
+    if {"train", "test"} <= {name.split("/")[0] for name in names if "/" in name}:
+        return "folder"
+    can_be_cut = any(len(cut_in_time(ranges, params)) > 1 for ranges in shots_of.values())
+    return "time" if len(shots_of) < (ENOUGH_VIDEOS if can_be_cut else len(SPLITS)) else "video"
+
+
+def check_none_is_empty(counts: Mapping[str, int], how: str, longest: int, params: TensorizeParams) -> None:
+    """Raises DataError, with what to do, where a split has no clip.
+
+    `counts` are the clips of each split, `longest` the frames of the longest shot.
+    """
+    empty = [split for split, count in counts.items() if count == 0]
+    if not empty:
+        return
+    names, length = ", ".join(empty), params.context + params.horizon
+    if how == "time":
+        least = 3 * length + 2 * params.horizon
+        raise DataError(
+            f"no clips for {names}: to be cut in three with gaps, a shot needs {least} frames "
+            f"(3 x (context {params.context} + horizon {params.horizon}) + 2 x horizon); the longest has {longest}"
+        )
+    where = f"the folders {names}" if how == "folder" else names
+    raise DataError(f"no clips for {names}: no video in {where} has {length} frames in one shot (split by {how})")
 
 
 def split_by_video(hashes: Mapping[str, str], val_fraction: float, test_fraction: float) -> dict[str, str]:
@@ -44,13 +70,13 @@ def split_by_video(hashes: Mapping[str, str], val_fraction: float, test_fraction
 
     The hash alone decides, so that a new video leaves the old ones where they are. Where chance leaves test or val
     empty, the video with the smallest hash that is free goes there; a new video may then send it back towards train,
-    not the other way (unless chance had left train itself empty), so that a model that was trained before meets no
-    video in test that it has seen.
+    not the other way (unless chance had left train itself empty), so that an older model meets no video in
+    test that it has seen.
     Raises DataError for fewer than three videos.
     """
     if len(hashes) < 3:
         raise DataError(f"split by video needs 3 videos, one for each split (got {len(hashes)}); try split: time")
-    position = {video: int(digest[:16], 16) / 16**16 for video, digest in hashes.items()}  # uniform in [0, 1)
+    position = {video: int(digits[:16], 16) / 16**16 for video, digits in hashes.items()}  # uniform in [0, 1)
     order = sorted(hashes, key=lambda video: (position[video], video))
     num_test = max(1, sum(position[video] < test_fraction for video in order))
     num_val = max(1, sum(position[video] < test_fraction + val_fraction for video in order) - num_test)
@@ -71,9 +97,16 @@ def split_by_folder(videos: Iterable[str], splits: Sequence[str]) -> dict[str, s
     return assigned
 
 
-def split_in_time(
-    shots: Sequence[tuple[int, int]], length: int, gap: int, val_fraction: float, test_fraction: float
-) -> list[tuple[str, int, int]]:
+def cut_in_time(ranges: Ranges, params: TensorizeParams) -> list[Part]:
+    """The parts of a video with these shots.
+
+    With a gap of a horizon what is predicted in test is a whole clip away from the last frame that was trained on.
+    """
+    length = params.context + params.horizon
+    return split_in_time(ranges, length, params.horizon, params.val_fraction, params.test_fraction)
+
+
+def split_in_time(shots: Ranges, length: int, gap: int, val_fraction: float, test_fraction: float) -> list[Part]:
     """(split, start, stop) of the three parts of a video, test last, `gap` frames between them, a clip in each.
 
     `shots` are the half-open ranges of its frames that a clip of `length` frames may not leave; the last one ends where
@@ -95,16 +128,16 @@ def split_in_time(
         num_val, num_test = -(-num_val // 2), -(-num_test // 2)
 
 
-def num_starts(shots: Sequence[tuple[int, int]], start: int, stop: int, length: int) -> int:
+def num_starts(shots: Ranges, start: int, stop: int, length: int) -> int:
     """At how many frames of [start, stop) a clip of `length` frames can begin that leaves neither it nor its shot."""
     return sum(max(0, min(stop, last) - max(start, first) - length + 1) for first, last in shots)
 
 
-def latest_start(shots: Sequence[tuple[int, int]], stop: int, length: int, count: int) -> int:
+def latest_start(shots: Ranges, stop: int, length: int, count: int) -> int:
     """The last frame such that `count` clips can begin between it and `stop`; below 0 where there are not so many."""
     for first, last in reversed(shots):
-        here = max(0, min(stop, last) - first - length + 1)
-        if here >= count:
+        num_places = max(0, min(stop, last) - first - length + 1)
+        if num_places >= count:
             return min(stop, last) - length - count + 1
-        count -= here
+        count -= num_places
     return -1

@@ -1,7 +1,8 @@
-"""Measure the model on the test clips at every horizon step, beside baselines that learn nothing."""
+"""Stage: measure the model on the test clips at every horizon step, beside non-learned baselines."""
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import model_dir, stage
-from pipeline.data.clips import ClipDataset, to_float
-from pipeline.measuring import baselines
+from pipeline.data.clips import ClipDataset
+from pipeline.data.task import Task
+from pipeline.measuring.baselines import background, baseline
 from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
+from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
 
 logger = logging.getLogger(__name__)
 
-BACKGROUND_FRAMES = 256  # training frames whose median is the background
-# what each panel says of its metric, and where better is
-PANELS = {
-    "mse": "MSE, summed over pixels (lower is better)",
-    "ssim": "SSIM (higher is better)",
-    "psnr": "PSNR, dB (higher is better)",
-}
+PANELS = ("mse", "ssim", "psnr")  # of the plot, from left to right
 STYLES: dict[str, dict[str, Any]] = {
     "model": {"color": "#c2185b", "linewidth": 2.6, "marker": "o", "markersize": 4, "zorder": 3},
     "last_frame": {"color": "#546e7a", "linestyle": "-"},
@@ -47,27 +45,11 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     generator, card = model_dir.load(model, device)
     check_fit(card, dataset)
     picture = background(ClipDataset(frames, clips, "train"))
-    of_model = predictor(generator, card, dataset.horizon, device)
-    predictors: dict[str, Predictor] = {"model": of_model}
-    if card.task == "translate":
-        predictors["stateless"] = stateless(of_model)
-        for name in baselines.TRANSLATION_BASELINES:
-            predictors[name] = partial(baselines.translate, name, background=picture)
-    else:
-        for name in baselines.BASELINES:
-            predictors[name] = partial(baselines.predict, name, horizon=dataset.horizon, background=picture)
+    predictors = predictors_of(dataset.task, predictor(generator, card, dataset.horizon, device), picture)
     indices = pick(len(dataset), evaluate.max_clips)
-    measured = measure(predictors, dataset, indices, evaluate.batch_size)
-
-    table = pd.DataFrame(
-        [
-            {"method": name, "step": step + 1}
-            | {metric: float(values[:, step].mean(dtype=np.float64)) for metric, values in of_metric.items()}
-            for name, of_metric in measured.items()
-            for step in range(of_metric["mse"].shape[1])
-        ]
-    )
+    table = tabulate(measure(predictors, dataset, indices, evaluate.batch_size))
     summary = summarize(table)
+
     metrics.mkdir(parents=True, exist_ok=True)
     table.to_csv(metrics / "horizon.csv", index=False, float_format="%.6g", lineterminator="\n")
     (metrics / "metrics.json").write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n")
@@ -84,14 +66,28 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
             logger.info("%-12s %s", name, "  ".join(f"{metric} {value:.4g}" for metric, value in row.items()))
 
 
-def background(dataset: ClipDataset) -> Tensor:
-    """What the pictures look like when nothing is in them: the median of training frames, (C, H, W) in [-1, 1].
+def predictors_of(task: Task, model: Predictor, background: Tensor) -> dict[str, Predictor]:
+    """What is measured in `task`, by name: `model`, a translation without its state, and the non-learned baselines.
 
-    Black for digits on black, the empty scene for a camera that stands still.
+    `background` is the picture (C, H, W) for the baseline of that name.
     """
-    indices = pick(len(dataset), BACKGROUND_FRAMES)
-    first = np.stack([dataset.gather([index])[0, 0] for index in indices])  # (N, H, W, C)
-    return to_float(np.median(first, axis=0).astype(np.uint8)[None, None])[0, 0]
+    predictors = {"model": model}
+    if task.aligned:
+        predictors["stateless"] = stateless(model)
+    for name in task.baselines:
+        predictors[name] = partial(baseline, name, num_frames=task.num_judged, background=background)
+    return predictors
+
+
+def tabulate(measured: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> pd.DataFrame:
+    """The content of horizon.csv: one row per method and step, with the means over the clips of each metric (N, T)."""
+    rows = [
+        {"method": method, "step": step + 1}
+        | {metric: float(values[:, step].mean(dtype=np.float64)) for metric, values in values_of.items()}
+        for method, values_of in measured.items()
+        for step in range(values_of["mse"].shape[1])
+    ]
+    return pd.DataFrame(rows)
 
 
 def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:
@@ -110,14 +106,14 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Quality against horizon: a panel a metric, a line a method; the model stands out."""
+    """Quality against horizon: one panel per metric, one line per method; the model stands out."""
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     panels = figure.subplots(1, len(PANELS))
-    for axes, (metric, title) in zip(panels, PANELS.items(), strict=True):
+    for axes, metric in zip(panels, PANELS, strict=True):
         for method, rows in table.groupby("method", sort=False):
             label = str(method).replace("_", " ")
             axes.plot(rows["step"], rows[metric], label=label, **STYLES[str(method)])
-        axes.set_title(title, fontsize=11)
+        axes.set_title(METRICS[metric].title, fontsize=11)
         axes.set_xlabel("frames ahead")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color="#eceff1")

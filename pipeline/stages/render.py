@@ -37,8 +37,8 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     for name, (inputs, truth) in zip(dataset.names(chosen), batches(dataset, chosen, 1), strict=True):
         output = to_uint8(predict(inputs))[0]
         steps = truth.shape[1]
-        aligned = card.task == "translate"
-        drawn.append(Clip(name, to_uint8(inputs)[0], to_uint8(truth)[0], output[:steps], aligned=aligned))
+        pictures_of_clip = to_uint8(inputs)[0], to_uint8(truth)[0], output[:steps]
+        drawn.append(Clip(name, *pictures_of_clip, aligned=dataset.task.aligned))
         rollouts.append(output[: render.long_horizon])
 
     if renders.exists():
@@ -46,7 +46,7 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     videos = {f"clip_{number:02d}.mp4": clip.name for number, clip in enumerate(drawn)}
     for file, clip in zip(videos, drawn, strict=True):
         write_video(renders / file, hold(comparison(clip, render.scale), render.fps), render.fps)
-    if card.task == "predict":
+    if dataset.task.feeds_back:
         pictures = long_rollout([clip.inputs for clip in drawn], rollouts, dataset.horizon, render.scale)
         write_video(renders / "rollout.mp4", hold(pictures, render.fps), render.fps)
     write_png(renders / "sheet.png", sheet(drawn, render.scale))

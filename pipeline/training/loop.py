@@ -151,11 +151,11 @@ class _Run:
         channels, *size = self.train_clips.frame_shape
         crop = [min(self.train.crop or side, side) for side in size]
         batch = -(-self.recipe.batch_size // (self.accelerator.num_processes * self.train.accumulate))
-        length = min(self.train.bptt_steps or self.train_clips.num_inputs, self.train_clips.num_inputs)
+        length = min(self.train.bptt_steps or self.train_clips.task.num_inputs, self.train_clips.task.num_inputs)
         inputs = torch.zeros((batch, length, channels, *crop), device=self.device)
         noise = inputs.new_zeros(batch, self.train.noise_channels) if self.train.noise_channels else None
         # all of a segment is judged, but where the clip is one segment: then all after the context
-        start = None if self.adversary is None else self.shown if length == self.train_clips.num_inputs else 0
+        start = None if self.adversary is None else self.shown if length == self.train_clips.task.num_inputs else 0
         loss, outputs, _ = self._loss(inputs, inputs, None, noise=noise, judged_from=start)
         torch.autograd.grad(loss, self.parameters, allow_unused=True)
         if self.adversary is not None and start is not None:
@@ -166,7 +166,7 @@ class _Run:
     @property
     def shown(self) -> int:
         """Outputs that the adversary does not judge: a continuation's first ones, over the context."""
-        return self.train_clips.context - 1 if self.train_clips.task == "predict" else 0
+        return self.train_clips.task.first_judged
 
     @property
     def progress(self) -> float:
@@ -193,7 +193,7 @@ class _Run:
         # drawn for the whole batch whatever the number of processes, anew from seed and step: nothing to save
         generator = torch.Generator().manual_seed(train.seed * 1_000_003 + self.step)
         truth = None
-        if recipe.sampling != "teacher" and self.train_clips.task == "predict":
+        if recipe.sampling != "teacher" and self.train_clips.task.feeds_back:
             context, horizon = self.train_clips.context, self.train_clips.horizon
             shown = frames_shown(context, horizon, recipe.curriculum, progress)
             probabilities = truth_probabilities(recipe.sampling, progress)

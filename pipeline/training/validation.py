@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.data.clips import ClipDataset, to_float
 from pipeline.metrics import mse, ssim
-from pipeline.nn.rollout import draw_noise, predict, translate, unroll
+from pipeline.nn.rollout import draw_noise, free_running, unroll
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, device_of
 
@@ -43,7 +43,7 @@ class Validation:
     def measure(self, model: nn.Module) -> dict[str, float]:
         """val_mse and val_ssim of `model`, which is left in evaluation mode; the same in every process."""
         model.eval()
-        context, horizon = self.clips.context, self.clips.horizon
+        task = self.clips.task
         mine = np.array_split(self.chosen, self.accelerator.num_processes)[self.accelerator.process_index]
         sums = torch.zeros(2, device=self.device, dtype=torch.float64)
         for start in range(0, len(mine), self.batch_size):
@@ -51,11 +51,8 @@ class Validation:
             inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
             noise = self.noise.to(self.device).expand(len(inputs), -1) if self.noise is not None else None
             with torch.no_grad(), autocast(self.device, self.dtype):
-                if self.clips.task == "predict":
-                    predicted = predict(model, inputs[:, :context], horizon, noise)
-                    truth = truth[:, context - 1 :]
-                else:
-                    predicted = translate(model, inputs, noise)
+                given, truth = task.free_running(inputs, truth)
+                predicted = free_running(model, given, task.horizon, noise, feeds_back=task.feeds_back)
             sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
         sums = self.accelerator.reduce(sums, reduction="sum") / len(self.chosen)
         return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
@@ -65,7 +62,7 @@ class Validation:
         channels, *size = self.clips.frame_shape
 
         def work() -> None:
-            shape = (self.batch_size, self.clips.num_inputs, channels + self.noise_channels, *size)
+            shape = (self.batch_size, self.clips.task.num_inputs, channels + self.noise_channels, *size)
             with torch.no_grad(), autocast(self.device, self.dtype):
                 unroll(model, torch.zeros(shape, device=self.device), None)
 

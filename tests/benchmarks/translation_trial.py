@@ -15,7 +15,7 @@ import torch
 
 from pipeline.data.clips import to_float
 from pipeline.data.degradations import DEGRADATIONS, NEED_COLOR, degrade
-from pipeline.measuring.baselines import translate
+from pipeline.measuring.baselines import baseline
 from pipeline.metrics import flicker, psnr, ssim
 from pipeline.models import build
 from pipeline.nn.coloring import Coloring
@@ -80,7 +80,8 @@ def main() -> None:
     given, wanted = source[:, TEST], truth[:, TEST]
     with torch.no_grad(), autocast:
         rows = {"model": model(given)[0], "stateless": model(given.transpose(0, 1))[0].transpose(0, 1)}
-    rows |= {name: translate(name, given, truth[0, 0]) for name in ("identity", "bilateral", "sharpened")}
+    for name in ("identity", "bilateral", "sharpened"):
+        rows[name] = baseline(name, given, given.shape[1], truth[0, 0])
     print(f"{steps} steps\n| method | PSNR, dB | SSIM | flicker |\n| --- | --- | --- | --- |")
     for name, frames in rows.items():
         values = [metric(frames.float(), wanted).nanmean().item() for metric in (psnr, ssim, flicker)]

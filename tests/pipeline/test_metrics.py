@@ -1,13 +1,15 @@
 """Each metric on frames whose value is known, and against another library's."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from pipeline.metrics import flicker, mae, mse, psnr, sharpness, ssim
+from pipeline.metrics import METRICS, flicker, mae, mse, psnr, sharpness, ssim
+from pipeline.params import PromoteParams
 
 
 def frames(*levels, channels=1, size=4):
@@ -81,7 +83,7 @@ def test_blur_lowers_sharpness_and_a_copy_has_one():
 
 
 @pytest.mark.parametrize("metric", [mse, mae, psnr, ssim, sharpness])
-def test_every_metric_has_one_value_a_frame(metric):
+def test_every_metric_has_one_value_per_frame(metric):
     generator = torch.Generator().manual_seed(0)
     predicted, truth = torch.rand(2, 2, 3, 3, 12, 14, generator=generator).unbind()
     values = metric(predicted, truth)
@@ -101,3 +103,22 @@ def test_flicker_is_the_change_of_the_error_and_not_the_error():
 def test_a_flicker_of_one_frame_is_none():
     frame = torch.zeros(2, 1, 1, 8, 8)
     assert flicker(frame, frame).shape == (2, 1)
+
+
+def test_a_metric_says_how_it_is_shown():
+    assert [metric.column for metric in METRICS.values()] == ["MSE", "MAE", "PSNR, dB", "SSIM", "Flicker"]
+    assert METRICS["mse"].title == "MSE, summed over pixels (lower is better)"
+    assert METRICS["psnr"].title == "PSNR, dB (higher is better)"
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_better_frames_are_on_the_side_that_the_table_says(name):
+    truth = torch.rand(1, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
+    shake = torch.tensor([0.1, -0.1, 0.1]).view(1, 3, 1, 1, 1)
+    near, far = (METRICS[name].function(truth + size * shake, truth)[0, 1] for size in (1, 4))
+    assert (near > far) == METRICS[name].higher_is_better
+
+
+def test_a_model_is_promoted_by_an_error():
+    names = get_args(PromoteParams.model_fields["metric"].annotation)
+    assert [METRICS[name].higher_is_better for name in names] == [False, False]

@@ -1,4 +1,4 @@
-"""Windows, the two conversions, and a set of clips over a frame store."""
+"""Windows, and a set of clips over a frame store."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.clips import ClipDataset, to_float, to_uint8, windows, write_clips
-from pipeline.data.degradations import Translation
+from pipeline.data.clips import ClipDataset, windows, write_clips
+from pipeline.data.translation import Translation
 from pipeline.errors import DataError
 
 
@@ -24,27 +24,6 @@ def test_windows_lie_inside_and_no_more_would_fit(num_frames, length, stride):
     found = windows(num_frames, length, stride)
     assert all(start >= 0 and stop - start == length and stop <= num_frames for start, stop in found)
     assert len(found) * stride + length > num_frames  # the next one would stick out
-
-
-def test_bytes_become_floats_from_minus_one_to_one_channels_first():
-    frames = np.zeros((1, 2, 3, 4, 3), np.uint8)
-    frames[0, 1, 2, 3] = (255, 51, 0)
-    floats = to_float(frames)
-    assert floats.shape == (1, 2, 3, 3, 4)
-    assert floats.dtype == torch.float32
-    assert floats[0, 1, :, 2, 3].tolist() == pytest.approx([1.0, -0.6, -1.0])
-    assert floats[0, 0].unique().tolist() == [-1.0]
-
-
-def test_every_byte_survives_the_way_there_and_back():
-    frames = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16, 1)
-    assert np.array_equal(to_uint8(to_float(frames)), frames)
-    assert np.array_equal(to_uint8(to_float(torch.from_numpy(frames))), frames)
-
-
-def test_floats_outside_the_range_are_cut_off():
-    frames = torch.tensor([-7.0, -1.0, 0.0, 1.0, 3.0]).view(1, 5, 1, 1, 1).requires_grad_()
-    assert to_uint8(frames).ravel().tolist() == [0, 0, 128, 255, 255]
 
 
 @pytest.fixture
@@ -138,10 +117,31 @@ def test_a_crop_is_a_part_of_the_whole_pair(make_store, clips, name, strength):
     assert len(places) > 4
 
 
-def test_a_crop_larger_than_the_frame_is_the_frame(make_store, clips):
-    dataset = translated(make_store, clips, "noise", 25.0)
+def test_a_crop_is_cut_where_the_generator_says_at_multiples_of_8(make_store, clips):
+    rows, columns = np.indices((24, 32), dtype=np.uint8)
+    picture = np.stack([rows, columns, 0 * rows], axis=-1)  # every pixel says where it is
+    frames = np.stack([picture + np.array([0, 0, number], np.uint8) for number in range(3)])
+    dataset = ClipDataset(make_store({"a.mp4": frames}), clips([("a.mp4", "train", 0, 3, 1)]), "train")
+    corners = set()
+    for seed in range(30):
+        inputs, targets = dataset.pairs([0], 16, np.random.default_rng(seed))
+        top, left = inputs[0, 0, 0, 0, :2].tolist()
+        corners.add((top, left))
+        assert inputs.shape == targets.shape == (1, 2, 16, 16, 3)
+        assert inputs[0, 1, :, 0, 0].tolist() == list(range(top, top + 16))
+        assert targets[0, 1, 0, :, 1].tolist() == list(range(left, left + 16))
+        assert (inputs[0, :, 5, 5, 2].tolist(), targets[0, :, 5, 5, 2].tolist()) == ([0, 1], [1, 2])
+    # 8 rows and 16 columns are left over
+    assert corners == {(top, left) for top in (0, 8) for left in (0, 8, 16)}
+
+
+def test_a_crop_higher_than_the_frame_has_all_its_rows(make_store, clips):
+    dataset = translated(make_store, clips, "compression", 20)
+    sources, targets = dataset.pairs([0])
     source, target = dataset.pairs([0], 88, np.random.default_rng(0))
     assert source.shape == target.shape == (1, 3, 80, 88, 3)
+    left = next(left for left in (0, 8) if np.array_equal(targets[..., left : left + 88, :], target))
+    assert np.abs(sources[..., left : left + 88, :].astype(int) - source).max() <= 1
 
 
 def test_noise_is_that_of_the_frame_whichever_clip_it_is_in(make_store, clips):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, PipelineError, VideoError
 from pipeline.inference.generation import (
     Past,
@@ -154,7 +155,8 @@ def test_mistakes_are_said_before_any_work(tiny, bar_video, tmp_path):
     with pytest.raises(VideoError, match=r"no\.mp4"):
         continue_video(tmp_path / "no.mp4", tmp_path / "out.mp4", tiny.model, 1)
     model, card = load(tiny.model)
-    save(tmp_path / "translator", model, card.model_copy(update={"task": "translate"}))
+    noise = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
+    save(tmp_path / "translator", model, card.model_copy(update={"task": "translate", "translation": noise}))
     with pytest.raises(ModelError, match="made to translate"):
         continue_video(bar_video, tmp_path / "out.mp4", tmp_path / "translator", 1)
     assert not list(tmp_path.glob("*.mp4"))

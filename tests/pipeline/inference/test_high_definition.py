@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from pipeline import model_dir
 from pipeline.data.clips import to_float, to_uint8
-from pipeline.data.degradations import Translation
+from pipeline.data.translation import Translation
 from pipeline.metrics import psnr
 from pipeline.video import probe, read_frames, write_video
 from tests.flows.browser import Browser

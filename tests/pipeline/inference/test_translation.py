@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline import model_dir
-from pipeline.data.degradations import Translation
+from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, PipelineError
 from pipeline.inference.generation import describe_model
 from pipeline.inference.translation import plan, to_picture, to_source, translate_video, translated

@@ -66,7 +66,7 @@ PAIRS = {"source": "rough", "target": "clean"}
             {"rough/a.mp4": {"fps": 25.0}, "clean/a.mp4": {}},
             PAIRS,
             "rgb",
-            "rough/a.mp4 and clean/a.mp4: 25.000 and 12.500 frames a second; a pair needs one rate",
+            "rough/a.mp4 and clean/a.mp4: 25.000 and 12.500 frames per second; a pair needs one rate",
         ),
         (
             {"rough/a.mp4": {"size": (16, 20)}, "clean/a.mp4": {}},

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.clips import COLUMNS, ClipDataset, write_clips
-from pipeline.data.degradations import Translation
+from pipeline.data.translation import Translation
 from pipeline.measuring.scoring import all_for_test
 
 
@@ -28,7 +28,7 @@ def test_a_degradation_goes_with_the_clips(make_store, numbered, tmp_path):
     all_for_test(frames, tmp_path / "clips", clips_like(tmp_path / "like", noise))
     dataset = ClipDataset(frames, tmp_path / "clips", "test")
     source, target = dataset.pairs([0])
-    assert dataset.translation == noise
+    assert dataset.task.translation == noise
     assert not np.array_equal(source, target)
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.data.degradations import luma
+from pipeline.data.color import luma
 from pipeline.models import build
 from pipeline.nn.coloring import Coloring
 from pipeline.nn.rollout import auxiliary_loss

@@ -13,7 +13,7 @@ NAMES = ("rough/a.mp4", "clean/a.mp4", "rough/deep/b.mp4", "clean/deep/b.mp4", "
 
 @pytest.fixture
 def index(make_store):
-    """The index of two pairs of 5 frames of 2 x 2 pixels at 10 frames a second, and a video beside them."""
+    """The index of two pairs of 5 frames of 2 x 2 pixels at 10 frames per second, and a video beside them."""
 
     def make(**changes) -> pd.DataFrame:
         store = FrameStore(make_store({name: np.zeros((5, 2, 2, 1), np.uint8) for name in NAMES}))
@@ -33,7 +33,7 @@ def test_a_pair_is_two_videos_of_one_name(index):
     ("changes", "message"),
     [
         ({"stored_frames": 4}, "rough/deep/b.mp4 and clean/deep/b.mp4: 4 and 5 frames"),
-        ({"fps": 12.5}, "rough/deep/b.mp4 and clean/deep/b.mp4: 12.500 and 10.000 frames a second"),
+        ({"fps": 12.5}, "rough/deep/b.mp4 and clean/deep/b.mp4: 12.500 and 10.000 frames per second"),
         ({"width": 3}, "rough/deep/b.mp4 and clean/deep/b.mp4: 3x2 and 2x2 pixels"),
         (
             {"stored_frames": 0, "reason": "not a video"},

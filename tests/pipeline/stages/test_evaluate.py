@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.clips import ClipDataset
 from pipeline.errors import ModelError
 from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams
-from pipeline.stages.evaluate import background, draw, evaluate, summarize
+from pipeline.stages.evaluate import draw, evaluate, summarize
 
 METHODS = ["model", "last_frame", "mean_frame", "background", "optical_flow"]
 
@@ -83,11 +82,6 @@ def test_the_plot_has_a_line_for_each_method(run):
     for axes in figure.axes:
         assert [line.get_label() for line in axes.lines] == [method.replace("_", " ") for method in METHODS]
     assert figure.axes[0].lines[1].get_ydata().tolist() == [16, 32, 32, 32]
-
-
-def test_the_background_is_the_median_of_training_frames(tiny):
-    # the bar is on each column in 2 of 8 frames
-    assert background(ClipDataset(tiny.frames, tiny.clips, "train")).unique().tolist() == [-1.0]
 
 
 def test_a_model_for_other_frames_is_refused(tiny, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.clips import write_clips
-from pipeline.data.degradations import Translation
+from pipeline.data.translation import Translation
 from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams, RenderParams
 from pipeline.stages.evaluate import evaluate

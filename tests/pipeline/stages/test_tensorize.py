@@ -85,10 +85,9 @@ def test_folders_of_that_name_are_the_splits(make_store, numbered, run, tmp_path
 
 def test_ten_videos_are_split_by_their_hash(make_store, numbered, run):
     names = [f"{i}.mp4" for i in range(10)]
-    digests = dict(zip(names, ("05", "15", "20", *["80"] * 7), strict=True))
-    frames = make_store(
-        {name: numbered(4, 5 * i) for i, name in enumerate(names)}, {name: d * 32 for name, d in digests.items()}
-    )
+    first_digits = dict(zip(names, ("05", "15", "20", *["80"] * 7), strict=True))
+    sha256 = {name: digits * 32 for name, digits in first_digits.items()}
+    frames = make_store({name: numbered(4, 5 * i) for i, name in enumerate(names)}, sha256)
     assert [split for _, split, *_ in run(frames)] == ["test", "test", "val"] + ["train"] * 7
 
 

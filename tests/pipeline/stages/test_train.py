@@ -13,7 +13,7 @@ import torch
 from flows.repro import set_params
 from pipeline import model_dir
 from pipeline.data.clips import ClipDataset, to_float, write_clips
-from pipeline.data.degradations import Translation
+from pipeline.data.translation import Translation
 from pipeline.errors import ModelError
 from pipeline.metrics import mse
 from pipeline.nn.rollout import predict
