@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pipeline.models import build
+from pipeline.nn.convlstm import ConvLstmLayer
 from pipeline.nn.layers import to_frames, to_grid
-from pipeline.nn.recurrent import ConvLstmLayer
 
 SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 2}
 

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.inference.tiles import Tiled
 from pipeline.models import build
-from pipeline.models.foreframe import star
+from pipeline.models.foreframe import initial_flows
 from pipeline.nn.layers import clamp, warp
 
 SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4}
@@ -33,8 +33,8 @@ def test_the_clamp_has_a_gradient_that_leads_back_inside():
 
 
 def test_the_first_displacements_are_none_and_a_star_about_it():
-    torch.testing.assert_close(star(3), torch.tensor([[0.0, 0], [0, 1], [0, -1]]), atol=1e-6, rtol=0)
-    assert star(1).tolist() == [[0, 0]]
+    torch.testing.assert_close(initial_flows(3), torch.tensor([[0.0, 0], [0, 1], [0, -1]]), atol=1e-6, rtol=0)
+    assert initial_flows(1).tolist() == [[0, 0]]
 
 
 def test_with_nothing_to_add_an_untrained_one_mixes_the_last_frame_moved_about():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.models import build
-from pipeline.models.stlstm import alike
+from pipeline.models.stlstm import decoupling_loss
 from pipeline.nn.layers import clamp, to_frames, to_grid
 from pipeline.nn.rollout import auxiliary_loss, unroll_with_checkpoints
 
@@ -13,9 +13,9 @@ SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 
 
 def test_increments_are_alike_by_the_angle_between_them():
     right, up = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2), torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 2)
-    assert alike(right, up).item() == pytest.approx(0)
-    assert alike(right, -3 * right).item() == pytest.approx(1)  # opposite is as redundant as equal
-    assert alike(right, right + up).item() == pytest.approx(0.5**0.5)
+    assert decoupling_loss(right, up).item() == pytest.approx(0)
+    assert decoupling_loss(right, -3 * right).item() == pytest.approx(1)  # opposite is as redundant as equal
+    assert decoupling_loss(right, right + up).item() == pytest.approx(0.5**0.5)
 
 
 def test_the_decoupling_loss_is_of_the_calls_since_it_was_asked_and_of_training_alone():
@@ -50,7 +50,7 @@ def plain(model, frames, state):
             both = torch.cat([c, memory], dim=1)
             x = torch.sigmoid(o + layer.output_gate(both)) * torch.tanh(layer.merge(both))
             parts[2 * n : 2 * n + 2] = [x, c]
-            likeness.append(alike(model.adapter(cell_gain), model.adapter(memory_gain)))
+            likeness.append(decoupling_loss(model.adapter(cell_gain), model.adapter(memory_gain)))
         tops.append(x)
     outputs = to_frames(clamp(model.head(torch.cat(tops))), model.patch_size, len(frames), frames.shape[-2:])
     return [outputs, memory, *parts], model.decoupling * torch.cat(likeness).mean()
@@ -108,5 +108,5 @@ def test_what_is_computed_again_is_not_counted_again_and_holds_no_memory():
         loss = auxiliary_loss(model)
         (outputs.sum() + loss).backward()
         results.append(loss.item())
-        assert model.likeness == []
+        assert model.decoupling_losses == []
     assert results[0] == pytest.approx(results[1], rel=1e-5)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from pipeline.models import build
 from pipeline.nn.layers import CHANNELS_LAST, channels_last, same_conv
-from pipeline.nn.packed import PackedWeights, add_convolution, add_of_input, convolve, of_input, of_weights
+from pipeline.nn.packed import PackedWeights, add_convolution, add_conv_input_grad, convolve, conv_input_grad, conv_weight_grad
 from pipeline.nn.rollout import predict, stream, unroll_with_checkpoints
 
 SIZES = {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 2}
@@ -68,12 +68,12 @@ def test_the_way_back_is_that_of_autograd(dtype, kernel_size, channels):
         result = layer(grid)[:, start:stop]
     of_grid, of_weight, of_bias = torch.autograd.grad(result, (grid, layer.weight, layer.bias), of_output)
     for _ in range(2):
-        close(of_input(of_output, layer.weight, channels=channels), of_grid)
+        close(conv_input_grad(of_output, layer.weight, channels=channels), of_grid)
     sums = images(5, dtype)
     before = sums.clone()
-    add_of_input(sums, of_output, layer.weight, channels=channels)
+    add_conv_input_grad(sums, of_output, layer.weight, channels=channels)
     close(sums, before + of_grid)
-    own_weight, own_bias = of_weights(of_output, grid.detach(), kernel_size)
+    own_weight, own_bias = conv_weight_grad(of_output, grid.detach(), kernel_size)
     scale = 4 * TOLERANCE[dtype]  # sums over many pixels
     torch.testing.assert_close(own_weight, of_weight[start:stop], rtol=scale, atol=scale)
     torch.testing.assert_close(own_bias, of_bias[start:stop], rtol=scale, atol=scale)
@@ -95,7 +95,7 @@ def test_outside_weights_that_have_changed_are_seen_at_once():
         with PackedWeights():
             close(convolve(grid, layer.weight), F.conv2d(grid, layer.weight, padding=1))
         close(convolve(grid, layer.weight), F.conv2d(grid, layer.weight, padding=1))
-        close(of_input(of_output, layer.weight), F.conv_transpose2d(of_output, layer.weight, padding=1))
+        close(conv_input_grad(of_output, layer.weight), F.conv_transpose2d(of_output, layer.weight, padding=1))
         layer.weight.grad = torch.ones_like(layer.weight)
         optimizer.step()
 
@@ -109,7 +109,7 @@ def test_weights_are_packed_once_for_all_calls_within():
             for _ in range(3):
                 convolve(grid, layer.weight)
                 add_convolution(images(6), grid, layer.weight)
-                of_input(images(6), layer.weight)
+                conv_input_grad(images(6), layer.weight)
     assert len(fixed.kernels) == 2
     with fixed, PackedWeights() as inner:
         convolve(grid, layer.weight)

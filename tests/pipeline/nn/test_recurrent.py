@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
-from pipeline.nn.recurrent import ConvGru, ConvLstmLayer
+from pipeline.nn.convgru import ConvGru
+from pipeline.nn.convlstm import ConvLstmLayer
 
 BATCH, WIDTH, SIZE = 2, 3, (4, 5)
 
