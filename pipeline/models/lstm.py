@@ -24,6 +24,7 @@ class StackedLstm(nn.Module):
         # i, f, o = σ(W x_t + U h_{t-1} + b), g = tanh(W x_t + U h_{t-1} + b), c_t = f c_{t-1} + i g, h_t = o tanh(c_t)
         self.lstm = nn.LSTM(channels * height * width, hidden_size, num_layers, batch_first=True)
         self.output = nn.Linear(hidden_size, out_channels * height * width)
+        self.has_bfloat16 = bfloat16_lstm_available()  # asked here, where no checkpointing or estimate is under way
         for layer in range(num_layers):
             nn.init.xavier_uniform_(getattr(self.lstm, f"weight_ih_l{layer}"))
             nn.init.orthogonal_(getattr(self.lstm, f"weight_hh_l{layer}"))
@@ -51,9 +52,7 @@ class StackedLstm(nn.Module):
         """What self.lstm returns for (B, T, features), by whichever kernel is fast or there at all."""
         if not torch.is_autocast_enabled("cpu") or x.device.type != "cpu":
             return self.lstm(x, begin)
-        lower = torch.get_autocast_dtype("cpu") == torch.bfloat16
-        # a tensor without content, by which memory is estimated, is a subclass: the processor is not asked then
-        if lower and type(x) is Tensor and not bfloat16_lstm_available():
+        if torch.get_autocast_dtype("cpu") == torch.bfloat16 and not self.has_bfloat16:
             with torch.autocast("cpu", enabled=False):
                 return self.lstm(x.float(), None if begin is None else (begin[0].float(), begin[1].float()))
         num_gates = 4 * self.lstm.hidden_size

@@ -29,6 +29,7 @@ class _ConvGru(torch.autograd.Function):
     ) -> Tensor:
         gates, width = convolve(grid, from_input, bias), from_hidden.shape[1]
         hiddens = torch.empty_like(gates[:, :width], dtype=torch.float32, memory_format=CHANNELS_LAST)
+        first_hidden = None if first_hidden is None else first_hidden.float()
         previous_h = first_hidden
         for step_gates, h in zip(gates.split(batch_size), hiddens.split(batch_size), strict=True):
             if previous_h is not None:
