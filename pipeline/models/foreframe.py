@@ -33,14 +33,19 @@ class State(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What the network says about each pixel; also how many channels each part has in a cell of the grid.
+    """What the network says of each pixel: M flows of the frame that is fed and, with `carry`, M of the last output."""
 
-    There are M flows of the frame that is fed and, with `carry`, M more of the last output.
-    """
+    added: Tensor  # what is added, (N, out_channels, H, W)
+    blend_logits: Tensor | None  # how much each warped frame counts, (N, M or 2 M, H, W); None where nothing is warped
+    flows: Tensor | None  # from each pixel to where it is read, (N, M or 2 M, 2, H, W): pixels to the right and down
 
-    added: Any  # what is added, (N, out_channels, H, W)
-    blend_logits: Any  # how much each warped frame counts, (N, M or 2 M, H, W)
-    flows: Any  # where each warp reads, (N, M or 2 M, 2, H, W): pixels to the right and down
+
+class HeadChannels(NamedTuple):
+    """How many channels the parts of the Head have in a cell of the grid."""
+
+    added: int
+    blend_logits: int
+    flows: int
 
 
 class Foreframe(nn.Module):
@@ -84,7 +89,7 @@ class Foreframe(nn.Module):
         self.up = nn.ModuleList(same_conv(b, 4 * a, 1) for a, b in pairwise(widths))
         self.join = nn.ModuleList(same_conv(2 * width, width, 3) for width in widths[:-1])
         num_flows = self.num_motions * (2 if self.carry else 1)
-        self.head_channels = Head(
+        self.head_channels = HeadChannels(
             added=out_channels * patch_size**2, blend_logits=num_flows * patch_size**2, flows=2 * num_flows
         )
         self.head = same_conv(widths[0], sum(self.head_channels), 1)
@@ -114,9 +119,9 @@ class Foreframe(nn.Module):
         grid, hidden = self._recur(grid, hidden, batch_size)
         head = self._read_head(grid, (frames.shape[-2], frames.shape[-1]))
         outputs = head.added  # (T*B, C, H, W)
-        if self.num_motions:
+        if head.blend_logits is not None and head.flows is not None:
             fed = frames[:, :, : self.out_channels].transpose(0, 1).flatten(0, 1)
-            flows, carried_flows = head.flows[:, : self.num_motions], head.flows[:, self.num_motions :]
+            flows, carried_flows = head.flows.tensor_split([self.num_motions], dim=1)
             logits, carried_logits = head.blend_logits.tensor_split([self.num_motions], dim=1)
             outputs = outputs + self.warp_and_blend(fed, flows, logits.softmax(dim=1))
             if self.carry:

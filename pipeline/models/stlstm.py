@@ -17,8 +17,8 @@ class StLstm(nn.Module):
     """Stacked ST-LSTM layers between space-to-depth and its inverse; frames may have any size.
 
     A second memory M rises through the layers within a step and goes from the top layer to the bottom one of the next
-    step (Wang et al. 2017, figure 2), so what a step saw is at once in all layers. The state is M, then H and C of each
-    layer, each (B, hidden_channels, h, w).
+    step (Wang et al. 2017, figure 2), so that what a step reads reaches all layers at once. The
+    state is M, then H and C of each layer, each (B, hidden_channels, h, w).
 
     In training, auxiliary_loss() returns the decoupling loss of the forward calls since it was last asked: its weight
     in the whole is `decoupling` (Wang et al. 2022, section 3.3), 0 for none.
@@ -40,7 +40,7 @@ class StLstm(nn.Module):
         cell_channels = frame_shape[0] * patch_size**2
         widths = [cell_channels] + [hidden_channels] * (num_layers - 1)
         self.layers = nn.ModuleList(StLstmLayer(width, hidden_channels, kernel_size) for width in widths)
-        # one for all layers, as in the paper's equation of the loss: both increments are seen through it
+        # one for all layers, as in the paper's equation of the loss: ΔC and ΔM both go through it
         self.adapter = same_conv(hidden_channels, hidden_channels, 1, bias=False) if decoupling else None
         self.head = same_conv(hidden_channels, out_channels * patch_size**2, 1)
         self.decoupling_losses: list[Tensor] = []  # of the calls since auxiliary_loss was last asked

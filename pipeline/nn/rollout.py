@@ -136,18 +136,18 @@ def teacher_forcing_mask(
     truth_probability: float,
     context_probability: float,
     generator: torch.Generator,
-    shown: int = 1,
+    num_forced: int = 1,
 ) -> Tensor:
     """Which inputs of a clip are true frames, (B, context + horizon - 1) bool, drawn for each clip and step.
 
-    The first `shown` are in any case.
+    The first `num_forced` are in any case.
 
     Scheduled sampling (Bengio et al. 2015): a horizon step is teacher-forced with `truth_probability`, which falls from
     1 to 0 as training goes. Reverse scheduled sampling (Wang et al. 2022, section 3.4): a context step after those
     is so with `context_probability`, which rises to 1, so that the model must look far back early on.
     """
     probability = torch.tensor([context_probability] * context + [truth_probability] * (horizon - 1))
-    probability[:shown] = 1
+    probability[:num_forced] = 1
     # rand is in [0, 1): a probability of 1 is always teacher forcing, of 0 never
     return torch.rand(batch, len(probability), generator=generator) < probability
 

@@ -93,10 +93,10 @@ def test_a_processor_without_an_lstm_in_bfloat16_computes_it_in_float32(wide, mo
     monkeypatch.setattr(lstm, "WIDE", 8 if wide else 1000)
     expected = values_and_gradients(model, frames, autocast=False)
     monkeypatch.setattr(model, "has_bfloat16", False)
-    seen = []
-    model.output.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    dtypes = []
+    model.output.register_forward_pre_hook(lambda _, inputs: dtypes.append(inputs[0].dtype))
     result = values_and_gradients(model, frames)
-    assert seen == [torch.float32] * 2
+    assert dtypes == [torch.float32] * 2
     assert_nearly_equal(result, expected)
 
 

@@ -109,7 +109,7 @@ def test_sampling_with_certainty_is_teacher_forcing_or_free_running():
     assert teacher_forcing_mask(3, 2, 3, 1.0, 1.0, generator).all()
     free = teacher_forcing_mask(1, 2, 3, 0.0, 1.0, generator)
     assert free.tolist() == [[True, True, False, False]]
-    assert teacher_forcing_mask(1, 2, 3, 0.0, 0.0, generator, shown=3).tolist() == [[True, True, True, False]]
+    assert teacher_forcing_mask(1, 2, 3, 0.0, 0.0, generator, num_forced=3).tolist() == [[True, True, True, False]]
 
 
 def test_sampling_keeps_the_first_frame_and_the_asked_shares():
