@@ -5,7 +5,8 @@ follows input t (or, in translation, the target that belongs to it) and depends 
 nested tuple of tensors whose first dimension is the batch, to hand to the next call; None begins a sequence. One call
 over T frames equals T calls of one. Where more channels go in than come out, the further ones are noise that picks one
 of several futures (pipeline/nn/rollout.py), or they are the source's in translation; a frame that is fed back
-is the first `out_channels`.
+is the first `out_channels`. A generator with `takes_fed_back = True` gets a third argument from rollouts, `fed_back`
+(B, T) bool: which frames are its own last output.
 """
 
 from importlib import import_module
@@ -25,12 +26,12 @@ MODELS = {
 
 # their output begins from their input as it is, so that nothing is gained by adding it once more (residual.py)
 BEGIN_FROM_INPUT = {"foreframe"}
-# those that can mix the last output, moved, into the next (an argument `carry`), where what they are fed is another's
+# those that can blend the last output, warped, into the next (an argument `carry`): for frames fed that are not theirs
 CAN_CARRY = {"foreframe"}
 
 
 def build(name: str, frame_shape: tuple[int, int, int], out_channels: int, **sizes: Any) -> nn.Module:
-    """The generator called `name` for frames of `frame_shape` (C, H, W), giving frames (out_channels, H, W).
+    """The generator called `name`, from frames of `frame_shape` (C, H, W) to frames (out_channels, H, W).
 
     `sizes` are the plain values of its section in params.yaml, without the recipe. Raises ModelError where the frame
     shape does not suit them.

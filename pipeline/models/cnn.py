@@ -1,24 +1,33 @@
 """Convolutions only, no recurrence: the idea of SimVP (Gao et al. 2022), under the contract of the recurrent ones."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
 from pipeline.nn.layers import channels_last, clamp, same_conv, to_grid, to_pixels
 
-State = tuple[Tensor, ...]
+
+class State(NamedTuple):
+    """Between two calls; K is num_frames. Some callers hand it back as a plain tuple."""
+
+    frames: Tensor  # the last ones, (B, K-1, C, H, W)
+    pending: Tensor  # grids of the block that are still to be decoded, the next one first, (B, K-1, D, h, w)
+    num_pending: Tensor  # how many they are, the same number in each cell, (B, 1, h, w)
 
 
 class Cnn(nn.Module):
     """Encodes the last `num_frames` frames, translates their stack into that of as many to come, decodes each.
 
-    SimVP answers once, with a whole block. To answer after every frame, and for any horizon, the state holds the last
-    frames, the grids of the block that are still to be given, how many they are, and the frame that was given last.
-    While what is fed in is that frame, to the bit, the rollout is running free and the next grid of the block is
-    decoded; any other frame is news, and a new block is computed from the last frames. At the end of a block so it is
-    from the block's own. A sequence begins as if its first frame had stood still.
+    SimVP answers once, with a whole block of frames. To answer after every frame, and for any horizon, the state holds
+    the last frames, the grids of the block that are still to be decoded, and how many they are. While the rollout says
+    that the model is fed its own last output (`fed_back`), the next grid of the block is decoded; any other frame is
+    new, and begins a new block, computed from the last frames. At the end of a block the next one begins likewise. A
+    sequence begins as if its first frame had stood still.
     """
+
+    takes_fed_back = True
 
     def __init__(
         self,
@@ -39,53 +48,52 @@ class Cnn(nn.Module):
         self.decode = same_conv(2 * hidden_channels, hidden_channels, 3)
         self.head = same_conv(hidden_channels, out_channels * patch_size**2, 1)
 
-    def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Frames (B, T, C, H, W) in [-1, 1] to the frames that follow them, as pipeline.models says."""
+    def forward(
+        self, frames: Tensor, state: State | None = None, fed_back: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Frames (B, T, C, H, W) in [-1, 1] to the frames that follow them, as pipeline.models says.
+
+        `fed_back` (B, T) bool says which frames are the model's own last output; None: none.
+        """
         if state is None:
             state = self.begin(frames[:, 0])
-        if frames.shape[1] == 1:
-            return self.step(frames, state)
-        outputs, after = self.news(frames, state)
-        # all at once holds where every frame was news; else some grids of a block are due
-        given = torch.cat([state[3][:, None], outputs[:, :-1]], dim=1)
-        if not some((frames[:, :, : self.out_channels] == given).flatten(2).all(dim=2)):
-            return outputs, after
-        steps = []
+        if fed_back is None:
+            return self.begin_block(frames, state)
+        outputs = []
         for t in range(frames.shape[1]):
-            output, state = self.step(frames[:, t : t + 1], state)
-            steps.append(output)
-        return torch.cat(steps, dim=1), state
+            output, state = self.step(frames[:, t : t + 1], state, fed_back[:, t].to(frames.device))
+            outputs.append(output)
+        return torch.cat(outputs, dim=1), state
 
     def begin(self, frame: Tensor) -> State:
         """The state before the first frame (B, C, H, W)."""
         grid = self.features(frame[:, None])
-        return (
-            frame[:, None].repeat(1, self.num_frames - 1, 1, 1, 1),
-            grid.new_zeros(len(frame), self.num_frames - 1, *grid.shape[1:]),
-            frame.new_zeros(len(frame), 1, *grid.shape[-2:]),
-            frame.new_full((len(frame), self.out_channels, *frame.shape[-2:]), torch.inf),  # no frame is that
+        return State(
+            frames=frame[:, None].repeat(1, self.num_frames - 1, 1, 1, 1),
+            pending=grid.new_zeros(len(frame), self.num_frames - 1, *grid.shape[1:]),
+            num_pending=frame.new_zeros(len(frame), 1, *grid.shape[-2:]),
         )
 
-    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of all sequences, each either news or the next of its block; `frame` is (B, 1, C, H, W)."""
-        past, pending, remaining, given = state
-        free = (frame[:, 0, : self.out_channels] == given).flatten(1).all(dim=1) & (remaining[:, 0, 0, 0] > 0)
-        if not some(free):
-            return self.news(frame, state)
+    def step(self, frame: Tensor, state: State, fed_back: Tensor) -> tuple[Tensor, State]:
+        """One step of all sequences, each by the next grid of its block or by a new one; `frame` is (B, 1, C, H, W)."""
+        past, pending, num_pending = state
+        goes_on = fed_back & (num_pending[:, 0, 0, 0] > 0)  # (B,)
+        if not goes_on.any():
+            return self.begin_block(frame, state)
         output = self.paint(pending[:, 0], self.features(frame), frame.shape)
-        rest = torch.cat([pending[:, 1:], torch.zeros_like(pending[:, :1])], dim=1)
         window = torch.cat([past, frame], dim=1)[:, 1:]
-        mine = (output, (window, rest, remaining - 1, output[:, 0]))
-        if free.all():
-            return mine
-        other, after = self.news(frame, state)
+        rest = torch.cat([pending[:, 1:], torch.zeros_like(pending[:, :1])], dim=1)
+        after = State(window, rest, num_pending - 1)
+        if goes_on.all():
+            return output, after
+        new_output, new_after = self.begin_block(frame, state)
 
-        def pick(yes: Tensor, no: Tensor) -> Tensor:
-            return torch.where(free.view(-1, *[1] * (yes.dim() - 1)), yes, no)
+        def pick(next_grid: Tensor, new_block: Tensor) -> Tensor:
+            return torch.where(goes_on.view(-1, *[1] * (next_grid.dim() - 1)), next_grid, new_block)
 
-        return pick(output, other), tuple(map(pick, mine[1], after))
+        return pick(output, new_output), State(*map(pick, after, new_after))
 
-    def news(self, frames: Tensor, state: State) -> tuple[Tensor, State]:
+    def begin_block(self, frames: Tensor, state: State) -> tuple[Tensor, State]:
         """A block from every frame (B, T, C, H, W) and those before it: its first frame, and what is pending."""
         batch_size, num_steps = frames.shape[:2]
         window = torch.cat([state[0], frames], dim=1)  # (B, K-1+T, C, H, W)
@@ -94,11 +102,10 @@ class Cnn(nn.Module):
         stacks = channels_last(stacks)  # (T*B, K*D, h, w)
         for block in self.blocks:
             stacks = block(stacks)
-        coming = stacks.unflatten(1, (self.num_frames, -1))  # (T*B, K, D, h, w)
-        outputs = self.paint(coming[:, 0], grids[self.num_frames - 1 :].flatten(0, 1), frames.shape)
-        pending = coming[-batch_size:, 1:]
-        remaining = frames.new_full((batch_size, 1, *grids.shape[-2:]), self.num_frames - 1)
-        return outputs, (window[:, num_steps:], pending, remaining, outputs[:, -1])
+        block_grids = stacks.unflatten(1, (self.num_frames, -1))  # (T*B, K, D, h, w)
+        outputs = self.paint(block_grids[:, 0], grids[self.num_frames - 1 :].flatten(0, 1), frames.shape)
+        num_pending = frames.new_full((batch_size, 1, *grids.shape[-2:]), self.num_frames - 1)
+        return outputs, State(window[:, num_steps:], block_grids[-batch_size:, 1:], num_pending)
 
     def features(self, frames: Tensor) -> Tensor:
         """Frames (B, T, C, H, W), each for itself, as grids (T * B, hidden_channels, h, w)."""
@@ -125,8 +132,3 @@ class Block(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """Grids (N, channels, h, w) to the same, changed."""
         return grid + self.out(F.gelu(self.mix(self.move(grid))))
-
-
-def some(conditions: Tensor) -> bool:
-    """Whether any is true. None is of tensors without content, by which memory is estimated: news takes the most."""
-    return not isinstance(conditions, FakeTensor) and bool(conditions.any())

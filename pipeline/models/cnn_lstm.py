@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.nn.convlstm import ConvLstmLayer
 from pipeline.nn.layers import CHANNELS_LAST, clamp, same_conv, to_grid, to_pixels
-from pipeline.nn.recurrent import ConvLstmLayer
 
 State = tuple[tuple[Tensor, Tensor], ...]
 
@@ -15,8 +15,8 @@ class CnnLstm(nn.Module):
 
     The encoder keeps hidden_channels on cells of patch_size pixels and halves that grid once, with twice the channels;
     there the recurrence runs, where it is cheapest. The skip connection brings the decoder the finer grid of the same
-    frame, so that the core remembers motion and not pixels. The state is one (h, c) a layer, (B, 2 * hidden_channels,
-    h, w), of cells of 2 * patch_size pixels.
+    frame, so that the core remembers motion and not pixels. The state is one (H, C) per layer, (B, 2 *
+    hidden_channels, h, w), of cells of 2 * patch_size pixels.
     """
 
     def __init__(

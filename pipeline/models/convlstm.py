@@ -1,9 +1,20 @@
-"""The convolutional LSTM (Shi et al. 2015) over patches of the frame."""
+"""The convolutional LSTM (Shi et al. 2015) over patches of the frame.
+
+Each layer computes, for its input X_t (eq. 3 without peepholes; ∗ is a convolution, ∘ a product element by element),
+
+    i_t = σ(W_xi ∗ X_t + W_hi ∗ H_{t-1} + b_i)
+    f_t = σ(W_xf ∗ X_t + W_hf ∗ H_{t-1} + b_f)
+    C_t = f_t ∘ C_{t-1} + i_t ∘ tanh(W_xc ∗ X_t + W_hc ∗ H_{t-1} + b_c)
+    o_t = σ(W_xo ∗ X_t + W_ho ∗ H_{t-1} + b_o)
+    H_t = o_t ∘ tanh(C_t)
+
+which is ConvLstmLayer.step in pipeline/nn/convlstm.py, line by line.
+"""
 
 from torch import Tensor, nn
 
+from pipeline.nn.convlstm import ConvLstmLayer
 from pipeline.nn.layers import clamp, to_frames, to_grid
-from pipeline.nn.recurrent import ConvLstmLayer
 
 State = tuple[tuple[Tensor, Tensor], ...]
 
@@ -12,7 +23,7 @@ class ConvLstm(nn.Module):
     """Stacked ConvLSTM layers between space-to-depth and its inverse.
 
     Patches of patch_size² pixels become the channels of one grid cell, as in the paper's section 4.1. The state is
-    one (h, c) a layer, each (B, hidden_channels, h, w). Without peepholes (the terms in W_c∘C of eq. 3), which tie
+    one (H, C) per layer, each (B, hidden_channels, h, w). Without peepholes (the terms in W_c∘C of eq. 3), which tie
     the weights to one size of frame: this network takes any.
     """
 

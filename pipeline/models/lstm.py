@@ -1,5 +1,7 @@
 """The article's reference model: LSTM(128), LSTM(128), Dense(tanh) over flattened frames."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ class StackedLstm(nn.Module):
         # i, f, o = σ(W x_t + U h_{t-1} + b), g = tanh(W x_t + U h_{t-1} + b), c_t = f c_{t-1} + i g, h_t = o tanh(c_t)
         self.lstm = nn.LSTM(channels * height * width, hidden_size, num_layers, batch_first=True)
         self.output = nn.Linear(hidden_size, out_channels * height * width)
+        self.has_bfloat16 = bfloat16_lstm_available()  # asked here, where no checkpointing or estimate is under way
         for layer in range(num_layers):
             nn.init.xavier_uniform_(getattr(self.lstm, f"weight_ih_l{layer}"))
             nn.init.orthogonal_(getattr(self.lstm, f"weight_hh_l{layer}"))
@@ -46,12 +49,17 @@ class StackedLstm(nn.Module):
         return y.reshape(batch, time, *self.out_shape), (h.transpose(0, 1), c.transpose(0, 1))
 
     def _recur(self, x: Tensor, begin: State | None) -> tuple[Tensor, State]:
-        """What self.lstm gives for (B, T, features), in the way that is fast here."""
-        num_gates = 4 * self.lstm.hidden_size
-        if x.shape[-1] < WIDE * num_gates or not torch.is_autocast_enabled("cpu"):
+        """What self.lstm returns for (B, T, features), by whichever kernel is fast or there at all."""
+        if not torch.is_autocast_enabled("cpu") or x.device.type != "cpu":
             return self.lstm(x, begin)
-        # The processor's recurrent kernel computes a gradient by x, which nobody wants, and half its time goes there
-        # where frames are wide. So W x_t + b is taken out of it, and it is given 1 for a W.
+        if torch.get_autocast_dtype("cpu") == torch.bfloat16 and not self.has_bfloat16:
+            with torch.autocast("cpu", enabled=False):
+                return self.lstm(x.float(), None if begin is None else (begin[0].float(), begin[1].float()))
+        num_gates = 4 * self.lstm.hidden_size
+        if x.shape[-1] < WIDE * num_gates:
+            return self.lstm(x, begin)
+        # The processor's recurrent kernel computes a gradient w.r.t. x, which nobody wants, and half its time goes
+        # there where frames are wide. So W x_t + b is taken out of it, and it is given 1 for a W.
         (W, U, b_x, b_h), *others = self.lstm.all_weights
         gates = nn.functional.linear(x, W, b_x + b_h)
         identity, zero = torch.eye(num_gates), torch.zeros(num_gates)
@@ -61,3 +69,20 @@ class StackedLstm(nn.Module):
         weights = [identity, U, zero, zero, *(weight for layer in others for weight in layer)]
         y, h, c = torch.lstm(gates, begin, weights, True, self.lstm.num_layers, 0.0, self.training, False, True)
         return y, (h, c)
+
+
+@cache
+def bfloat16_lstm_available() -> bool:
+    """Whether this processor has an LSTM in bfloat16: oneDNN has none without AMX or the like, and says so in an error.
+
+    Asked once, by training a tiny one; where there is none, the recurrence is computed in float32.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        x, h, bias = (torch.zeros(shape, device="cpu") for shape in ((1, 1, 1), (1, 1, 1), (4,)))
+        weight = torch.zeros(4, 1, device="cpu", requires_grad=True)
+        try:
+            y, *_ = torch.lstm(x, (h, h), [weight, weight, bias, bias], True, 1, 0.0, True, False, True)
+            y.float().sum().backward()
+        except RuntimeError:
+            return False
+    return True

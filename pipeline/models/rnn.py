@@ -36,7 +36,7 @@ class PlainRnn(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Outputs (B, T, out_channels, H, W) and the state, (B, hidden_size) a layer, after the last frame."""
+        """Outputs (B, T, out_channels, H, W) and the state, (B, hidden_size) per layer, after the last frame."""
         batch, time = frames.shape[:2]
         x = frames.reshape(batch, time, -1)
         if state is None:

@@ -1,10 +1,11 @@
-"""Any generator as one that gives colour alone."""
+"""Any generator as one that paints colour alone, and leaves brightness as it was fed."""
 
 from typing import Any
 
 from torch import Tensor, nn
 
 from pipeline.data.color import luma
+from pipeline.nn import rollout
 from pipeline.nn.layers import clamp
 
 
@@ -14,18 +15,19 @@ class Coloring(nn.Module):
     Where a translation leaves brightness as it is, that is known and need not be learnt. Frames that come out are RGB.
     """
 
+    takes_fed_back = True  # and passes it on
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, frames: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, frames: Tensor, state: Any = None, fed_back: Tensor | None = None) -> tuple[Tensor, Any]:
         """Frames (B, T, C, H, W) in [-1, 1] to frames (B, T, 3, H, W) and state, as pipeline.models says."""
-        outputs, state = self.model(frames, state)
+        outputs, state = rollout.call(self.model, frames, state, fed_back)
         # channels beyond the frame's own are noise
         missing = luma((frames[:, :, :3] - outputs).flatten(0, 1)).unflatten(0, outputs.shape[:2])
         return clamp(outputs + missing), state
 
     def auxiliary_loss(self) -> Tensor | None:
         """That of the model within, if it has one."""
-        own = getattr(self.model, "auxiliary_loss", None)
-        return own() if own is not None else None
+        return rollout.auxiliary_loss(self.model)

@@ -1,4 +1,4 @@
-"""What several generators share: frames as a grid of cells and back."""
+"""Layers that several generators share: frames as a grid of patches and back, warping, an output's clamp."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def channels_last(images: Tensor) -> Tensor:
 
 
 def empty_grid(like: Tensor, channels: int) -> Tensor:
-    """As the grid `like` (N, …, h, w), with so many channels, and nothing in it; channels-last."""
+    """An uninitialised grid of the type and shape of `like` (N, …, h, w), with `channels` channels; channels-last."""
     shape = (len(like), channels, *like.shape[2:])
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=CHANNELS_LAST)
 
@@ -50,25 +50,25 @@ def same_conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bo
     return conv.to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
 
 
-def warp(images: Tensor, motion: Tensor) -> Tensor:
-    """`images` (N, C, H, W) read elsewhere: pixel (x, y) is that at (x, y) + motion[:, :, y, x], or between pixels.
+def warp(images: Tensor, flow: Tensor) -> Tensor:
+    """`images` (N, C, H, W) warped backward: pixel (x, y) is read at (x, y) + flow[:, :, y, x], between pixels too.
 
-    `motion` is (N, 2, H, W), pixels to the right and down. Beyond the border, the border's pixel goes on.
+    `flow` is (N, 2, H, W), pixels to the right and down. Beyond the border, the border's pixel goes on.
     """
     # grid_sample counts from -1 at the left edge of the first pixel to 1 at the right edge of the last
     height, width = images.shape[-2:]
     x = (2 * torch.arange(width, device=images.device) + 1) / width - 1
     y = (2 * torch.arange(height, device=images.device) + 1) / height - 1
-    here = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (H, W, 2)
-    where = here + motion.movedim(1, -1) * torch.tensor([2 / width, 2 / height], device=images.device)
-    return F.grid_sample(images, where, padding_mode="border", align_corners=False)
+    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (H, W, 2)
+    sources = pixels + flow.movedim(1, -1) * torch.tensor([2 / width, 2 / height], device=images.device)
+    return F.grid_sample(images, sources, padding_mode="border", align_corners=False)
 
 
 def clamp(frames: Tensor) -> Tensor:
     """`frames` cut off at [-1, 1], with a gradient beyond that leads back inside, where torch.clamp's is 0.
 
     For output layers, rather than tanh: on a black background that is driven so far into saturation that its gradient
-    is 0 in float32, and all pictures stay black. Black is exact here, too.
+    is 0 in float32, and all pictures stay black. Black is exact with this one, too.
     """
     return _Clamp.apply(frames)
 
@@ -80,7 +80,7 @@ class _Clamp(torch.autograd.Function):
         return frames.clamp(-1, 1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, grad_output: Tensor) -> Tensor:
         (frames,) = ctx.saved_tensors
         # a step goes against the gradient: what would lead further out is dropped
-        return gradient.masked_fill((frames.abs() > 1) & (frames * gradient < 0), 0)
+        return grad_output.masked_fill((frames.abs() > 1) & (frames * grad_output < 0), 0)

@@ -1,7 +1,8 @@
 """Runs a generator over time: teacher forcing, scheduled sampling, free-running prediction, translation.
 
-The seed equation is i_t = G(h_{t-1}, y_{t-1}): a generator gets one frame and its state. What that frame is, the truth
-or the generator's own output, is decided here and nowhere else.
+The seed equation is i_t = G(h_{t-1}, y_{t-1}): a generator gets one frame and its state. What that frame is, the true
+one or the generator's own output, is decided here and nowhere else. A generator that wants to know it declares
+`takes_fed_back = True`, and is told by a keyword `fed_back` (`call`).
 """
 
 from collections.abc import Iterator
@@ -32,22 +33,33 @@ def unroll(
 
     Where `teacher_forcing` (B, T), bool, is False, the model is fed its output of the step before instead of the frame;
     before the first step that is `previous` (B, 1, C, H, W). None is teacher forcing throughout, in one call.
-    Consecutive steps that are fed the truth in all clips are one call. `noise` (B, Z) is joined to every frame as Z
+    Consecutive steps that are teacher-forced in all clips are one call. `noise` (B, Z) is joined to every frame as Z
     channels.
     """
     if teacher_forcing is None:
         return model(with_noise(frames, noise), state)
     outputs: list[Tensor] = []
     for start, stop in _runs(teacher_forcing):
-        inputs = frames[:, start:stop]
+        inputs, fed_back = frames[:, start:stop], None
         mask = teacher_forcing[:, start:stop]
         if not mask.all():
             last = outputs[-1][:, -1:] if outputs else previous
             assert last is not None, "the first frame is to be the model's own, and there is none yet"
             inputs = torch.where(mask[:, :, None, None, None].to(frames.device), inputs, last.to(frames.dtype))
-        output, state = model(with_noise(inputs, noise), state)
+            fed_back = ~mask
+        output, state = call(model, with_noise(inputs, noise), state, fed_back)
         outputs.append(output)
     return torch.cat(outputs, dim=1), state
+
+
+def call(model: nn.Module, frames: Tensor, state: State, fed_back: Tensor | None) -> tuple[Tensor, State]:
+    """One call of `model`, which is told which frames are its own last output, if it has declared that it takes that.
+
+    `fed_back` is (B, T) bool, None where no frame is.
+    """
+    if fed_back is not None and getattr(model, "takes_fed_back", False):
+        return model(frames, state, fed_back=fed_back)
+    return model(frames, state)
 
 
 def unroll_with_checkpoints(
@@ -60,10 +72,10 @@ def unroll_with_checkpoints(
     previous: Tensor | None = None,
     noise: Tensor | None = None,
 ) -> tuple[Tensor, State]:
-    """What unroll gives, with the inner values of `steps` frames at a time kept for the backward pass; None: of all.
+    """What unroll returns, with activation checkpointing every `steps` frames; None: without.
 
-    Those of the others are computed again when the gradient gets there (Chen et al. 2016): less memory, a third more
-    time.
+    Only the state between stretches of `steps` frames is kept; the activations within a stretch are computed again in
+    the backward pass (Chen et al. 2016): less memory, a third more time.
     """
     if steps is None:
         return unroll(model, frames, state, teacher_forcing=teacher_forcing, previous=previous, noise=noise)
@@ -71,9 +83,13 @@ def unroll_with_checkpoints(
     for start in range(0, frames.shape[1], steps):
         mask = teacher_forcing[:, start : start + steps] if teacher_forcing is not None else None
         stretch = partial(unroll, teacher_forcing=mask, previous=previous, noise=noise)
-        given = frames[:, start : start + steps]
         output, state = checkpoint(
-            stretch, model, given, state, use_reentrant=False, context_fn=lambda: (nullcontext(), _forgetting(model))
+            stretch,
+            model,
+            frames[:, start : start + steps],
+            state,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), _forget_auxiliary_loss(model)),
         )
         outputs.append(output)
         previous = output[:, -1:]
@@ -81,10 +97,10 @@ def unroll_with_checkpoints(
 
 
 @contextmanager
-def _forgetting(model: nn.Module) -> Iterator[None]:
-    """What the model adds to the objective has been counted when it is computed again for the backward pass.
+def _forget_auxiliary_loss(model: nn.Module) -> Iterator[None]:
+    """Around the recomputation of a stretch: its auxiliary loss has been counted in the forward pass.
 
-    It is dropped at once: its graph holds the inner values that were to be saved.
+    It is dropped at once: its graph would hold the activations whose memory was to be saved.
     """
     try:
         yield
@@ -102,11 +118,11 @@ def auxiliary_loss(model: nn.Module) -> Tensor | None:
 
 
 def _runs(teacher_forcing: Tensor) -> list[tuple[int, int]]:
-    """The half-open ranges of steps that can be one call each: all truth, or a single step that is not."""
+    """The half-open ranges of steps that can be one call each: all teacher-forced, or a single step that is not."""
     runs: list[tuple[int, int]] = []
     forced = [bool(step) for step in teacher_forcing.all(dim=0)]
-    for step, now in enumerate(forced):
-        if now and step and forced[step - 1]:
+    for step in range(len(forced)):
+        if step and forced[step - 1] and forced[step]:
             runs[-1] = (runs[-1][0], step + 1)
         else:
             runs.append((step, step + 1))
@@ -120,19 +136,19 @@ def teacher_forcing_mask(
     truth_probability: float,
     context_probability: float,
     generator: torch.Generator,
-    shown: int = 1,
+    num_forced: int = 1,
 ) -> Tensor:
-    """Which inputs of a clip are the truth, (B, context + horizon - 1) bool, drawn for each clip and step.
+    """Which inputs of a clip are true frames, (B, context + horizon - 1) bool, drawn for each clip and step.
 
-    The first `shown` are in any case.
+    The first `num_forced` are in any case.
 
-    Scheduled sampling (Bengio et al. 2015): a horizon step is fed the truth with `truth_probability`, which falls from
+    Scheduled sampling (Bengio et al. 2015): a horizon step is teacher-forced with `truth_probability`, which falls from
     1 to 0 as training goes. Reverse scheduled sampling (Wang et al. 2022, section 3.4): a context step after those
-    is fed the truth with `context_probability`, which rises to 1, so that the model must look far back early on.
+    is so with `context_probability`, which rises to 1, so that the model must look far back early on.
     """
     probability = torch.tensor([context_probability] * context + [truth_probability] * (horizon - 1))
-    probability[:shown] = 1
-    # rand is in [0, 1): a probability of 1 is always the truth, of 0 never
+    probability[:num_forced] = 1
+    # rand is in [0, 1): a probability of 1 is always teacher forcing, of 0 never
     return torch.rand(batch, len(probability), generator=generator) < probability
 
 
@@ -141,14 +157,14 @@ def stream(model: nn.Module, context: Tensor, noise: Tensor | None = None) -> It
 
     Only the state is kept, so memory does not grow with the length. The weights must not change meanwhile.
     """
-    fixed = PackedWeights()
-    frames, state = context, None
+    packed = PackedWeights()
+    frames, state, fed_back = context, None, None
     while True:
-        with fixed:
-            output, state = model(with_noise(frames, noise), state)
+        with packed:
+            output, state = call(model, with_noise(frames, noise), state, fed_back)
         frame = output[:, -1:]
         yield frame
-        frames = frame.to(context.dtype)
+        frames, fed_back = frame.to(context.dtype), torch.ones(len(frame), 1, dtype=torch.bool)
 
 
 def predict(model: nn.Module, context: Tensor, horizon: int, noise: Tensor | None = None) -> Tensor:
@@ -173,7 +189,7 @@ def free_running(
 def draw_noise(batch: int, channels: int, generator: torch.Generator) -> Tensor | None:
     """Noise (B, Z) for `batch` futures, standard normal; None where the model takes none (`channels` is 0).
 
-    It is drawn once a clip and held over time: it picks a future, it does not shake one.
+    It is drawn once per clip and held over time: it picks a future, it does not shake one.
     """
     return torch.randn(batch, channels, generator=generator) if channels else None
 

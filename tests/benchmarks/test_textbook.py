@@ -13,7 +13,7 @@ SIZES = {"hidden_channels": 6, "num_layers": 3, "kernel_size": 5, "patch_size": 
 @pytest.mark.parametrize(
     ("name", "textbook", "more"), [("convlstm", TextbookConvLstm, {}), ("stlstm", TextbookStLstm, {"decoupling": 0.0})]
 )
-def test_ours_and_the_textbooks_give_the_same_frames_and_states(name, textbook, more):
+def test_ours_and_the_textbooks_compute_the_same_frames_and_states(name, textbook, more):
     torch.manual_seed(0)
     ours = build(name, (1, 12, 16), 1, **SIZES, **more)
     frames = torch.rand(2, 5, 1, 12, 16) * 2 - 1

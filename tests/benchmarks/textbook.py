@@ -1,6 +1,8 @@
-"""ConvLSTM and ST-LSTM as the papers print them: every gate a convolution over all that it reads, step by step.
+"""ConvLSTM and ST-LSTM as they are commonly published: one convolution over all that a gate reads, step by step.
 
-The plain baseline of the benchmarks: the function and the weights of pipeline.models, nothing arranged for speed.
+The plain baseline of the benchmarks, with the weights of a generator of pipeline.models and its values. The definitions
+in the product (ConvLstmLayer.step, StLstmLayer.step) convolve x and h apart, as the papers print it; joined they are
+faster, so this is what a user would otherwise run, and nothing else is arranged for speed.
 """
 
 import torch
@@ -28,7 +30,7 @@ def rows(conv: nn.Conv2d, start: int, stop: int) -> nn.Conv2d:
 
 
 class TextbookConvLstm(nn.Module):
-    """Shi et al. 2015, eq. 3 without peepholes: one convolution over [x, h] a layer and step."""
+    """Shi et al. 2015, eq. 3 without peepholes: one convolution over [x, h] per layer and step."""
 
     def __init__(self, ours: ConvLstm) -> None:
         super().__init__()
@@ -42,8 +44,8 @@ class TextbookConvLstm(nn.Module):
         tops = []
         for x in to_grid(frames, self.patch_size).contiguous().split(batch):
             for n, layer in enumerate(self.layers):
-                nothing = x.new_zeros(batch, layer.out_channels // 4, *x.shape[-2:])
-                h, c = state[n] or (nothing, nothing)
+                zeros = x.new_zeros(batch, layer.out_channels // 4, *x.shape[-2:])
+                h, c = state[n] or (zeros, zeros)
                 i, f, g, o = layer(torch.cat([x, h], dim=1)).chunk(4, dim=1)
                 c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
                 x = torch.sigmoid(o) * torch.tanh(c)
@@ -53,7 +55,7 @@ class TextbookConvLstm(nn.Module):
 
 
 class TextbookStLstm(nn.Module):
-    """Wang et al. 2017, eq. 5: convolutions over [x, h], [x, M], [x, h, C, M] and [C, M] a layer and step."""
+    """Wang et al. 2017, eq. 5: convolutions over [x, h], [x, M], [x, h, C, M] and [C, M] per layer and step."""
 
     def __init__(self, ours: StLstm) -> None:
         super().__init__()
@@ -61,14 +63,14 @@ class TextbookStLstm(nn.Module):
         d = self.width
         self.cells = nn.ModuleList()
         for layer in ours.layers:
-            of_input, of_hidden = layer.from_input, layer.from_hidden
+            from_x, from_h = layer.from_input, layer.from_hidden
             merge = rows(layer.merge, 0, d)
             self.cells.append(
                 nn.ModuleList(
                     [
-                        joined(rows(of_input, 0, 3 * d), rows(of_hidden, 0, 3 * d)),
-                        joined(rows(of_input, 4 * d, 7 * d), layer.from_memory),
-                        joined(rows(of_input, 3 * d, 4 * d), rows(of_hidden, 3 * d, 4 * d), layer.output_gate),
+                        joined(rows(from_x, 0, 3 * d), rows(from_h, 0, 3 * d)),
+                        joined(rows(from_x, 4 * d, 7 * d), layer.from_memory),
+                        joined(rows(from_x, 3 * d, 4 * d), rows(from_h, 3 * d, 4 * d), layer.output_gate),
                         merge,
                     ]
                 )
@@ -78,8 +80,8 @@ class TextbookStLstm(nn.Module):
     def forward(self, frames: Tensor, state=None):
         batch, _, _, height, width = frames.shape
         grid = to_grid(frames, self.patch_size).contiguous()
-        nothing = grid.new_zeros(batch, self.width, *grid.shape[-2:])
-        memory, *parts = state or [nothing] * (1 + 2 * len(self.cells))
+        zeros = grid.new_zeros(batch, self.width, *grid.shape[-2:])
+        memory, *parts = state or [zeros] * (1 + 2 * len(self.cells))
         tops = []
         for x in grid.split(batch):
             for n, (gates, memory_gates, output_gate, merge) in enumerate(self.cells):

@@ -4,7 +4,14 @@ from contextlib import nullcontext
 
 import pytest
 
+from pipeline.nn import packed
 from pipeline.nn.packed import PackedWeights
+
+
+@pytest.fixture(autouse=True)
+def check_packed_weights(monkeypatch):
+    """Every PackedWeights that a test enters notices weights that change meanwhile."""
+    monkeypatch.setattr(packed, "CHECK", True)
 
 
 @pytest.fixture(params=[PackedWeights, nullcontext])

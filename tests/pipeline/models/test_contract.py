@@ -27,7 +27,7 @@ NAMES = sorted(SIZES)
 
 @pytest.fixture
 def clip() -> torch.Tensor:
-    """A bright square that moves a pixel a frame over black, (B, T, C, H, W) = (2, 8, 1, 16, 16)."""
+    """A bright square that moves one pixel per frame over black, (B, T, C, H, W) = (2, 8, 1, 16, 16)."""
     frames = torch.full((2, 8, *FRAME_SHAPE), -1.0)
     for t in range(8):
         frames[0, t, 0, 4:8, 1 + t : 5 + t] = 0.8
@@ -60,12 +60,12 @@ def test_frames_go_in_and_bounded_frames_of_the_asked_channels_come_out(name, cl
 def test_no_output_depends_on_a_later_frame(name, clip):
     model = make(name).eval()
     with torch.no_grad():
-        before, _ = model(clip)
+        original, _ = model(clip)
         changed = clip.clone()
         changed[:, 5:] = torch.rand(changed[:, 5:].shape, generator=torch.Generator().manual_seed(1))
-        after, _ = model(changed)
-    assert torch.allclose(before[:, :5], after[:, :5], atol=1e-6)
-    assert not torch.allclose(before[:, 5:], after[:, 5:], atol=1e-6)
+        other, _ = model(changed)
+    assert torch.allclose(original[:, :5], other[:, :5], atol=1e-6)
+    assert not torch.allclose(original[:, 5:], other[:, 5:], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""The project's own generator: what it moves, what it paints, frames of any size and any number of channels."""
+"""The project's own generator: what it warps, what it paints, frames of any size and any number of channels."""
 
 import math
 
@@ -7,19 +7,20 @@ import torch
 
 from pipeline.inference.tiles import Tiled
 from pipeline.models import build
-from pipeline.models.foreframe import star
+from pipeline.models.foreframe import initial_flows
 from pipeline.nn.layers import clamp, warp
+from pipeline.nn.rollout import detach, tensors
 
 SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4}
 
 
-def test_a_displacement_says_where_a_pixel_is_read():
+def test_a_flow_says_where_a_pixel_is_read():
     image = torch.arange(12.0).reshape(1, 1, 3, 4)
-    motion = torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 4)
+    flow = torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(1, 2, 3, 4)
     # one to the right and one up; the border's pixels go on beyond it
     expected = torch.tensor([[1.0, 2, 3, 3], [1, 2, 3, 3], [5, 6, 7, 7]])
-    torch.testing.assert_close(warp(image, motion)[0, 0], expected)
-    torch.testing.assert_close(warp(image, motion * 0.5)[0, 0, 1, 0], torch.tensor((0 + 1 + 4 + 5) / 4.0))
+    torch.testing.assert_close(warp(image, flow)[0, 0], expected)
+    torch.testing.assert_close(warp(image, flow * 0.5)[0, 0, 1, 0], torch.tensor((0 + 1 + 4 + 5) / 4.0))
 
 
 def test_the_clamp_has_a_gradient_that_leads_back_inside():
@@ -32,12 +33,12 @@ def test_the_clamp_has_a_gradient_that_leads_back_inside():
     assert frames.grad.tolist() == [-1, 0, 1, 1, 0]
 
 
-def test_the_first_displacements_are_none_and_a_star_about_it():
-    torch.testing.assert_close(star(3), torch.tensor([[0.0, 0], [0, 1], [0, -1]]), atol=1e-6, rtol=0)
-    assert star(1).tolist() == [[0, 0]]
+def test_the_initial_flows_are_none_and_one_pixel_in_evenly_spread_directions():
+    torch.testing.assert_close(initial_flows(3), torch.tensor([[0.0, 0], [0, 1], [0, -1]]), atol=1e-6, rtol=0)
+    assert initial_flows(1).tolist() == [[0, 0]]
 
 
-def test_with_nothing_to_add_an_untrained_one_mixes_the_last_frame_moved_about():
+def test_with_nothing_to_add_an_untrained_one_blends_the_last_frame_warped_by_the_initial_flows():
     torch.manual_seed(0)
     model = build("foreframe", (1, 12, 12), 1, **SIZES)
     with torch.no_grad():
@@ -56,7 +57,7 @@ def test_one_model_takes_frames_of_any_size(height, width):
     frames, state = model(torch.zeros(2, 3, 1, height, width))
     assert frames.shape == (2, 3, 1, height, width)
     # a grid is as large as cells are needed, so that tiles of a frame know theirs
-    assert [tuple(part.shape[-2:]) for part in state[1:]] == [
+    assert [tuple(part.shape[-2:]) for part in state.hidden] == [
         (-(-height // cell), -(-width // cell)) for cell in (4, 8, 16)
     ]
 
@@ -76,20 +77,35 @@ def test_bfloat16_gives_nearly_the_same_frames_in_float32():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs, state = model(frames)
     assert outputs.dtype == torch.float32
-    assert {part.dtype for part in state} == {torch.float32}
+    assert {part.dtype for part in tensors(state)} == {torch.float32}
     torch.testing.assert_close(outputs, model(frames)[0], atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("carry", [0.0, 0.3])
+def test_a_state_is_named_and_may_come_back_as_plain_tuples(carry):
+    torch.manual_seed(0)
+    model = build("foreframe", (1, 16, 16), 1, **SIZES, carry=carry)
+    frames = torch.rand(2, 3, 1, 16, 16) * 2 - 1
+    with torch.no_grad():
+        outputs, state = model(frames[:, :2])
+        assert torch.equal(state.last_frame, frames[:, 1])
+        assert [torch.equal(part, outputs[:, 1]) for part in state.carried] == [True] * (carry > 0)
+        expected, _ = model(frames[:, 2:], state)
+        plain, _ = model(frames[:, 2:], detach(state))
+    assert type(detach(state)) is tuple
+    assert torch.equal(plain, expected)
 
 
 def carrying():
     torch.manual_seed(0)
     model = build("foreframe", (3, 16, 16), 3, **SIZES, carry=0.3)
-    with torch.no_grad():  # as if it had learnt to paint, to move and to choose
+    with torch.no_grad():  # as if it had learnt to paint, to warp and to blend
         model.head.weight.add_(0.1 * torch.randn_like(model.head.weight))
         model.head.bias.add_(torch.randn_like(model.head.bias))
     return model
 
 
-def test_what_came_out_is_carried_along_and_mixed_with_what_is_shown():
+def test_the_last_output_is_carried_along_and_blended_with_the_frame_that_is_fed():
     torch.manual_seed(0)
     model = build("foreframe", (1, 12, 12), 1, **SIZES, carry=0.4)
     with torch.no_grad():
@@ -98,8 +114,8 @@ def test_what_came_out_is_carried_along_and_mixed_with_what_is_shown():
         outputs, _ = model(frames)
 
     def about(image):  # softmax of (3, 0, 0): where it is, moved down and moved up
-        moved = math.exp(3) * image + image.roll(1, dims=2) + image.roll(-1, dims=2)
-        return moved / (math.exp(3) + 2)
+        warped = math.exp(3) * image + image.roll(1, dims=2) + image.roll(-1, dims=2)
+        return warped / (math.exp(3) + 2)
 
     # nothing came before the first
     torch.testing.assert_close(outputs[:, 0, :, 1:-1], about(frames[:, 0])[:, :, 1:-1])
@@ -120,7 +136,7 @@ def test_carrying_keeps_the_contract():
     torch.testing.assert_close(torch.cat(outputs, dim=1), at_once)
     torch.testing.assert_close(alone, at_once[1:])
     torch.testing.assert_close(state, state_at_once)
-    assert torch.equal(state[-1], at_once[:, -1])
+    assert torch.equal(state.carried[0], at_once[:, -1])
     assert at_once.abs().max() <= 1
 
 

@@ -1,8 +1,10 @@
 """Tests of the reference LSTM: the equations, the layers of the article and how its weights begin."""
 
+import pytest
 import torch
 
-from pipeline.models.lstm import StackedLstm
+from pipeline.models import lstm
+from pipeline.models.lstm import StackedLstm, bfloat16_lstm_available
 from pipeline.params import load_params
 
 
@@ -48,28 +50,66 @@ def test_weights_begin_as_keras_begins_them():
     assert model.lstm.weight_ih_l0.abs().max() <= limit
 
 
-def test_wide_frames_take_another_way_to_the_same_values(monkeypatch):
+def wide_model_and_frames():
     torch.manual_seed(0)
     model = StackedLstm((1, 16, 16), 1, hidden_size=8, num_layers=2)
-    frames = torch.rand(3, 5, 1, 16, 16) * 2 - 1
+    return model, torch.rand(3, 5, 1, 16, 16) * 2 - 1
 
-    def run():
-        model.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            first, state = model(frames)
-            second, _ = model(frames, state)
-        (first * frames + second).square().sum().backward()
-        return torch.cat([first, second]), [parameter.grad.clone() for parameter in model.parameters()]
 
-    taken = []
-    original = torch.lstm
-    monkeypatch.setattr(torch, "lstm", lambda *arguments: taken.append(1) or original(*arguments))
-    outputs, gradients = run()
-    assert len(taken) == 2
-    monkeypatch.setattr("pipeline.models.lstm.WIDE", 1000)
-    expected, expected_gradients = run()
-    assert len(taken) == 2
+def values_and_gradients(model, frames, *, autocast=True):
+    """Two calls, the second with the state of the first."""
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        first, state = model(frames)
+        second, _ = model(frames, state)
+    (first * frames + second).square().sum().backward()
+    return torch.cat([first, second]), [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def assert_nearly_equal(one, other):
     # bfloat16 has three digits
-    assert torch.allclose(outputs, expected, atol=0.02)
-    for one, other in zip(gradients, expected_gradients, strict=True):
-        assert (one - other).norm() < 0.03 * other.norm()
+    assert torch.allclose(one[0], other[0], atol=0.02)
+    for own, expected in zip(one[1], other[1], strict=True):
+        assert (own - expected).norm() < 0.03 * expected.norm()
+
+
+def test_wide_frames_take_another_kernel_to_the_same_values(monkeypatch):
+    model, frames = wide_model_and_frames()
+    calls = []
+    original = torch.lstm
+    monkeypatch.setattr(torch, "lstm", lambda *arguments: calls.append(1) or original(*arguments))
+    wide = values_and_gradients(model, frames)
+    # a processor without an LSTM in bfloat16 computes in float32, where it takes torch's own
+    assert len(calls) == (2 if bfloat16_lstm_available() else 0)
+    monkeypatch.setattr(lstm, "WIDE", 1000)
+    calls.clear()
+    assert_nearly_equal(wide, values_and_gradients(model, frames))
+    assert calls == []
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_processor_without_an_lstm_in_bfloat16_computes_it_in_float32(wide, monkeypatch):
+    model, frames = wide_model_and_frames()
+    monkeypatch.setattr(lstm, "WIDE", 8 if wide else 1000)
+    expected = values_and_gradients(model, frames, autocast=False)
+    monkeypatch.setattr(model, "has_bfloat16", False)
+    dtypes = []
+    model.output.register_forward_pre_hook(lambda _, inputs: dtypes.append(inputs[0].dtype))
+    result = values_and_gradients(model, frames)
+    assert dtypes == [torch.float32] * 2
+    assert_nearly_equal(result, expected)
+
+
+def test_the_processor_is_asked_without_touching_random_numbers_and_by_an_error():
+    bfloat16_lstm_available.cache_clear()
+    state = torch.get_rng_state()
+    with torch.inference_mode(), torch.device("meta"):
+        answer = bfloat16_lstm_available()
+    assert torch.equal(torch.get_rng_state(), state)
+    x = torch.zeros(1, 1, 1)
+    if answer:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.nn.LSTM(1, 1)(x)[0].dtype == torch.bfloat16
+    else:
+        with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(RuntimeError, match="primitive"):
+            torch.nn.LSTM(1, 1)(x)

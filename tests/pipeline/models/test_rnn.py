@@ -1,4 +1,4 @@
-"""Tests of the plain RNN: the fast kernel gives the article's equations, for both nonlinearities."""
+"""Tests of the plain RNN: the fast kernel computes the article's equations, for both nonlinearities."""
 
 import pytest
 import torch

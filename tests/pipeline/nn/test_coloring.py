@@ -1,4 +1,4 @@
-"""The wrapper that gives colour alone."""
+"""The wrapper that paints colour alone."""
 
 import torch
 

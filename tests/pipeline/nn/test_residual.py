@@ -13,7 +13,7 @@ def generator():
     return model, Residual(model, 2)
 
 
-def test_it_adds_what_the_model_gives_to_the_frames_own_channels_and_cuts_off():
+def test_it_adds_what_the_model_returns_to_the_frames_own_channels_and_cuts_off():
     model, residual = generator()
     frames = torch.rand(2, 3, 3, 8, 8) * 2 - 1
     frames[:, :, :, 0] = 1

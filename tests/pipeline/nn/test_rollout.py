@@ -53,13 +53,41 @@ def test_a_stream_goes_on_without_end():
     assert values == [1, 2, 4, 8, 16]
 
 
-def test_where_truth_is_false_the_model_is_fed_its_own_output():
+def test_where_teacher_forcing_is_false_the_model_is_fed_its_own_output():
     model = Summing()
-    truth = torch.tensor([[True, True, False, True]])
-    # outputs 1, 3; then fed 3: 6; then the truth 40: 46
-    outputs, _ = unroll(model, clip(1, 2, 30, 40), teacher_forcing=truth)
+    mask = torch.tensor([[True, True, False, True]])
+    # outputs 1, 3; then fed 3: 6; then the true 40: 46
+    outputs, _ = unroll(model, clip(1, 2, 30, 40), teacher_forcing=mask)
     assert outputs.flatten().tolist() == [1, 3, 6, 46]
     assert model.calls == [2, 1, 1]
+
+
+class Told(Summing):
+    """Keeps what it is told about the frames that are its own."""
+
+    takes_fed_back = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list = []
+
+    def forward(self, frames, state=None, fed_back=None):
+        self.told.append(fed_back if fed_back is None else fed_back.tolist())
+        return super().forward(frames, state)
+
+
+def test_a_generator_that_asks_for_it_is_told_which_frames_are_its_own_output():
+    model = Told()
+    frames = torch.cat([clip(1, 2, 3, 4)] * 2)
+    unroll(model, frames, teacher_forcing=torch.tensor([[True, True, False, True], [True, True, False, False]]))
+    assert model.told == [None, [[True], [True]], [[False], [True]]]
+    model.told.clear()
+    predict(model, frames, 3)
+    assert model.told == [None, [[True], [True]], [[True], [True]]]
+    model.told.clear()
+    unroll(model, frames)
+    translate(model, frames)
+    assert model.told == [None, None]
 
 
 def test_clips_of_a_batch_may_differ_in_what_they_are_fed():
@@ -69,10 +97,10 @@ def test_clips_of_a_batch_may_differ_in_what_they_are_fed():
 
 
 def test_a_sequence_in_segments_is_the_sequence():
-    truth = torch.tensor([[True, True, False, False]])
-    whole, _ = unroll(Summing(), clip(1, 2, 9, 9), teacher_forcing=truth)
-    first, state = unroll(Summing(), clip(1, 2, 9), teacher_forcing=truth[:, :3])
-    second, _ = unroll(Summing(), clip(9), state, teacher_forcing=truth[:, 3:], previous=first[:, -1:])
+    mask = torch.tensor([[True, True, False, False]])
+    whole, _ = unroll(Summing(), clip(1, 2, 9, 9), teacher_forcing=mask)
+    first, state = unroll(Summing(), clip(1, 2, 9), teacher_forcing=mask[:, :3])
+    second, _ = unroll(Summing(), clip(9), state, teacher_forcing=mask[:, 3:], previous=first[:, -1:])
     assert torch.cat([first, second], dim=1).tolist() == whole.tolist()
 
 
@@ -81,7 +109,7 @@ def test_sampling_with_certainty_is_teacher_forcing_or_free_running():
     assert teacher_forcing_mask(3, 2, 3, 1.0, 1.0, generator).all()
     free = teacher_forcing_mask(1, 2, 3, 0.0, 1.0, generator)
     assert free.tolist() == [[True, True, False, False]]
-    assert teacher_forcing_mask(1, 2, 3, 0.0, 0.0, generator, shown=3).tolist() == [[True, True, True, False]]
+    assert teacher_forcing_mask(1, 2, 3, 0.0, 0.0, generator, num_forced=3).tolist() == [[True, True, True, False]]
 
 
 def test_sampling_keeps_the_first_frame_and_the_asked_shares():
