@@ -14,7 +14,7 @@ def gradient_norms(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     All tensors of a state count (an LSTM's h and c, every layer). A plain RNN's norms vanish or explode with the steps;
     the constant error carousel of an LSTM was made against that (Hochreiter & Schmidhuber 1997, sections 3 and 4).
 
-    The model is left as it was found: its mode, no gradients, and no auxiliary loss of these calls, whose graph is gone.
+    The model is left as it was found: its mode, no gradients, and no auxiliary loss of these calls.
     """
     state = None
     states: list[list[Tensor]] = []

@@ -25,7 +25,7 @@ from pipeline.nn.rollout import unroll
 from pipeline.params import Params, load_params
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.training.gradients import gradient_norms
-from pipeline.training.loop import _Run, fit
+from pipeline.training.loop import Training, fit
 from pipeline.training.schedules import frames_shown
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.conftest import write_store
@@ -64,13 +64,13 @@ def dataset(folder: Path, side: int, length: int, num_videos: int) -> tuple[Clip
 
 def prepared(
     name: str, clips: tuple[ClipDataset, ClipDataset], recipe: dict[str, Any] | None = None, **train: Any
-) -> _Run:
+) -> Training:
     """A training of the generator `name` as params.yaml has it, less the given changes."""
     params = shipped()
     section = getattr(params.model, name)
     torch.manual_seed(0)
     model = build(name, clips[0].frame_shape, clips[0].frame_shape[0], **section.model_dump(exclude={"recipe"}))
-    return _Run(
+    return Training(
         model,
         *clips,
         section.recipe.model_copy(update=recipe or {}),

@@ -1,4 +1,4 @@
-"""Every generator × objective × task goes through the real train stage, as `dvc repro` calls it, on small parameters."""
+"""Every generator × objective × task goes through the real train stage on small parameters, in one process."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def clips_of(tiny, tmp_path_factory):
 
 
 def small(params, name, objective):
-    """The sections of params.yaml that the train stage reads, as shipped but for sizes, epochs and the adversary's start."""
+    """The sections of params.yaml that the train stage reads, as shipped but for sizes and epochs."""
     section = getattr(params.model, name)
     recipe = section.recipe.model_copy(update={"objective": objective, "epochs": 2, "batch_size": 16})
     sizes = {key: value for key, value in SMALL_MODEL.items() if key in type(section).model_fields}
