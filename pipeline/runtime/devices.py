@@ -33,7 +33,7 @@ def device_of(process: Accelerator) -> torch.device:
 def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss: Tensor) -> None:
     """Replace the gradients of `parameters`, and `loss`, by their means over all processes, in one message.
 
-    Not DistributedDataParallel: a rollout calls the generator many times a step, which that is not made for.
+    Not DistributedDataParallel: a rollout calls the generator many times per step, which that is not made for.
     """
     if process.num_processes == 1:
         return

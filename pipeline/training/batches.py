@@ -24,7 +24,7 @@ from pipeline.training.schedules import num_forced_inputs, teacher_forcing_proba
 class Piece:
     """The clips of a batch that a process takes through the generator at once, on its device."""
 
-    inputs: Tensor  # uint8 (B, T, H, W, C), what the generator is fed where it is taught
+    inputs: Tensor  # uint8 (B, T, H, W, C), what the generator is fed under teacher forcing
     targets: Tensor  # uint8 (B, T, H, W, C), what is to come out
     teacher_forcing: Tensor | None  # bool (B, T), on the processor; None: True throughout
     noise: Tensor | None  # float (B, Z); None: the generator takes none

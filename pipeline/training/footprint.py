@@ -23,7 +23,7 @@ def check_memory(objective: Objective, batches: Batches, validation: Validation)
         remedy = f"train.adversary.channels, {remedy}"
     free = memory.available(objective.device)
     needed = memory.estimate(lambda: _largest_segment(objective, batches)) + needed_beside
-    logger.info("about %.2f GiB of memory a step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
+    logger.info("about %.2f GiB of memory per step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
     memory.check("a training step", needed, free, remedy)
     remedy = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"
     memory.check("validation", validation.peak_bytes(objective.model) + needed_beside, free, remedy)

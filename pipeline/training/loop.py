@@ -23,7 +23,7 @@ from pipeline.training.meter import Meter
 from pipeline.training.objective import Objective
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.progress import Progress, Row
-from pipeline.training.schedules import learning_rate_factor
+from pipeline.training.schedules import lr_factor
 from pipeline.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class Training:
         """One step of the optimizer on the next batch."""
         begin = time.monotonic()
         step, fraction_done, adversary = self.progress.step, self.fraction_done, self.objective.adversary
-        self.optimizer.scale_lr(learning_rate_factor(self.recipe.schedule, fraction_done, self.train.warmup))
+        self.optimizer.scale_lr(lr_factor(self.recipe.schedule, fraction_done, self.train.warmup))
         pieces = self.meter.loading(self.batches.pieces(step, fraction_done))
         self.model.train()
         with PackedWeights():  # until the optimizer's step

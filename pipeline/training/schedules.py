@@ -11,7 +11,7 @@ from pipeline.params import Sampling, Schedule
 FORCED_SHARE = 0.75  # of a curriculum, during which every input is the truth
 
 
-def learning_rate_factor(schedule: Schedule, fraction_done: float, warmup: float) -> float:
+def lr_factor(schedule: Schedule, fraction_done: float, warmup: float) -> float:
     """The factor of the recipe's learning rate.
 
     `constant` is 1 throughout. `cosine` rises from 0 over the first `warmup` of training, then falls to 0 (Loshchilov &

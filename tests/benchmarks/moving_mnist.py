@@ -28,7 +28,7 @@ from pipeline.nn.rollout import auxiliary_loss, predict, teacher_forcing_mask, u
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.stages.sample import bounce, load_digits, share_out
 from pipeline.training.optimizers import Optimizer
-from pipeline.training.schedules import learning_rate_factor, num_forced_inputs, teacher_forcing_probabilities
+from pipeline.training.schedules import lr_factor, num_forced_inputs, teacher_forcing_probabilities
 from tests.benchmarks.textbook import TextbookConvLstm
 from tests.benchmarks.train import shipped
 
@@ -81,13 +81,13 @@ def train(
     ema = [parameter.detach().clone() for parameter in model.parameters()]
     losses: list[float] = []
     begin, step = clock(), 0
-    while (progress := (clock() - begin) / seconds) < 1:
-        optimizer.scale_lr(learning_rate_factor(recipe.schedule, progress, warmup))
-        num_forced = num_forced_inputs(CONTEXT, HORIZON, recipe.curriculum, progress)
+    while (fraction_done := (clock() - begin) / seconds) < 1:
+        optimizer.scale_lr(lr_factor(recipe.schedule, fraction_done, warmup))
+        num_forced = num_forced_inputs(CONTEXT, HORIZON, recipe.curriculum, fraction_done)
         # made anew each step: of two thousand sequences the default had learnt all there was in a quarter of the time
         batch = to_float(clips(rng, digits, recipe.batch_size, CONTEXT + HORIZON))
         mask = teacher_forcing_mask(
-            len(batch), CONTEXT, HORIZON, *teacher_forcing_probabilities(sampling, progress), generator, num_forced
+            len(batch), CONTEXT, HORIZON, *teacher_forcing_probabilities(sampling, fraction_done), generator, num_forced
         )
         packed = PackedWeights()  # until the optimizer's step
         with packed, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
@@ -109,7 +109,9 @@ def train(
         step += 1
         losses.append(1024 * loss.item())  # of the metric: values in [0, 1], summed over 64 x 64 pixels
         if len(losses) == 250:
-            print(f"{name}: step {step}, {progress:.0%}, training {np.mean(losses):.1f}", file=sys.stderr, flush=True)
+            print(
+                f"{name}: step {step}, {fraction_done:.0%}, training {np.mean(losses):.1f}", file=sys.stderr, flush=True
+            )
             losses.clear()
         decay = min(recipe.ema_decay, step / (step + 10))
         with torch.no_grad():
@@ -150,20 +152,20 @@ def main(arguments: list[str]) -> None:
         default="wall",
         help="cpu: minutes of this process's time on a core, times the threads, for a machine that is shared",
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     huge_pages()
     keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    clock = time.perf_counter if given.clock == "wall" else time.process_time
-    seconds = 60 * given.minutes * (given.threads if given.clock == "cpu" else 1)
+    torch.set_num_threads(options.threads)
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    seconds = 60 * options.minutes * (options.threads if options.clock == "cpu" else 1)
     digits = load_digits(DIGIT)
     shares = share_out(len(digits), np.random.default_rng(0))
-    test = to_float(clips(np.random.default_rng(1), digits[shares["test"]], given.clips, CONTEXT + LONG))
+    test = to_float(clips(np.random.default_rng(1), digits[shares["test"]], options.clips, CONTEXT + LONG))
     black = mse(torch.full_like(test, -1), test)[:, CONTEXT:].mean(dim=0)
     print(f"all black: mse {black[:HORIZON].mean():.1f}, at step 25 {black[24]:.1f}", flush=True)
     rows = []
-    for seed in given.seeds:
-        for name in given.models:
+    for seed in options.seeds:
+        for name in options.models:
             model, steps = train(name, digits[shares["train"]], seconds=seconds, clock=clock, seed=seed)
             rows.append({"model": name, "seed": seed, "steps": steps, **score(model, test)})
             print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)

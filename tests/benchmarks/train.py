@@ -240,14 +240,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--peak", nargs=2, type=int, metavar=("LENGTH", "STEPS"), help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     huge_pages()  # as the train stage does, for all contestants
     keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    if given.peak:
-        print(peak(*given.peak))
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        print(peak(*options.peak))
         return
-    rows = [row for name in given.names or BENCHMARKS for row in BENCHMARKS[name]()]
+    rows = [row for name in options.names or BENCHMARKS for row in BENCHMARKS[name]()]
     with pd.option_context("display.max_colwidth", None, "display.width", 200):
         print(pd.DataFrame(rows).to_string(index=False))
 

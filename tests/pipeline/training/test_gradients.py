@@ -56,7 +56,7 @@ def test_a_fresh_sigmoid_rnn_forgets_within_ten_steps_what_an_lstm_keeps():
     ):
         torch.manual_seed(0)
         norms[name] = gradient_norms(build(name, (1, 8, 8), 1, **sizes), inputs, targets)
-    # σ' is at most 1/4, so an orthogonal recurrence loses at least three quarters a step
+    # σ' is at most 1/4, so an orthogonal recurrence loses at least three quarters at every step
     assert norms["rnn"][9] < norms["rnn"][0] * 0.25**9 * 1.01
     assert norms["lstm"][9] > 1e3 * norms["rnn"][9]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.training.schedules import learning_rate_factor, num_forced_inputs, teacher_forcing_probabilities
+from pipeline.training.schedules import lr_factor, num_forced_inputs, teacher_forcing_probabilities
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from pipeline.training.schedules import learning_rate_factor, num_forced_inputs,
     ],
 )
 def test_the_learning_rate_follows_its_schedule(schedule, fraction_done, factor):
-    assert learning_rate_factor(schedule, fraction_done, warmup=0.1) == pytest.approx(factor, abs=1e-9)
+    assert lr_factor(schedule, fraction_done, warmup=0.1) == pytest.approx(factor, abs=1e-9)
 
 
 def test_without_warmup_a_cosine_begins_at_the_top():
-    assert learning_rate_factor("cosine", 0.0, warmup=0.0) == 1
+    assert lr_factor("cosine", 0.0, warmup=0.0) == 1
 
 
 @pytest.mark.parametrize(
