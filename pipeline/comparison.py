@@ -23,7 +23,8 @@ from pipeline.nn import rollout
 from pipeline.params import Params
 from pipeline.runtime.devices import huge_pages, keep_freed_memory
 from pipeline.runtime.files import write_json
-from pipeline.training.checkpoint import CheckpointFile, fingerprint, loaded_sources
+from pipeline.runtime.hashing import sampled_content_hash
+from pipeline.training.checkpoint import CheckpointFile, loaded_sources
 from pipeline.training.loop import fit
 
 UNBOUNDED = 1_000_000  # epochs: the minutes end the training
@@ -70,7 +71,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
         task=train_clips.task.name,
         context=train_clips.context,
         horizon=train_clips.horizon,
-        data=fingerprint([], [frames / "index.csv", *sorted(clips.iterdir())]),
+        data=sampled_content_hash([], [frames / "index.csv", *sorted(clips.iterdir())]),
         metrics={},
     )
     huge_pages()
@@ -79,7 +80,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
     torch.manual_seed(train.seed)
     model = card.build()  # before the key, because it imports the generator's code
     values = [part.model_dump_json() for part in (card, recipe, train, settings)]
-    key = fingerprint(values, loaded_sources())[:16]
+    key = sampled_content_hash(values, loaded_sources())[:16]
     done = folder / "row.json"
     if done.exists() and (record := json.loads(done.read_text()))["key"] == key:
         return record["row"]

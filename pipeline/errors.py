@@ -6,7 +6,7 @@ class PipelineError(Exception):
 
 
 class ParamsError(PipelineError):
-    """params.yaml does not hold what it should; one line a key."""
+    """params.yaml does not hold what it should; one line per key."""
 
 
 class VideoError(PipelineError):
@@ -26,4 +26,4 @@ class TooShort(DataError):
 
 
 class ModelError(PipelineError):
-    """A model file is missing, not whole, or not made for what is asked of it."""
+    """A model directory is missing, not whole, or not made for what is asked of it."""

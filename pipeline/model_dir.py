@@ -1,6 +1,5 @@
-"""A model folder that describes itself: `model.safetensors` for weights, `model.json` for all else. Never pickle."""
+"""A model directory describes itself: `model.safetensors` for weights, `model.json` for all else. Never pickle."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +18,14 @@ from pipeline.models import build
 from pipeline.nn.coloring import Coloring
 from pipeline.nn.residual import Residual
 from pipeline.runtime.files import write_bytes, write_json
+from pipeline.runtime.hashing import content_hash
 
 FORMAT_VERSION = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
 
 class ModelCard(BaseModel):
-    """What a model is and how to feed it; the content of model.json, less the hash of the weights."""
+    """What a model is and how to feed it; the content of model.json, less the content hash of the weights."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -36,14 +36,14 @@ class ModelCard(BaseModel):
     noise_channels: int  # planes of noise joined to every frame; 0: one past has one future
     task: Literal["predict", "translate"]
     translation: Translation | None = None  # what is undone, or the folders it was learnt from; None: task predict
-    residual: bool = False  # what comes out is added to what is fed
+    residual: bool = False  # the output is added to the input
     carry: float = 0.0  # share of the last output in the next before training; 0: none, ever (models.CAN_CARRY)
-    fit: Literal["crop", "pad", "stretch"] = "stretch"  # what became of pictures of another shape
-    fps: float | None = None  # frames a second; None: those of the videos, whatever their rate
-    context: int  # frames given in training
-    horizon: int  # frames predicted in training
+    fit: Literal["crop", "pad", "stretch"] = "stretch"  # how pictures of another shape are made to fit
+    fps: float | None = None  # frames per second; None: those of the videos, whatever their rate
+    context: int  # frames that a prediction continues, in training
+    horizon: int  # frames that are predicted, in training
     normalization: Literal["uint8 / 127.5 - 1"] = NORMALIZATION  # what clips.to_float does to a byte
-    data: str  # fingerprint of the training data
+    data: str  # content hash of the training data
     metrics: dict[str, float]  # of validation, at the weights that were kept
 
     @property
@@ -77,39 +77,40 @@ class ModelCard(BaseModel):
             )
 
 
-def save(folder: Path, model: nn.Module, card: ModelCard) -> None:
-    """Write `model` and `card` under `folder`, which is made.
+def save(model_dir: Path, model: nn.Module, card: ModelCard) -> None:
+    """Write `model` and `card` under `model_dir`, which is made.
 
-    Each file is written under another name and renamed, the card last and with the hash of the weights in it, so that a
-    folder is a model or refused, whenever the writer was killed.
+    The card is written last, with the content hash of the weights in it, so that the directory is a whole model or
+    refused, whenever the writer was killed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
     fields = card.model_dump(mode="json")
-    fields |= {"format_version": FORMAT_VERSION, "sha256": hashlib.sha256(weights).hexdigest()}
-    write_bytes(folder / WEIGHTS, weights)
-    write_json(folder / CARD, fields)
+    fields |= {"format_version": FORMAT_VERSION, "sha256": content_hash(weights)}
+    write_bytes(model_dir / WEIGHTS, weights)
+    write_json(model_dir / CARD, fields)
 
 
-def load_card(folder: Path) -> ModelCard:
-    """What the model under `folder` says of itself; raises ModelError as load does."""
-    return _read_card(folder)[0]
+def load_card(model_dir: Path) -> ModelCard:
+    """What the model under `model_dir` says of itself; raises ModelError as load does."""
+    return _read_card(model_dir)[0]
 
 
-def load(folder: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelCard]:
-    """The model under `folder`, in evaluation mode, and its card.
+def load(model_dir: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelCard]:
+    """The model under `model_dir`, in evaluation mode, and its card.
 
     Raises ModelError where there is none, it is not whole, or a newer foreframe wrote it.
     """
-    card, sha256 = _read_card(folder)
-    path = folder / WEIGHTS
+    card, weights_hash = _read_card(model_dir)
+    path = model_dir / WEIGHTS
     try:
         weights = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); train again or copy the whole folder") from error
-    if hashlib.sha256(weights).hexdigest() != sha256:
         raise ModelError(
-            f"{path}: is not the file that {CARD} describes (its sha256 differs); copy the whole folder again"
+            f"{path}: cannot be read ({error.strerror}); train again or copy the whole directory"
+        ) from error
+    if content_hash(weights) != weights_hash:
+        raise ModelError(
+            f"{path}: is not the file that {CARD} describes (its content hash differs); copy the whole directory again"
         )
     model = card.build()
     try:
@@ -120,25 +121,26 @@ def load(folder: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, M
     return model.to(device).eval(), card
 
 
-def _read_card(folder: Path) -> tuple[ModelCard, str]:
-    path = folder / CARD
+def _read_card(model_dir: Path) -> tuple[ModelCard, str]:
+    """The card, and the content hash of the weights that it belongs to."""
+    path = model_dir / CARD
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        if folder.is_dir():
-            raise ModelError(f"{folder}: holds no model: there is no {CARD} in it") from error
-        raise ModelError(f"{folder}: no such folder; `dvc repro train` leaves a model in data/model") from error
+        if model_dir.is_dir():
+            raise ModelError(f"{model_dir}: holds no model: there is no {CARD} in it") from error
+        raise ModelError(f"{model_dir}: no such directory; `dvc repro train` leaves a model in data/model") from error
     except OSError as error:
-        raise ModelError(f"{folder}: holds no model ({CARD}: {error.strerror})") from error
+        raise ModelError(f"{model_dir}: holds no model ({CARD}: {error.strerror})") from error
     except ValueError as error:
         raise ModelError(f"{path}: is not JSON: {_one_line(error)}") from error
     if not isinstance(fields, dict) or not isinstance(version := fields.pop("format_version", None), int):
         raise ModelError(f"{path}: is no foreframe model (no format_version)")
     if version > FORMAT_VERSION:
         raise ModelError(f"{path}: is format {version}, this foreframe reads up to {FORMAT_VERSION}; update foreframe")
-    sha256 = fields.pop("sha256", "")
+    weights_hash = fields.pop("sha256", "")
     try:
-        return ModelCard.model_validate_json(json.dumps(fields)), sha256
+        return ModelCard.model_validate_json(json.dumps(fields)), weights_hash
     except ValidationError as error:
         problem = error.errors()[0]
         raise ModelError(f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error

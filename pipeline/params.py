@@ -123,7 +123,7 @@ class TranslateParams(Section):
 
 
 class LossParams(Section):
-    """Weights of the pixel losses (pipeline/training/objectives.py)."""
+    """Weights of the pixel losses (pipeline/training/losses.py)."""
 
     l1: float = Field(ge=0)
     l2: float = Field(ge=0)

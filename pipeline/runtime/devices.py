@@ -26,14 +26,14 @@ def accelerator() -> Accelerator:
 
 
 def device_of(process: Accelerator) -> torch.device:
-    """The device of `process`; the processor is always `cpu`: recurrent kernels refuse a second process' `cpu:1`."""
+    """The device of `process`; the processor is `cpu` in every process: recurrent kernels refuse `cpu:1`."""
     return process.device if process.device.type == "cuda" else torch.device(process.device.type)
 
 
 def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss: Tensor) -> None:
-    """Put the means over all processes in the place of the gradients of `parameters` and of `loss`, in one message.
+    """Replace the gradients of `parameters`, and `loss`, by their means over all processes, in one message.
 
-    Not DistributedDataParallel: a rollout calls the generator many times a step, which that is not made for.
+    Not DistributedDataParallel: a rollout calls the generator many times per step, which that is not made for.
     """
     if process.num_processes == 1:
         return
@@ -54,8 +54,8 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "auto":
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-        has = torch.cpu.get_capabilities()
-        return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
+        capabilities = torch.cpu.get_capabilities()
+        return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
     return torch.bfloat16 if precision == "bf16" else None
 
 

@@ -46,7 +46,7 @@ def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the kernel write a file, or a folder's list of names, to the disk."""
+    """Have the kernel write a file, or a directory's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

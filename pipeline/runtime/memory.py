@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_iter
 from pipeline.errors import ModelError
 
 GIB = 2**30
-# of what tensors hold: what the allocator and the convolution library take besides. Measured 1.1 to 1.9, tests/pipeline
+# times what tensors hold: the allocator and the convolution library take more. Measured: 1.1 to 1.9
 OVERHEAD = 1.7
-# of control groups, by which containers are bounded
+# of control groups, which bound containers: the files of the limit and of the current use
 LIMITS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
@@ -28,8 +28,9 @@ LIMITS = (
 def estimate(work: Callable[[], Any]) -> int:
     """Bytes at the peak of `work`, a call of a generator and maybe its backward pass, without taking or computing them.
 
-    It runs on tensors that have shapes and no content. Those that `work` finds ready made are not counted. A generator
-    that looks at what is in them can be followed only so far: then it is the peak until there, which is too little.
+    `work` runs on tensors that have shapes and no content. Tensors that existed before are not counted. A generator
+    that looks at what is in a tensor can be followed only so far: then the peak until there, which is too little, is
+    returned.
     """
     peak = _Peak()
     with FakeTensorMode(allow_non_fake_inputs=True), peak, suppress(DataDependentOutputException):
@@ -57,7 +58,7 @@ def check(what: str, needed: int, free: int, remedy: str) -> None:
 
 
 class _Peak(TorchDispatchMode):
-    """Adds up the storages of the tensors that operations give, as long as something holds them."""
+    """Adds up the storages of the tensors that operations return, as long as something holds them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,20 +10,24 @@ import numpy as np
 import pandas as pd
 import torch
 from dvclive.live import Live
+from torch import Tensor
 
-from pipeline import model_dir, stage
+from pipeline import stage
 from pipeline.data.clips import ClipDataset, to_float
-from pipeline.model_dir import ModelCard
+from pipeline.model_dir import ModelCard, save
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.nn.rollout import draw_noise, with_noise
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
 from pipeline.runtime.devices import accelerator, huge_pages, keep_freed_memory
-from pipeline.training.checkpoint import CheckpointFile, fingerprint, loaded_sources
+from pipeline.runtime.files import write_text
+from pipeline.runtime.hashing import sampled_content_hash
+from pipeline.training.checkpoint import CheckpointFile, loaded_sources
 from pipeline.training.gradients import gradient_norms
-from pipeline.training.loop import Row, fit
+from pipeline.training.loop import fit
+from pipeline.training.progress import Row
 
 logger = logging.getLogger(__name__)
-STATES = Path(".train")  # beside the outputs, which DVC removes before a stage runs
+CHECKPOINTS = Path(".train")  # beside the outputs, which DVC removes before a stage runs
 GRADIENT_CLIPS = 8
 # only the numbers: what else DVCLive would write beside them is DVC's part here, or differs from run to run
 LIVE: dict[str, Any] = {"dvcyaml": None, "save_dvc_exp": False, "report": None, "monitor_system": False}
@@ -32,7 +36,7 @@ LIVE: dict[str, Any] = {"dvcyaml": None, "save_dvc_exp": False, "report": None, 
 def train(
     frames: Path,
     clips: Path,
-    folder: Path,
+    model_dir: Path,
     history: Path,
     *,
     extract: ExtractParams,
@@ -41,17 +45,57 @@ def train(
     model: ModelParams,
     train: TrainParams,
 ) -> None:
-    """Fit the generator that model.name picks; write the model in FOLDER and how its training went in HISTORY."""
+    """Fit the generator that model.name picks; write it to MODEL_DIR and how its training went to HISTORY."""
     huge_pages()
     keep_freed_memory()
     torch.set_num_threads(train.num_threads)
     torch.manual_seed(train.seed)
     train_clips, val_clips = (ClipDataset(frames, clips, split) for split in ("train", "val"))
-    section = model.selected
-    data = fingerprint([], [frames / "index.csv", *sorted(clips.iterdir()), *sorted(frames.rglob("*.npy"))])
-    card = ModelCard(
+    data = sampled_content_hash([], [frames / "index.csv", *sorted(clips.iterdir()), *sorted(frames.rglob("*.npy"))])
+    card = _card(train_clips, data, extract, task, translate, model, train)
+    if train.crop is not None:
+        card.check_size((train.crop, train.crop))
+    generator = card.build()
+    num_parameters = sum(parameter.numel() for parameter in generator.parameters())
+    logger.info("%s, %s parameters", model.name, f"{num_parameters:,}")
+    logger.info("%s training and %s validation clips", f"{len(train_clips):,}", f"{len(val_clips):,}")
+
+    inputs, targets = _probe(val_clips, train)
+    norms = pd.DataFrame({"before": gradient_norms(generator, inputs, targets)})
+    # after the generator is built, because that imports its code
+    settings = [part.model_dump_json() for part in (card, model.selected, train)]
+    key = sampled_content_hash(settings, loaded_sources())
+    with ExitStack() as stack:
+        log: Callable[[Row], None] = lambda row: None  # noqa: E731
+        if accelerator().is_main_process:  # under `torchrun` all processes train and one writes
+            log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
+        checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
+        recipe = model.selected.recipe
+        fitted = fit(generator, train_clips, val_clips, recipe=recipe, train=train, state=checkpoint, on_epoch=log)
+    if not accelerator().is_main_process:
+        return
+    generator = generator.cpu()
+    generator.load_state_dict(fitted.weights)
+    save(model_dir, generator, card.model_copy(update={"metrics": fitted.best}))
+    norms["after"] = gradient_norms(generator, inputs, targets)
+    norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")
+    write_text(history / "gradients.csv", norms.to_csv(lineterminator="\n"))
+    logger.info("best validation: %s", ", ".join(f"{name} {value:.4g}" for name, value in fitted.best.items()))
+
+
+def _card(
+    train_clips: ClipDataset,
+    data: str,
+    extract: ExtractParams,
+    task: Literal["predict", "translate"],
+    translate: TranslateParams,
+    model: ModelParams,
+    train: TrainParams,
+) -> ModelCard:
+    """What the model to be trained is; `data` is the content hash of what it is trained on."""
+    return ModelCard(
         name=model.name,
-        sizes=section.model_dump(exclude={"recipe"}),
+        sizes=model.selected.model_dump(exclude={"recipe"}),
         frame_shape=train_clips.frame_shape,
         out_channels=train_clips.frame_shape[0],
         noise_channels=train.noise_channels,
@@ -66,45 +110,14 @@ def train(
         data=data,
         metrics={},
     )
-    if train.crop is not None:
-        card.check_size((train.crop, train.crop))
-    generator = card.build()
-    logger.info(
-        "%s, %s parameters, %s training and %s validation clips",
-        model.name,
-        f"{sum(parameter.numel() for parameter in generator.parameters()):,}",
-        f"{len(train_clips):,}",
-        f"{len(val_clips):,}",
-    )
-    key = fingerprint([card.model_dump_json(), section.model_dump_json(), train.model_dump_json()], loaded_sources())
-    probes = val_clips.pairs(range(min(GRADIENT_CLIPS, len(val_clips))), train.crop, np.random.default_rng(0))
-    inputs, targets = map(to_float, probes)
-    inputs = with_noise(inputs, draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0)))
-    before = gradient_norms(generator, inputs, targets)
 
-    # under `torchrun` all processes train and one writes
-    with ExitStack() as stack:
-        log: Callable[[Row], None] = lambda row: None  # noqa: E731
-        if accelerator().is_main_process:
-            log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
-        fitted = fit(
-            generator,
-            train_clips,
-            val_clips,
-            recipe=section.recipe,
-            train=train,
-            state=CheckpointFile(STATES, key[:16]),
-            on_epoch=log,
-        )
-    if not accelerator().is_main_process:
-        return
-    generator = generator.cpu()
-    generator.load_state_dict(fitted.weights)
-    model_dir.save(folder, generator, card.model_copy(update={"metrics": fitted.best}))
-    norms = pd.DataFrame({"before": before, "after": gradient_norms(generator, inputs, targets)})
-    norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")
-    norms.to_csv(history / "gradients.csv", lineterminator="\n")
-    logger.info("best validation: %s", ", ".join(f"{name} {value:.4g}" for name, value in fitted.best.items()))
+
+def _probe(val_clips: ClipDataset, train: TrainParams) -> tuple[Tensor, Tensor]:
+    """Inputs and targets (B, T, C, H, W) for the norms of gradients; the noise is always the same."""
+    indices = range(min(GRADIENT_CLIPS, len(val_clips)))
+    inputs, targets = map(to_float, val_clips.pairs(indices, train.crop, np.random.default_rng(0)))
+    noise = draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0))
+    return with_noise(inputs, noise), targets
 
 
 def _log_to(live: Live) -> Callable[[Row], None]:

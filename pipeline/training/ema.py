@@ -1,4 +1,4 @@
-"""The moving average of a generator's weights, which is often better than the weights (Polyak & Juditsky 1992)."""
+"""The EMA of a generator's weights, which is often better than the last weights (Polyak & Juditsky 1992)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-class ExponentialMovingAverage:
-    """Of `parameters`, with `decay` in [0, 1) for what was; with 0 nothing is kept and the weights stand for it."""
+class Ema:
+    """Exponential moving average of `parameters`; `decay` in [0, 1) is the share of the old value that each step keeps.
+
+    With a decay of 0 nothing is stored, and the weights stand for their EMA.
+    """
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
         self.parameters, self.decay = parameters, decay
@@ -23,13 +26,13 @@ class ExponentialMovingAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The average where the weights are, for as long as it lasts."""
+        """The EMA stands where the weights are, for as long as the context lasts."""
         self._swap()
         yield
         self._swap()
 
     def load(self, values: Sequence[Tensor]) -> None:
-        """Go on from `values`, one a parameter."""
+        """Go on from `values`, one per parameter."""
         for own, value in zip(self.values, values, strict=True):
             own.copy_(value)
 

@@ -1,9 +1,9 @@
-"""How far back a generator learns: the norm of the gradient of the last loss by each earlier state."""
+"""How far back a generator learns: the norm of the gradient of the last loss w.r.t. each earlier state."""
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.nn.rollout import tensors
+from pipeline.nn.rollout import auxiliary_loss, tensors
 
 
 def gradient_norms(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -13,6 +13,8 @@ def gradient_norms(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     that reaches an earlier state came through the recurrence; one step back is the state handed to the last call.
     All tensors of a state count (an LSTM's h and c, every layer). A plain RNN's norms vanish or explode with the steps;
     the constant error carousel of an LSTM was made against that (Hochreiter & Schmidhuber 1997, sections 3 and 4).
+
+    The model is left as it was found: its mode, no gradients, and no auxiliary loss of these calls.
     """
     state = None
     states: list[list[Tensor]] = []
@@ -27,6 +29,7 @@ def gradient_norms(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         flat = [part for parts in states[:-1] for part in parts]
         gradients = torch.autograd.grad(loss, flat, allow_unused=True)
     model.train(training)
+    auxiliary_loss(model)  # asked, it is forgotten; left there, the first step of training would go through it again
     norms, position = [], 0
     for parts in states[:-1]:
         squares = torch.zeros(inputs.shape[0], dtype=torch.float64, device=inputs.device)  # tiny ones, squared

@@ -1,4 +1,4 @@
-"""What makes gradients into steps: Adam for every weight, or Muon for the matrices and Adam for the rest."""
+"""The optimizers: Adam for every weight, or Muon for the matrices and Adam for the rest."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,42 +10,40 @@ from pipeline.params import OptimizerName
 
 
 class Optimizer:
-    """Steps on `parameters` at a learning rate that changes as training goes; of several optimizers, as if of one.
+    """Several optimizers as if they were one, with a learning rate that changes as training goes.
 
-    `adam` is Adam (Kingma & Ba 2015) for all. `muon` (Jordan et al. 2024) makes of a matrix's averaged gradient the
-    nearest one whose singular values are alike, so that a direction of which few examples speak is learnt as fast as
-    one of which all do; what is not a matrix remains Adam's.
+    `adam` is Adam (Kingma & Ba 2015) for all. `muon` (Jordan et al. 2024) replaces a matrix's momentum by the nearest
+    matrix whose singular values are about equal, so that a direction which few examples need is learnt as fast as one
+    which all do; what is not a matrix remains Adam's.
     """
 
-    def __init__(self, name: OptimizerName, parameters: Sequence[nn.Parameter], learning_rate: float) -> None:
-        self.learning_rate = learning_rate
-        hidden = [parameter for parameter in parameters if name == "muon" and is_matrix(parameter)]
-        # torch's Muon takes only what has two dimensions: the same memory, seen so
-        self.matrices = [(parameter, nn.Parameter(as_matrix(parameter.detach(), parameter))) for parameter in hidden]
+    def __init__(self, name: OptimizerName, parameters: Sequence[nn.Parameter], lr: float) -> None:
+        self.base_lr = lr
+        mixing = [parameter for parameter in parameters if name == "muon" and is_matrix(parameter)]
+        # torch's Muon takes only what has two dimensions: the same memory, viewed as a matrix
+        self.matrices = [(parameter, nn.Parameter(as_matrix(parameter.detach(), parameter))) for parameter in mixing]
         assert all(parameter.data_ptr() == matrix.data_ptr() for parameter, matrix in self.matrices), "a copy"
-        chosen = {id(parameter) for parameter in hidden}
-        others = [parameter for parameter in parameters if id(parameter) not in chosen]
+        mixing_ids = {id(parameter) for parameter in mixing}
+        others = [parameter for parameter in parameters if id(parameter) not in mixing_ids]
         self.parts: list[torch.optim.Optimizer] = []
         if others:
-            self.parts.append(torch.optim.Adam(others, lr=learning_rate, fused=True))
-        if hidden:
+            self.parts.append(torch.optim.Adam(others, lr=lr, fused=True))
+        if mixing:
             matrices = [matrix for _, matrix in self.matrices]
             # a learning rate is then what it is for Adam: about the change of each weight (Liu et al. 2025, section 2)
-            self.parts.append(
-                torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-            )
+            self.parts.append(torch.optim.Muon(matrices, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
 
-    def set_rate(self, factor: float) -> None:
-        """Go on at `factor` times the recipe's learning rate."""
+    def scale_lr(self, factor: float) -> None:
+        """Go on at `factor` times the learning rate that this began with."""
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = factor * self.learning_rate
+                group["lr"] = factor * self.base_lr
 
     @property
-    def rate(self) -> float:
+    def lr(self) -> float:
         """The learning rate of the last step."""
-        rate: float = self.parts[0].param_groups[0]["lr"]
-        return rate
+        lr: float = self.parts[0].param_groups[0]["lr"]
+        return lr
 
     def step(self) -> None:
         """Use the gradients, and forget them."""
@@ -68,13 +66,14 @@ class Optimizer:
 
 
 def is_matrix(weight: Tensor) -> bool:
-    """Whether a row of `weight` mixes several inputs: not so in a bias, nor in a depthwise convolution."""
+    """Whether each output of `weight` mixes several inputs: not so in a bias, nor in a depthwise convolution."""
     return weight.ndim >= 2 and weight.shape[1] > 1
 
 
 def as_matrix(values: Tensor, weight: Tensor) -> Tensor:
-    """`values`, one for each of `weight` (out, …), as a matrix with a row for every output, its columns in the order
-    of the weight's memory; of the same memory if `values` is the weight itself.
+    """`values`, in the shape of `weight` (out, …), as a matrix (out, in), columns in the order of the weight's memory.
+
+    It is a view if `values` is the weight itself.
     """
     if weight.ndim == 4 and not weight.is_contiguous():
         values = values.permute(0, 2, 3, 1)  # channels-last

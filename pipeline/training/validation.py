@@ -1,4 +1,4 @@
-"""Measures a generator on clips that it is not trained on, as it will be used: on its own output."""
+"""Measures a generator on validation clips, as it will be used: on its own output."""
 
 import numpy as np
 import torch
@@ -15,9 +15,9 @@ from pipeline.runtime.devices import autocast, device_of
 class Validation:
     """Mean errors of free-running rollouts, or translations, of `num_clips` clips spread evenly over a split.
 
-    The clips are shared out among the processes of `accelerator`. `batch_size` of `crop` pixels a side (None:
-    whole frames) is what a training step takes; here frames are whole, so fewer are taken at a time. `noise_channels`
-    are drawn by `seed`, the same for every clip.
+    The clips are shared out among the processes of `accelerator`. A training step takes `batch_size` crops of `crop`
+    pixels a side (None: whole frames); here frames are whole, so fewer are taken at a time. `noise_channels` are drawn
+    by `seed`, the same for every clip.
     """
 
     def __init__(
@@ -37,33 +37,33 @@ class Validation:
         _, height, width = clips.frame_shape
         side = crop or max(height, width)
         self.batch_size = max(1, round(batch_size * min(side, height) * min(side, width) / (height * width)))
-        self.chosen = np.linspace(0, len(clips) - 1, min(len(clips), num_clips)).round().astype(int)
+        self.indices = np.linspace(0, len(clips) - 1, min(len(clips), num_clips)).round().astype(int)
         self.noise = draw_noise(1, noise_channels, torch.Generator().manual_seed(seed))
 
     def measure(self, model: nn.Module) -> dict[str, float]:
         """val_mse and val_ssim of `model`, which is left in evaluation mode; the same in every process."""
         model.eval()
         task = self.clips.task
-        mine = np.array_split(self.chosen, self.accelerator.num_processes)[self.accelerator.process_index]
+        own = np.array_split(self.indices, self.accelerator.num_processes)[self.accelerator.process_index]
         sums = torch.zeros(2, device=self.device, dtype=torch.float64)
-        for start in range(0, len(mine), self.batch_size):
-            pairs = self.clips.pairs(mine[start : start + self.batch_size])
+        for start in range(0, len(own), self.batch_size):
+            pairs = self.clips.pairs(own[start : start + self.batch_size])
             inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
             noise = self.noise.to(self.device).expand(len(inputs), -1) if self.noise is not None else None
             with torch.no_grad(), autocast(self.device, self.dtype):
                 given, truth = task.free_running(inputs, truth)
                 predicted = free_running(model, given, task.horizon, noise, feeds_back=task.feeds_back)
             sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
-        sums = self.accelerator.reduce(sums, reduction="sum") / len(self.chosen)
+        sums = self.accelerator.reduce(sums, reduction="sum") / len(self.indices)
         return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
 
     def peak_bytes(self, model: nn.Module) -> int:
         """About how much memory a batch will take, beside the weights."""
         channels, *size = self.clips.frame_shape
 
-        def work() -> None:
+        def rollout() -> None:
             shape = (self.batch_size, self.clips.task.num_inputs, channels + self.noise_channels, *size)
             with torch.no_grad(), autocast(self.device, self.dtype):
                 unroll(model, torch.zeros(shape, device=self.device), None)
 
-        return memory.estimate(work)
+        return memory.estimate(rollout)

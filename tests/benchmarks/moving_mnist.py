@@ -29,7 +29,7 @@ from pipeline.nn.rollout import auxiliary_loss, predict, teacher_forcing_mask, u
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.stages.sample import bounce, share_out
 from pipeline.training.optimizers import Optimizer
-from pipeline.training.schedules import frames_shown, learning_rate_factor, truth_probabilities
+from pipeline.training.schedules import lr_factor, num_forced_inputs, teacher_forcing_probabilities
 from tests.benchmarks.textbook import TextbookConvLstm
 from tests.benchmarks.train import shipped
 
@@ -79,45 +79,47 @@ def train(
         model, sampling, dtype = TextbookConvLstm(model), "teacher", None
     rng, generator = np.random.default_rng([seed, 0]), torch.Generator().manual_seed(seed)
     optimizer = Optimizer(recipe.optimizer, list(model.parameters()), recipe.learning_rate)
-    average = [parameter.detach().clone() for parameter in model.parameters()]
+    ema = [parameter.detach().clone() for parameter in model.parameters()]
     losses: list[float] = []
     begin, step = clock(), 0
-    while (progress := (clock() - begin) / seconds) < 1:
-        optimizer.set_rate(learning_rate_factor(recipe.schedule, progress, warmup))
-        shown = frames_shown(CONTEXT, HORIZON, recipe.curriculum, progress)
+    while (fraction_done := (clock() - begin) / seconds) < 1:
+        optimizer.scale_lr(lr_factor(recipe.schedule, fraction_done, warmup))
+        num_forced = num_forced_inputs(CONTEXT, HORIZON, recipe.curriculum, fraction_done)
         # made anew each step: of two thousand sequences the default had learnt all there was in a quarter of the time
         batch = to_float(clips(rng, digits, recipe.batch_size, CONTEXT + HORIZON))
         mask = teacher_forcing_mask(
-            len(batch), CONTEXT, HORIZON, *truth_probabilities(sampling, progress), generator, shown
+            len(batch), CONTEXT, HORIZON, *teacher_forcing_probabilities(sampling, fraction_done), generator, num_forced
         )
-        fixed = PackedWeights()  # until the optimizer's step
-        with fixed, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            if isinstance(model, Cnn):  # from frames given, not from each frame of the context once more
+        packed = PackedWeights()  # until the optimizer's step
+        with packed, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            if isinstance(model, Cnn):  # from a block of frames, not from each frame of the context once more
                 _, *rest = model.begin(batch[:, 0])
-                given = CONTEXT - 1
+                first = CONTEXT - 1
                 outputs, _ = unroll(
-                    model, batch[:, given:-1], (batch[:, :given], *rest), teacher_forcing=mask[:, given:]
+                    model, batch[:, first:-1], (batch[:, :first], *rest), teacher_forcing=mask[:, first:]
                 )
                 loss = (outputs - batch[:, CONTEXT:]).square().mean()
             else:
                 outputs, _ = unroll(model, batch[:, :-1], teacher_forcing=mask)
                 loss = (outputs - batch[:, 1:]).square().mean()
-            own = auxiliary_loss(model)
-        with fixed:
-            (loss if own is None else loss + own).backward()
+            auxiliary = auxiliary_loss(model)
+        with packed:
+            (loss if auxiliary is None else loss + auxiliary).backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or 1.0)
         optimizer.step()
         step += 1
         losses.append(1024 * loss.item())  # of the metric: values in [0, 1], summed over 64 x 64 pixels
         if len(losses) == 250:
-            print(f"{name}: step {step}, {progress:.0%}, training {np.mean(losses):.1f}", file=sys.stderr, flush=True)
+            print(
+                f"{name}: step {step}, {fraction_done:.0%}, training {np.mean(losses):.1f}", file=sys.stderr, flush=True
+            )
             losses.clear()
         decay = min(recipe.ema_decay, step / (step + 10))
         with torch.no_grad():
-            for kept, parameter in zip(average, model.parameters(), strict=True):
+            for kept, parameter in zip(ema, model.parameters(), strict=True):
                 kept.lerp_(parameter, 1 - decay)
     with torch.no_grad():
-        for kept, parameter in zip(average, model.parameters(), strict=True):
+        for kept, parameter in zip(ema, model.parameters(), strict=True):
             parameter.copy_(kept)
     return model, step
 
@@ -138,9 +140,9 @@ def score(model: nn.Module, test: Tensor) -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> None:
-    """Train all, a row each, and print the table as it grows."""
+    """Train all, one row each, and print the table as it grows."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.moving_mnist", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="of training, a generator (default: 10)")
+    parser.add_argument("--minutes", type=float, default=10, help="of training, per generator (default: 10)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--threads", type=int, default=2)
@@ -151,20 +153,20 @@ def main(arguments: list[str]) -> None:
         default="wall",
         help="cpu: minutes of this process's time on a core, times the threads, for a machine that is shared",
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     huge_pages()
     keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    clock = time.perf_counter if given.clock == "wall" else time.process_time
-    seconds = 60 * given.minutes * (given.threads if given.clock == "cpu" else 1)
+    torch.set_num_threads(options.threads)
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    seconds = 60 * options.minutes * (options.threads if options.clock == "cpu" else 1)
     digits = load_digits(DIGIT)
     shares = share_out(len(digits), np.random.default_rng(0))
-    test = to_float(clips(np.random.default_rng(1), digits[shares["test"]], given.clips, CONTEXT + LONG))
+    test = to_float(clips(np.random.default_rng(1), digits[shares["test"]], options.clips, CONTEXT + LONG))
     black = mse(torch.full_like(test, -1), test)[:, CONTEXT:].mean(dim=0)
     print(f"all black: mse {black[:HORIZON].mean():.1f}, at step 25 {black[24]:.1f}", flush=True)
     rows = []
-    for seed in given.seeds:
-        for name in given.models:
+    for seed in options.seeds:
+        for name in options.models:
             model, steps = train(name, digits[shares["train"]], seconds=seconds, clock=clock, seed=seed)
             rows.append({"model": name, "seed": seed, "steps": steps, **score(model, test)})
             print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)

@@ -1,11 +1,11 @@
-"""`python -m tests.benchmarks.resolution`: time a frame and peak memory of training and generation, by size of frame.
+"""`python -m tests.benchmarks.resolution`: time per frame and peak memory of training and generation, by size of frame.
 
 Each cell is a process of its own. Training is one clip of --frames whole frames, forward and backward, in the
 precision that params.yaml's `auto` means here; generation is a frame at a time, in float32. Memory is what the process
 takes beyond what it held after the same at 32 pixels; `estimate` is what pipeline.runtime.memory says before. The
 exponent is that of a power of the number of pixels, fitted over the sizes from 128 on. `clip` is a training step on a
-clip as params.yaml has it, context and horizon, its own output fed back over the horizon, of 512 pixels: with all
-inner values kept, and with those of 5 frames at a time (train.recompute_steps).
+clip as params.yaml has it, context and horizon, its own output fed back over the horizon, of 512 pixels: without
+activation checkpointing, and with it every 5 frames (train.recompute_steps).
 """
 
 import argparse
@@ -32,32 +32,32 @@ SIZES = (64, 128, 256, 512, 1024)
 TEXTBOOK = "textbook"
 CLIP_SIZE, CLIP_MEMORY = 512, 8.0  # pixels, GiB: what the issue asks for
 CLIPS = {"clip": None, "clip, recompute 5": 5}  # what: train.recompute_steps
-MOST_SECONDS = 120  # a pass of a cell; what would take longer, by the size before it, is left out
+MOST_SECONDS = 120  # per pass of a cell; what would take longer, by the size before it, is left out
 
 
 class Textbook(nn.Module):
-    """ConvLSTM as its paper prints it: at every step one convolution over [x, h] a layer, float32, no patches."""
+    """ConvLSTM as its paper prints it: per step and layer one convolution over [x, h], float32, no patches."""
 
     def __init__(self, channels: int, hidden: int, num_layers: int, kernel_size: int) -> None:
         super().__init__()
         widths = [channels] + [hidden] * num_layers
         self.layers = nn.ModuleList(
-            nn.Conv2d(before + hidden, 4 * hidden, kernel_size, padding=kernel_size // 2) for before in widths[:-1]
+            nn.Conv2d(width + hidden, 4 * hidden, kernel_size, padding=kernel_size // 2) for width in widths[:-1]
         )
         self.head = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, frames: Tensor, state: list | None = None) -> tuple[Tensor, list]:
         outputs = []
         for frame in frames.unbind(dim=1):
-            after = []
+            new_state = []
             for i, layer in enumerate(self.layers):
                 shape = (len(frame), layer.out_channels // 4, *frame.shape[-2:])
                 h, c = (frame.new_zeros(shape), frame.new_zeros(shape)) if state is None else state[i]
                 i_gate, f, g, o = layer(torch.cat([frame, h], dim=1)).chunk(4, dim=1)
                 c = torch.sigmoid(f) * c + torch.sigmoid(i_gate) * torch.tanh(g)
                 frame = torch.sigmoid(o) * torch.tanh(c)
-                after.append((frame, c))
-            state = after
+                new_state.append((frame, c))
+            state = new_state
             outputs.append(torch.tanh(self.head(frame)))
         return torch.stack(outputs, dim=1), state
 
@@ -73,7 +73,7 @@ def generator(name: str) -> tuple[nn.Module, bool]:
 
 
 def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
-    """Seconds a frame, GiB of memory and GiB of the estimate, measured in this process."""
+    """Seconds per frame, GiB of memory and GiB of the estimate, measured in this process."""
     model, float_only = generator(name)
     dtype = None if float_only else autocast_dtype("auto", torch.device("cpu"))
 
@@ -87,10 +87,10 @@ def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:
     times = load_params(ROOT / "params.yaml").tensorize
     length = times.context + times.horizon - 1
 
-    def clip(side: int, truth: Tensor | None = None) -> None:
+    def clip(side: int, teacher_forcing: Tensor | None = None) -> None:
         frames = torch.zeros(1, length, 3, side, side)
         with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            outputs, _ = unroll_with_checkpoints(model, frames, None, CLIPS[mode], teacher_forcing=truth)
+            outputs, _ = unroll_with_checkpoints(model, frames, None, CLIPS[mode], teacher_forcing=teacher_forcing)
             loss = (outputs - frames).square().mean()
         torch.autograd.grad(loss, list(model.parameters()))
 
@@ -157,7 +157,7 @@ def main() -> None:
         print(json.dumps(cell(name, mode, int(size), options.frames)))
         return
 
-    print("| generator | what | pixels | ms a frame | memory, GiB | estimate, GiB |")
+    print("| generator | what | pixels | ms per frame | memory, GiB | estimate, GiB |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in options.models:
         for mode in ("train", "generate"):

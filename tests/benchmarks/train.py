@@ -1,6 +1,6 @@
 """What training costs, against its targets: `python -m tests.benchmarks.train [lstm] [memory] [gradients] …`.
 
-Each benchmark is a function that gives rows of one table; a new one joins BENCHMARKS. Run it on a quiet machine.
+Each benchmark is a function that returns rows of one table; a new one joins BENCHMARKS. Run it on a quiet machine.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from pipeline.nn.rollout import unroll
 from pipeline.params import Params, load_params
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.training.gradients import gradient_norms
-from pipeline.training.loop import _Run, fit
-from pipeline.training.schedules import frames_shown
+from pipeline.training.loop import Training, fit
+from pipeline.training.schedules import num_forced_inputs
 from tests.benchmarks.textbook import TextbookConvLstm, TextbookStLstm
 from tests.conftest import write_store
 
 THREADS = 2  # --threads 1 where the machine is shared: two threads wait for each other
-# seconds a step, Keras 3 on TensorFlow 2.21 on this kind of machine, by features a frame (the lower end of its spread)
+# seconds per step of Keras 3 on TensorFlow 2.21 on this kind of machine (its fastest), by features per frame
 KERAS = {1024: 0.050, 4096: 0.13}
 STEPS, ROUNDS = 12, 9  # the fastest of so many rounds is reported
 Row = dict[str, Any]
@@ -52,7 +52,7 @@ def bouncing_square(num_frames: int, side: int, seed: int) -> np.ndarray:
 
 
 def dataset(folder: Path, side: int, length: int, num_videos: int) -> tuple[ClipDataset, ClipDataset]:
-    """Training and validation clips of `length` frames, the first half context, a clip a video."""
+    """Training and validation clips of `length` frames, the first half context, one clip per video."""
     names = {f"{i:03d}.mp4": "val" if i < num_videos // 8 else "train" for i in range(num_videos)}
     store = write_store(
         folder / "frames", {name: bouncing_square(length, side, i) for i, name in enumerate(sorted(names))}
@@ -64,17 +64,17 @@ def dataset(folder: Path, side: int, length: int, num_videos: int) -> tuple[Clip
 
 def prepared(
     name: str, clips: tuple[ClipDataset, ClipDataset], recipe: dict[str, Any] | None = None, **train: Any
-) -> _Run:
-    """A training of the generator `name` as params.yaml has it, less the given changes."""
+) -> Training:
+    """A training of the generator `name` as params.yaml has it, with the given changes."""
     params = shipped()
     section = getattr(params.model, name)
     torch.manual_seed(0)
     model = build(name, clips[0].frame_shape, clips[0].frame_shape[0], **section.model_dump(exclude={"recipe"}))
-    return _Run(
+    return Training(
         model,
         *clips,
-        section.recipe.model_copy(update=recipe or {}),
-        params.train.model_copy(update={"num_threads": THREADS} | train),
+        recipe=section.recipe.model_copy(update=recipe or {}),
+        train=params.train.model_copy(update={"num_threads": THREADS} | train),
     )
 
 
@@ -84,22 +84,21 @@ def shipped() -> Params:
 
 
 def lstm() -> list[Row]:
-    """The reference LSTM, T = 20, batch 32: seconds a step with loader and loop, against Keras's."""
+    """The reference LSTM, T = 20, batch 32: seconds per step with loader and loop, against Keras's."""
     rows = []
     for features, keras in KERAS.items():
         with tempfile.TemporaryDirectory() as folder:
             run = prepared("lstm", dataset(Path(folder), round(features**0.5), 21, 200))
             for _ in range(3):
                 run.train_step()
-            run.meter = (float("inf"), 0)  # no lines, which would begin the count of loading anew
-            seconds, loading = [], run.loading_seconds
+            seconds, loading = [], run.meter.loading_seconds
             for _ in range(ROUNDS):
                 begin = time.perf_counter()
                 for _ in range(STEPS):
                     run.train_step()
                 seconds.append((time.perf_counter() - begin) / STEPS)
             step = min(seconds)  # what others do on the machine only adds
-            share = (run.loading_seconds - loading) / sum(seconds) / STEPS
+            share = (run.meter.loading_seconds - loading) / sum(seconds) / STEPS
         name = f"reference LSTM, {features} features"
         rows += [
             row(f"{name}: step", f"{step:.4f} s (to {max(seconds):.4f}; {torch.get_num_threads()} threads)", "", None),
@@ -110,7 +109,7 @@ def lstm() -> list[Row]:
 
 
 def memory() -> list[Row]:
-    """Peak memory of training on clips of 200 frames, of that on 20, with truncated back-propagation."""
+    """Peak memory of training on clips of 200 frames, of that on 20, with truncated BPTT."""
     peaks = {
         (length, steps): int(
             subprocess.run(
@@ -123,12 +122,12 @@ def memory() -> list[Row]:
         for length, steps in ((20, 10), (200, 10), (20, 0), (200, 0))
     }
     truncated, whole = peaks[200, 10] / peaks[20, 10], peaks[200, 0] / peaks[20, 0]
-    shown = {key: f"{value / 1024:.0f} MiB" for key, value in peaks.items()}
+    mebibytes = {key: f"{value / 1024:.0f} MiB" for key, value in peaks.items()}
     return [
-        row("ConvLSTM, 64x64, batch 4, 20 frames, bptt_steps 10: peak", shown[20, 10], "", None),
-        row("the same, 200 frames", shown[200, 10], "", None),
+        row("ConvLSTM, 64x64, batch 4, 20 frames, bptt_steps 10: peak", mebibytes[20, 10], "", None),
+        row("the same, 200 frames", mebibytes[200, 10], "", None),
         row("200 frames of 20, bptt_steps 10", f"{truncated:.2f}x", "<= 1.3x", truncated <= 1.3),
-        row("200 frames of 20, whole clip", f"{whole:.2f}x ({shown[20, 0]}, {shown[200, 0]})", "", None),
+        row("200 frames of 20, whole clip", f"{whole:.2f}x ({mebibytes[20, 0]}, {mebibytes[200, 0]})", "", None),
     ]
 
 
@@ -139,13 +138,13 @@ def peak(length: int, bptt_steps: int) -> int:
         run = prepared("convlstm", clips, {"batch_size": 4}, bptt_steps=bptt_steps or None, num_threads=1)
         run.train_step()
         run.train_step()
-    # not getrusage's, in which the process that started this one counts as well
+    # not getrusage, in which the process that started this one counts as well
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1])
 
 
 def gradients() -> list[Row]:
-    """How far back the gradient reaches: its norm 50 steps back, of that one step back, fresh and trained."""
+    """How far back the gradient reaches: its norm 50 steps back relative to 1 step back, fresh and trained."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         clips = dataset(Path(folder), 16, 60, 160)
@@ -164,27 +163,27 @@ def gradients() -> list[Row]:
                 if when != "fresh":
                     fit(model, *clips, recipe=recipe, train=params.train.model_copy(update={"num_threads": 1}))
                 norms = gradient_norms(model, inputs, targets)
-                shown = f"{norms[0]:.1e} at 1, {norms[9]:.1e} at 10, {norms[49]:.1e} at 50: {norms[49] / norms[0]:.1e}x"
-                rows.append(row(f"gradient by the state, {label}, {when}", shown, "", None))
+                text = f"{norms[0]:.1e} at 1, {norms[9]:.1e} at 10, {norms[49]:.1e} at 50: {norms[49] / norms[0]:.1e}x"
+                rows.append(row(f"gradient w.r.t. the state, {label}, {when}", text, "", None))
     return rows
 
 
 def cells() -> list[Row]:
-    """A training step of 10 -> 10 at 64x64, batch 4, in turns with the textbook's; and how far the values are apart."""
-    # the textbook's cells are trained as the papers do, on the truth in float32; ours in bfloat16, the default on
-    # what its curriculum feeds it
+    """A training step of 10 -> 10 at 64x64, batch 4, in turns with the textbook's; and the distance of their values."""
+    # the textbook's cells are trained as in the papers, teacher-forced in float32; ours in bfloat16, and the default
+    # by its curriculum
     frames = torch.stack([torch.from_numpy(bouncing_square(20, 64, seed)) for seed in range(4)])
     clip = to_float(frames)
-    dtype = autocast_dtype("auto", torch.device("cpu"))
+    lower = autocast_dtype("auto", torch.device("cpu"))
 
-    def fed(shown: int) -> torch.Tensor:  # and the context in any case
-        return torch.arange(19).expand(4, 19) < max(10, shown)
+    def forced(num_inputs: int) -> torch.Tensor:  # and the context in any case
+        return torch.arange(19).expand(4, 19) < max(10, num_inputs)
 
-    def step(model: nn.Module, truth: torch.Tensor | None, lower: torch.dtype | None) -> float:
+    def step(model: nn.Module, teacher_forcing: torch.Tensor | None, dtype: torch.dtype | None) -> float:
         begin = time.perf_counter()
         with PackedWeights():  # as a step of training does
-            with torch.autocast("cpu", dtype=lower or torch.bfloat16, enabled=lower is not None):
-                outputs, _ = unroll(model.train(), clip[:, :-1], teacher_forcing=truth)
+            with torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+                outputs, _ = unroll(model.train(), clip[:, :-1], teacher_forcing=teacher_forcing)
             (outputs - clip[:, 1:]).square().mean().backward()
         model.zero_grad()
         return time.perf_counter() - begin
@@ -196,7 +195,7 @@ def cells() -> list[Row]:
         plain = textbook(ours)
         with torch.no_grad():
             apart = (ours(clip)[0] - plain(clip)[0]).abs().max().item()
-        pairs = [(step(plain, None, None), step(ours, None, dtype)) for _ in range(ROUNDS + 1)][1:]
+        pairs = [(step(plain, None, None), step(ours, None, lower)) for _ in range(ROUNDS + 1)][1:]
         ratio = statistics.median(other / own for other, own in pairs)
         label = f"{name} 64x4, 5x5, patch 4"
         rows += [
@@ -213,8 +212,8 @@ def cells() -> list[Row]:
         ("free-running", [1.0] * ROUNDS),
     ):
         # the first is for warming up
-        masks = [fed(10), *(fed(frames_shown(10, 10, recipe.curriculum, moment)) for moment in moments)]
-        pairs = [(step(convlstm, None, None), step(default, mask, dtype)) for mask in masks][1:]
+        masks = [forced(10), *(forced(num_forced_inputs(10, 10, recipe.curriculum, moment)) for moment in moments)]
+        pairs = [(step(convlstm, None, None), step(default, mask, lower)) for mask in masks][1:]
         ratio = sum(other for other, _ in pairs) / sum(own for _, own in pairs)
         seconds = statistics.mean(own for _, own in pairs)
         label = f"{params.model.name}, {label}, of the textbook's ConvLSTM"
@@ -223,7 +222,7 @@ def cells() -> list[Row]:
 
 
 def row(what: str, value: str, target: str, met: bool | None) -> Row:
-    """A row of the table; `met` is None where there is no target."""
+    """One row of the table; `met` is None where there is no target."""
     return {"what": what, "value": value, "target": target, "met": {None: "", True: "yes", False: "NO"}[met]}
 
 
@@ -241,14 +240,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--peak", nargs=2, type=int, metavar=("LENGTH", "STEPS"), help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     huge_pages()  # as the train stage does, for all contestants
     keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    if given.peak:
-        print(peak(*given.peak))
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        print(peak(*options.peak))
         return
-    rows = [row for name in given.names or BENCHMARKS for row in BENCHMARKS[name]()]
+    rows = [row for name in options.names or BENCHMARKS for row in BENCHMARKS[name]()]
     with pd.option_context("display.max_colwidth", None, "display.width", 200):
         print(pd.DataFrame(rows).to_string(index=False))
 

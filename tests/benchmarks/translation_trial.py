@@ -20,11 +20,11 @@ from pipeline.metrics import flicker, psnr, ssim
 from pipeline.models import build
 from pipeline.nn.coloring import Coloring
 from pipeline.runtime.devices import autocast_dtype
-from pipeline.training.objectives import PixelLoss
+from pipeline.training.losses import PixelLoss
 from pipeline.video import read_frames
 
 TRAIN, TEST = 84, slice(96, 120)  # frames
-LENGTH, BATCH, CROP, RATE = 6, 4, 64, 3e-3
+LENGTH, BATCH, CROP, LR = 6, 4, 64, 3e-3
 SIZES = {"hidden_channels": 32, "num_scales": 2, "num_motions": 3, "patch_size": 2}
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     model = build("foreframe", (3, CROP, CROP), 3, **SIZES, carry=options.carry)
     if options.degradation in NEED_COLOR:
         model = Coloring(model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
     loss = PixelLoss(l1=0.0, l2=1.0, gradient=0.0, ssim=0.0, temporal=options.temporal, log=False)
     dtype = autocast_dtype("auto", torch.device("cpu"))
     autocast = torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None)
@@ -56,7 +56,7 @@ def main() -> None:
     begin, steps = time.process_time(), 0
     while (progress := (time.process_time() - begin) / options.seconds) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = RATE * max(0.02, 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = LR * max(0.02, 0.5 * (1 + math.cos(math.pi * progress)))
         places = [
             (
                 generator.integers(TRAIN - LENGTH),
@@ -77,14 +77,14 @@ def main() -> None:
         optimizer.step()
         steps += 1
 
-    given, wanted = source[:, TEST], truth[:, TEST]
+    test_source, test_truth = source[:, TEST], truth[:, TEST]
     with torch.no_grad(), autocast:
-        rows = {"model": model(given)[0], "stateless": model(given.transpose(0, 1))[0].transpose(0, 1)}
+        rows = {"model": model(test_source)[0], "stateless": model(test_source.transpose(0, 1))[0].transpose(0, 1)}
     for name in ("identity", "bilateral", "sharpened"):
-        rows[name] = baseline(name, given, given.shape[1], truth[0, 0])
+        rows[name] = baseline(name, test_source, test_source.shape[1], truth[0, 0])
     print(f"{steps} steps\n| method | PSNR, dB | SSIM | flicker |\n| --- | --- | --- | --- |")
     for name, frames in rows.items():
-        values = [metric(frames.float(), wanted).nanmean().item() for metric in (psnr, ssim, flicker)]
+        values = [metric(frames.float(), test_truth).nanmean().item() for metric in (psnr, ssim, flicker)]
         print(f"| {name} | {values[0]:.2f} | {values[1]:.4f} | {values[2]:.2f} |")
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,33 @@ import torch
 from pipeline.runtime.devices import accelerator, autocast_dtype, device_of
 
 
-def test_precision_is_the_processors_or_the_one_asked_for():
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, None),
+        ({"neon": True}, None),  # another architecture, which does not name them
+    ],
+)
+def test_precision_is_the_processors_or_the_one_asked_for(monkeypatch, capabilities, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     cpu = torch.device("cpu")
+    assert autocast_dtype("auto", cpu) is dtype
     assert autocast_dtype("float32", cpu) is None
     assert autocast_dtype("bf16", cpu) is torch.bfloat16
-    has = torch.cpu.get_capabilities()
-    expected = torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else None
-    assert autocast_dtype("auto", cpu) is expected
+
+
+@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, None)])
+def test_precision_is_the_gpus_where_there_is_one(monkeypatch, supported, dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: pytest.fail("asked the processor"))
+    assert autocast_dtype("auto", torch.device("cuda")) is dtype
+
+
+def test_the_processor_knows_the_instructions_by_the_names_that_are_asked_for():
+    if platform.machine() == "x86_64":
+        assert {"avx512_bf16", "amx_bf16"} <= torch.cpu.get_capabilities().keys()
 
 
 def test_without_a_gpu_the_device_is_the_processor_by_its_one_name():

@@ -1,5 +1,7 @@
 """Memory is estimated without being taken, and what does not fit is one line with what to change."""
 
+from types import SimpleNamespace
+
 import psutil
 import pytest
 import torch
@@ -49,5 +51,19 @@ def test_what_fits_is_let_through_and_what_does_not_is_one_line():
         memory.check("training", 3 * 2**30, 2 * 2**30, "train.crop")
 
 
-def test_what_is_free_is_less_than_the_machine_has():
-    assert 0 < memory.available(torch.device("cpu")) <= psutil.virtual_memory().total
+@pytest.mark.parametrize(
+    ("limit", "used", "free"),
+    [
+        ("6000\n", "1000\n", 5000),  # a container may take less than the machine has
+        ("9000\n", "1000\n", 7000),  # or more
+        ("max\n", "1000\n", 7000),  # or has no limit, as cgroups v2 write it
+        (None, None, 7000),
+    ],
+)
+def test_what_is_free_is_the_machines_or_what_the_container_has_left(tmp_path, monkeypatch, limit, used, free):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=7000))
+    monkeypatch.setattr(memory, "LIMITS", ((tmp_path / "limit", tmp_path / "used"),))
+    if limit is not None:
+        (tmp_path / "limit").write_text(limit)
+        (tmp_path / "used").write_text(used)
+    assert memory.available(torch.device("cpu")) == free

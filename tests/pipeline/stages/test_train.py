@@ -12,7 +12,7 @@ import torch
 
 from flows.repro import set_params
 from pipeline import model_dir
-from pipeline.data.clips import ClipDataset, to_float, write_clips
+from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError
 from pipeline.metrics import mse
@@ -20,6 +20,7 @@ from pipeline.nn.rollout import predict
 from pipeline.params import load_params
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
+from tests.conftest import moving_bar, write_store
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_it_writes_the_best_model_and_how_training_went(tiny, sections, tmp_path
     assert (norms[["before", "after"]] > 0).all(axis=None)
 
 
-def test_it_repeats_and_a_finished_training_is_taken_from_its_state(tiny, sections, tmp_path, monkeypatch):
+def test_it_repeats_and_a_finished_training_is_taken_from_its_checkpoint(tiny, sections, tmp_path, monkeypatch):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
@@ -75,7 +76,7 @@ def test_it_repeats_and_a_finished_training_is_taken_from_its_state(tiny, sectio
         assert files(tmp_path / other) == written
 
 
-def test_other_parameters_do_not_go_on_from_its_state(tiny, sections, tmp_path, monkeypatch):
+def test_other_parameters_do_not_go_on_from_its_checkpoint(tiny, sections, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(tiny.frames, tiny.clips, tmp_path / "a", tmp_path / "ah", **sections)
     changed = sections | {"train": sections["train"].model_copy(update={"seed": 1})}
@@ -84,11 +85,16 @@ def test_other_parameters_do_not_go_on_from_its_state(tiny, sections, tmp_path, 
     assert len(list((tmp_path / ".train").iterdir())) == 2
 
 
-def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request, tmp_path, monkeypatch):
-    """The whole way of the other task on small real things: pairs, training, figures."""
+def test_a_translation_is_learnt_from_crops_and_measured(sections, request, tmp_path, monkeypatch):
+    """The other task from pairs to figures: trained on crops of 8 x 8 pixels, measured on frames of 16 x 16."""
     monkeypatch.chdir(tmp_path)
     noise = Translation(source=None, target=None, degradation="noise", strength=80.0, seed=0)
-    table = pd.read_csv(tiny.clips / "clips.csv")
+    splits = {
+        f"{split}/{i}.mp4": split for split, count in (("train", 8), ("val", 2), ("test", 3)) for i in range(count)
+    }
+    bars = {video: moving_bar(10, i).repeat(2, 1).repeat(2, 2) for i, video in enumerate(splits)}
+    frames = write_store(tmp_path / "frames", bars)
+    table = pd.DataFrame([(video, split, 0, 10, 2) for video, split in splits.items()], columns=COLUMNS)
     write_clips(tmp_path / "clips", table, task="translate", context=3, horizon=4, stride=3, translation=noise)
     params = load_params(request.config.rootpath / "params.yaml")
     recipe = params.model.convlstm.recipe.model_copy(
@@ -98,7 +104,7 @@ def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request
         update={"hidden_channels": 12, "num_layers": 1, "patch_size": 2, "recipe": recipe}
     )
     train(
-        tiny.frames,
+        frames,
         tmp_path / "clips",
         tmp_path / "model",
         tmp_path / "history",
@@ -109,9 +115,10 @@ def test_a_translation_is_learnt_from_crops_and_measured(tiny, sections, request
         train=sections["train"].model_copy(update={"crop": 8}),
     )
     _, card = model_dir.load(tmp_path / "model")
+    assert card.frame_shape == (1, 16, 16)
     assert (card.task, card.translation, card.residual, card.carry) == ("translate", noise, True, 0.0)
 
-    evaluate(tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics", evaluate=params.evaluate)
+    evaluate(frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics", evaluate=params.evaluate)
     figures = json.loads((tmp_path / "metrics/metrics.json").read_text())
     assert set(figures) == {"model", "stateless", "identity", "bilateral", "sharpened", "background", "useful_horizon"}
     assert figures["model"]["mse"] < 0.7 * figures["identity"]["mse"]

@@ -21,8 +21,8 @@ def gradients(model, seed=1):
     model(inputs).square().sum().backward()
 
 
-def stepped(model, name, rate=0.01):
-    optimizer = Optimizer(name, list(model.parameters()), rate)
+def stepped(model, name, lr=0.01):
+    optimizer = Optimizer(name, list(model.parameters()), lr)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     gradients(model)
     optimizer.step()
@@ -65,16 +65,16 @@ def test_the_gradient_may_lie_otherwise_than_the_weight():
 
 
 @pytest.mark.parametrize("name", ["adam", "muon"])
-def test_a_step_forgets_the_gradients_and_the_rate_can_change(name):
+def test_a_step_forgets_the_gradients_and_the_learning_rate_can_change(name):
     model = network()
     optimizer = Optimizer(name, list(model.parameters()), 0.01)
     gradients(model)
-    optimizer.set_rate(0.5)
+    optimizer.scale_lr(0.5)
     optimizer.step()
-    assert optimizer.rate == 0.005
+    assert optimizer.lr == 0.005
     assert all(parameter.grad is None for parameter in model.parameters())
     before = copy.deepcopy(model.state_dict())
     gradients(model)
-    optimizer.set_rate(0)
+    optimizer.scale_lr(0)
     optimizer.step()
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipeline.training.schedules import frames_shown, learning_rate_factor, truth_probabilities
+from pipeline.training.schedules import lr_factor, num_forced_inputs, teacher_forcing_probabilities
 
 
 @pytest.mark.parametrize(
-    ("schedule", "progress", "factor"),
+    ("schedule", "fraction_done", "factor"),
     [
         ("constant", 0.0, 1),
         ("constant", 1.0, 1),
@@ -21,16 +21,16 @@ from pipeline.training.schedules import frames_shown, learning_rate_factor, trut
         ("one_cycle", 1.0, 0),
     ],
 )
-def test_the_learning_rate_follows_its_schedule(schedule, progress, factor):
-    assert learning_rate_factor(schedule, progress, warmup=0.1) == pytest.approx(factor, abs=1e-9)
+def test_the_learning_rate_follows_its_schedule(schedule, fraction_done, factor):
+    assert lr_factor(schedule, fraction_done, warmup=0.1) == pytest.approx(factor, abs=1e-9)
 
 
 def test_without_warmup_a_cosine_begins_at_the_top():
-    assert learning_rate_factor("cosine", 0.0, warmup=0.0) == 1
+    assert lr_factor("cosine", 0.0, warmup=0.0) == 1
 
 
 @pytest.mark.parametrize(
-    ("sampling", "progress", "probabilities"),
+    ("sampling", "fraction_done", "probabilities"),
     [
         ("teacher", 0.9, (1, 1)),
         ("free", 0.0, (0, 1)),
@@ -43,14 +43,14 @@ def test_without_warmup_a_cosine_begins_at_the_top():
         ("reverse", 1.0, (0, 1)),
     ],
 )
-def test_sampling_goes_from_the_truth_to_the_own_output(sampling, progress, probabilities):
-    assert truth_probabilities(sampling, progress) == pytest.approx(probabilities)
+def test_sampling_goes_from_the_truth_to_the_own_output(sampling, fraction_done, probabilities):
+    assert teacher_forcing_probabilities(sampling, fraction_done) == pytest.approx(probabilities)
 
 
 @pytest.mark.parametrize(
-    ("share", "progress", "shown"),
+    ("share", "fraction_done", "num_forced"),
     [(0.0, 0.0, 1), (0.4, 0.0, 14), (0.4, 0.3, 14), (0.4, 0.35, 10), (0.4, 0.4, 1), (1.0, 0.999, 6), (1.0, 1.0, 1)],
 )
-def test_a_curriculum_ends_with_the_whole_horizon(share, progress, shown):
-    assert frames_shown(5, 10, share, progress) == shown
-    assert frames_shown(5, 1, share, progress) == (5 if progress < share else 1)
+def test_a_curriculum_ends_with_the_whole_horizon(share, fraction_done, num_forced):
+    assert num_forced_inputs(5, 10, share, fraction_done) == num_forced
+    assert num_forced_inputs(5, 1, share, fraction_done) == (5 if fraction_done < share else 1)

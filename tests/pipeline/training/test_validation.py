@@ -36,7 +36,7 @@ def test_the_error_is_that_of_a_rollout_on_every_clip(clips):
 
 
 def test_fewer_clips_are_spread_from_the_first_to_the_last(clips):
-    assert validation(clips, num_clips=2).chosen.tolist() == [0, len(clips) - 1]
+    assert validation(clips, num_clips=2).indices.tolist() == [0, len(clips) - 1]
 
 
 def test_whole_frames_are_taken_fewer_at_a_time_than_crops(clips):

@@ -1,4 +1,4 @@
-"""Tests of pipeline/training/objectives.py: the losses by hand."""
+"""Tests of pipeline/training/losses.py: the losses by hand."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.training.discriminator import Discriminator
-from pipeline.training.objectives import Adversary, PixelLoss
+from pipeline.training.losses import Adversary, PixelLoss
 
 TRUTH = torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]).reshape(1, 1, 1, 2, 2)
 GREY = torch.zeros_like(TRUTH)
@@ -44,9 +44,9 @@ def test_every_loss_has_a_gradient():
 
 def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive():
     torch.manual_seed(0)
-    adversary = Adversary(Discriminator(1, 8), context=2, learning_rate=2e-3)
+    adversary = Adversary(Discriminator(1, 8), context=2, lr=2e-3)
     truth = torch.rand(4, 6, 1, 16, 16).round() * 2 - 1
-    # three frames were shown; what is predicted after them is grey
+    # the first three frames are not judged; what is predicted after them is grey
     predicted = torch.cat([truth[:, :3], torch.zeros(4, 3, 1, 16, 16)], dim=1).requires_grad_()
     for _ in range(40):
         adversary.learn(predicted, truth, 3, 1.0)
