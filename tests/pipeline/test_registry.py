@@ -1,4 +1,4 @@
-"""Promotion of model folders: decided by numbers worked out by hand, switched in one rename."""
+"""Promotion of model directories: decided by numbers worked out by hand, switched in one rename."""
 
 import json
 import os
