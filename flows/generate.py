@@ -29,8 +29,8 @@ from pipeline.params import GenerateParams, load_params
 from pipeline.runtime.files import write_json
 
 FAILED = "failed.json"  # in the output folder: what the last run could not do, and why
-# the names of results that are being written, see `pending`
-UNFINISHED = re.compile(r"\.\d+\..+\.[0-9a-f]{12}\.v\d+\.0\.0\.mp4")
+# the names of results (see `pending`) that are being written (see pipeline.runtime.files)
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.v\d+\.0\.0\.mp4\.part")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def alone(output: Path) -> Iterator[None]:
     """
     output.mkdir(parents=True, exist_ok=True)
     with FileLock(output / ".lock"):
-        for path in output.rglob(".*.mp4"):
+        for path in output.rglob(".*.part"):
             if UNFINISHED.fullmatch(path.name):  # of a run that was killed
                 path.unlink()
         yield
@@ -128,9 +128,7 @@ def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job
                 future.wait()
             except BrokenExecutor:
                 errors[job] = None
-            except (
-                BaseException
-            ):  # the run is cancelled: left alone, the pool would finish the videos that it has begun
+            except BaseException:  # the run is cancelled; left alone, the pool would finish what it has begun
                 for process in multiprocessing.active_children():
                     process.kill()
                 raise

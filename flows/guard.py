@@ -84,9 +84,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         for child in children:
             _signal(child.pid, signal.SIGTERM)
         idle = 0 if children else idle + 1
-        if (
-            idle == 5
-        ):  # half a second without a stage: DVC is loading or waits for a lock, so nothing is to be cleaned up
+        if idle == 5:  # half a second without a stage: DVC is loading or waits for a lock; it can simply be ended
             process.terminate()
         time.sleep(0.1)
     with suppress(ProcessLookupError):

@@ -13,12 +13,14 @@ import psutil
 import pytest
 import torch
 from distributed import LocalCluster
+from filelock import FileLock, Timeout
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import generate
 from flows.overrides import set_params
 from pipeline import registry
 from pipeline.model_dir import save
+from pipeline.runtime.files import replacing
 from pipeline.video import read_frames
 from tests.flows.conftest import ROOT, ask, task_runs
 from tests.pipeline.inference.test_translation import make_card
@@ -89,6 +91,18 @@ def test_without_a_champion_the_run_says_so(workspace, api):
 def test_without_a_folder_of_videos_the_run_says_so(workspace, api):
     state = generate.generate(videos="elsewhere", return_state=True)
     assert (state.name, state.message) == ("Nothing new", "elsewhere: there is no such folder yet")
+
+
+def test_one_run_at_a_time_writes_to_a_folder_and_removes_what_a_killed_one_left(tmp_path):
+    whole = tmp_path / "a.mp4.0123456789ab.v1.0.0.mp4"
+    with replacing(whole) as half:  # as videos are written
+        half.touch()
+    half.touch()
+    (tmp_path / ".notes.part").touch()  # somebody else's
+    with generate.alone(tmp_path):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".lock", timeout=0).acquire()
+        assert {path.name for path in tmp_path.iterdir()} == {whole.name, ".lock", ".notes.part"}
 
 
 def test_a_champion_that_translates_does_so(workspace, api, monkeypatch):
