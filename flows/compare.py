@@ -30,10 +30,10 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
     with workspace.locked():
         run(plan(["tensorize"]))
     from pipeline import comparison
-    from pipeline.measuring import baselines  # they import torch, which takes seconds
+    from pipeline.measuring import baselines  # torch: only when there is something to compare
 
     rows = [baseline.with_options(task_run_name=name)(name, params) for name in baselines.BASELINES]
-    # one after another: side by side each would get less done in its minutes
+    # one after another: side by side they would take each other's minutes
     for name in settings.generators or sorted(type(params.model).model_fields.keys() - {"name"}):
         for objective in settings.objectives:
             rows.append(entry.with_options(task_run_name=f"{name} {objective}")(name, objective, params))

@@ -20,7 +20,7 @@ PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves 
 RENDERS = Path("data/renders")
 PICTURES = {"preview.webp": "image/webp", "sheet.png": "image/png"}
 MOST_BYTES = 350_000  # of a picture: from 2 MB on the server refuses the event of an artifact
-MOST_CHANGES = 8  # that the report lists
+MOST_CHANGES = 8  # that are told
 METRICS = ["mse", "mae", "psnr", "ssim"]
 
 
