@@ -1,4 +1,4 @@
-"""Prefect flows: when, where and what next. The work itself is dvc.yaml's."""
+"""Prefect flows: when and where the pipeline runs, and what follows. The work itself is in dvc.yaml's stages."""
 
 import logging
 import os
@@ -8,12 +8,12 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 
-# here, because Prefect looks at it when it is imported: what runs on this machine tells nobody
+# no telemetry; here, because Prefect reads it when it is imported
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
 def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a flow for whoever typed its name: a mistake of theirs ends in one line and exit code 1."""
+    """Run a flow for a person at a terminal: a PipelineError ends in one line and exit code 1."""
     try:
         return flow(*arguments)
     except PipelineError as error:
@@ -21,7 +21,7 @@ def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """A mistake of the user's says what to do in its message; where in the code it was noticed helps nobody."""
+    """A logging filter: a PipelineError's message says all that a user needs, so its traceback is left out."""
     if record.exc_info and isinstance(record.exc_info[1], PipelineError):
         record.exc_info = None
     return True

@@ -1,4 +1,4 @@
-"""Every generator with every objective, trained for the same minutes on the same clips: one table, one picture."""
+"""Compares generators: each trained with each objective for the same minutes on the same clips; a table and a plot."""
 
 import argparse
 from pathlib import Path
@@ -8,8 +8,9 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import at_the_prompt
-from flows.repro import plan, run, workspace
+from flows import at_the_prompt, workspace
+from flows.dvc_graph import plan
+from flows.repro import run
 from pipeline.params import Params, load_params
 
 FRAMES, CLIPS = Path("data/frames"), Path("data/clips")  # as in dvc.yaml
@@ -17,16 +18,16 @@ FRAMES, CLIPS = Path("data/frames"), Path("data/clips")  # as in dvc.yaml
 
 @flow(name="compare")
 def compare(minutes: float | None = None, generators: list[str] | None = None) -> str:
-    """Train, measure and tabulate; gives the table as Markdown.
+    """Train, measure and tabulate; returns the table as Markdown.
 
     `minutes` and `generators` stand in for compare.minutes and compare.generators of params.yaml. What an earlier run
-    has finished is taken from compare.output; a run that was killed goes on.
+    has finished is taken from the directory compare.output, so that a run that was killed can be resumed.
     """
     params = load_params(Path("params.yaml"))
-    given = {"minutes": minutes, "generators": generators}
-    settings = params.compare.model_copy(update={key: value for key, value in given.items() if value is not None})
+    options = {"minutes": minutes, "generators": generators}
+    settings = params.compare.model_copy(update={key: value for key, value in options.items() if value is not None})
     params = params.model_copy(update={"compare": settings})
-    with workspace():
+    with workspace.locked():
         run(plan(["tensorize"]))
     from pipeline import comparison
     from pipeline.data.task import Predict  # torch: only when there is something to compare
@@ -43,7 +44,7 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
 
 @task(cache_policy=NO_CACHE)
 def entry(name: str, objective: str, params: Params) -> dict[str, Any]:
-    """One row of the table."""
+    """Train a generator with an objective; returns its row of the table."""
     from pipeline.comparison import train_one
 
     return train_one(name, objective, params, FRAMES, CLIPS, Path(params.compare.output) / f"{name}-{objective}")
@@ -51,7 +52,7 @@ def entry(name: str, objective: str, params: Params) -> dict[str, Any]:
 
 @task(cache_policy=NO_CACHE)
 def baseline(name: str, params: Params) -> dict[str, Any]:
-    """The row of a predictor that learns nothing."""
+    """Measure a non-learned baseline; returns its row of the table."""
     from pipeline.comparison import measure_baseline
 
     return measure_baseline(name, params, FRAMES, CLIPS)

@@ -1,4 +1,4 @@
-"""Serves the flows with their schedules: `python -m flows.deploy` starts server, dashboard and schedules."""
+"""Runs the flows on their schedules: `python -m flows.deploy` starts Prefect's server, dashboard and schedules."""
 
 import argparse
 import asyncio
@@ -51,8 +51,8 @@ NAME = "scheduled"  # of every deployment
 PORT = 4200
 START_SECONDS = 300  # for the server: it is ready in 8 on a quiet machine
 MOST_RUNS = 3  # at once: one of each flow
-# What a second trigger does while a run goes. News may have come after the first one looked, so retrain waits for its
-# turn, and ends in seconds if there is none; the others come round again soon.
+# What becomes of a run that is due while the one before it is still running. New videos may have come after the running
+# one looked for them, so a second retrain waits, and ends in seconds if there are none; the others are due again soon.
 COLLISIONS = {
     "retrain": ConcurrencyLimitStrategy.ENQUEUE,
     "generate": ConcurrencyLimitStrategy.CANCEL_NEW,
@@ -63,11 +63,11 @@ FLOWS: list[Flow[Any, Any]] = [retrain, generate, monitor]
 
 def deployments(params: Params) -> dict[str, RunnerDeployment]:
     """Every flow with its schedule, by the flow's name; retrain also runs when monitor reports drift."""
-    made = {}
+    by_name = {}
     for flow in FLOWS:
         cron = getattr(params.schedules, flow.name)
         drift = DeploymentEventTrigger(name="foreframe drift", expect={DRIFT})
-        made[flow.name] = cast(  # to_deployment and add_deployment give coroutines to callers that are coroutines
+        by_name[flow.name] = cast(  # to_deployment and add_deployment return coroutines to callers that are coroutines
             RunnerDeployment,
             flow.to_deployment(
                 NAME,
@@ -77,13 +77,13 @@ def deployments(params: Params) -> dict[str, RunnerDeployment]:
                 entrypoint_type=EntrypointType.MODULE_PATH,
             ),
         )
-    return made
+    return by_name
 
 
 def missed(last: datetime, cron: str, timezone: str, now: datetime) -> bool:
-    """Was a run due between the last one's time and now?"""
+    """Was a run due after `last`, the time of the last one, and until `now`?"""
     following = asyncio.run(_dates(CronSchedule(cron=cron, timezone=timezone), last))
-    # in the hours about a change of the clock the list begins before its start
+    # in the hours around a change of the clock the list begins before its start
     return next(date for date in following if date > last) <= now
 
 
@@ -96,21 +96,21 @@ async def _dates(schedule: CronSchedule, start: datetime) -> Sequence[datetime]:
 def serve(params: Params, *, alone: bool) -> None:
     """Register the deployments and run what is due until SIGTERM or Ctrl-C; then their schedules are paused.
 
-    Of the runs that were missed while nothing served them, one is made up for. `alone`: nobody else uses this API, so
-    that runs which seem to go on are those of a predecessor that was killed.
+    Where runs of a flow were missed while nothing served it, one is started now. `alone` says that nobody else uses
+    this API: runs that it takes for running are then those of a predecessor that was killed.
     """
     runner = Runner(name="foreframe", limit=MOST_RUNS, pause_on_shutdown=True)
     with get_client(sync_client=True) as client:
         for name, deployment in deployments(params).items():
             due = _settle(client, name, getattr(params.schedules, name), params.schedules.timezone, alone=alone)
-            identity = cast(UUID, runner.add_deployment(deployment))
+            deployment_id = cast(UUID, runner.add_deployment(deployment))
             if due:
-                client.create_flow_run_from_deployment(identity, name=f"missed {name}", tags=["missed"])
+                client.create_flow_run_from_deployment(deployment_id, name=f"missed {name}", tags=["missed"])
     asyncio.run(runner.start())
 
 
 def _settle(client: SyncPrefectClient, flow: str, cron: str | None, timezone: str, *, alone: bool) -> bool:
-    """Close what the last time of serving left open; was a run of `flow` missed since?"""
+    """Close the runs of `flow` that a predecessor left open; returns whether a run was missed since."""
     try:
         known = client.read_deployment_by_name(f"{flow}/{NAME}")
     except ObjectNotFound:
@@ -122,16 +122,16 @@ def _settle(client: SyncPrefectClient, flow: str, cron: str | None, timezone: st
         limit=200,
     )
     past = [run for run in runs if run.expected_start_time is not None and run.expected_start_time <= now]
-    left = [run for run in past if run.state_type == StateType.SCHEDULED]
-    for run in left:
+    unserved = [run for run in past if run.state_type == StateType.SCHEDULED]
+    for run in unserved:
         _set(client, run, Cancelled(name="Missed", message="nothing served this flow when it was due"))
     if alone:
         for run in past:
             if run.state_type in (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING):
                 _set(client, run, Crashed(message="what served this run was killed"))
-    served = [run.expected_start_time for run in past if run not in left]
+    served = [run.expected_start_time for run in past if run not in unserved]
     last = max([moment for moment in served if moment is not None], default=known.created)
-    return bool(left) or (cron is not None and last is not None and missed(last, cron, timezone, now))
+    return bool(unserved) or (cron is not None and last is not None and missed(last, cron, timezone, now))
 
 
 def _set(client: SyncPrefectClient, run: FlowRun, state: Any) -> None:
@@ -140,22 +140,22 @@ def _set(client: SyncPrefectClient, run: FlowRun, state: Any) -> None:
 
 @contextmanager
 def server(port: int) -> Iterator[None]:
-    """A Prefect server with its dashboard on 127.0.0.1, with SQLite; started again if it dies; used if it is there."""
+    """A Prefect server with its dashboard on 127.0.0.1, with SQLite; restarted if it dies, used if it runs already."""
     address = f"http://127.0.0.1:{port}"
-    if _healthy(address):  # left by a predecessor that was killed, or somebody else's
+    if _healthy(address):  # a predecessor that was killed left it, or it is somebody else's
         home = httpx.get(f"{address}/api/admin/settings").json()["home"]
         if home != str(_home()):
             raise PipelineError(f"{address} is the server of {home}; choose another --port, or set PREFECT_API_URL")
     stopping = threading.Event()
-    ours: list[subprocess.Popen[bytes]] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def keep() -> None:
+    def keep_running() -> None:
         while not stopping.is_set():
-            if not (ours and ours[-1].poll() is None) and not _healthy(address):
-                ours.append(_start(port))
+            if not (started and started[-1].poll() is None) and not _healthy(address):
+                started.append(_start(port))
             stopping.wait(1)
 
-    keeper = threading.Thread(target=keep, daemon=True)
+    keeper = threading.Thread(target=keep_running, daemon=True)
     keeper.start()
     deadline = time.monotonic() + START_SECONDS
     while not _healthy(address):
@@ -169,13 +169,13 @@ def server(port: int) -> Iterator[None]:
     finally:
         stopping.set()
         keeper.join()
-        for process in ours:
+        for process in started:
             process.terminate()
             process.wait()
 
 
 def _home() -> Path:
-    """Where the embedded server keeps its database: in the workspace, so that two workspaces never share one."""
+    """The directory of the embedded server's database: in the workspace, so that two workspaces never share one."""
     return Path(os.environ.get("PREFECT_HOME", ".prefect")).resolve()
 
 
@@ -193,7 +193,7 @@ def _start(port: int) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            start_new_session=True,  # Ctrl-C ends what uses it first
+            start_new_session=True,  # so that Ctrl-C does not end it before its clients
         )
 
 
@@ -217,7 +217,7 @@ def pages() -> Iterator[None]:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
-"""The champion continues or translates every new video of a folder: each once a content and model version."""
+"""The champion continues or translates every new video of a folder: once per content and model version."""
 
 import argparse
-import fcntl
 import json
 import multiprocessing
 import os
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -28,9 +28,9 @@ from pipeline.errors import PipelineError
 from pipeline.params import GenerateParams, load_params
 from pipeline.runtime.files import write_json
 
-FAILED = "failed.json"  # in the folder of the results: what the last run could not do, and why
-
-UNFINISHED = re.compile(r"\.\d+\..+\.[0-9a-f]{12}\.v\d+\.0\.0\.mp4")
+FAILED = "failed.json"  # in the output folder: what the last run could not do, and why
+# the names of results (see `pending`) that are being written (see pipeline.runtime.files)
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.v\d+\.0\.0\.mp4\.part")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
     """Let the champion continue (or translate) the videos of a folder that it has not done yet.
 
     `videos` and `output` stand in for generate.videos and generate.output of params.yaml. A video that fails is listed,
-    in OUTPUT/failed.json too, and tried again by the next run; the others are done.
+    in OUTPUT/failed.json too, and tried again by the next run; it does not stop the others.
     """
     params = load_params(Path("params.yaml")).generate
     champion = registry.champion()
@@ -58,7 +58,7 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
     with alone(target):
         jobs = pending(source, target, champion.name)
         failures = run(jobs, champion, params)
-        told = known_failures(target)
+        known = known_failures(target)
         write_json(target / FAILED, failures)
     if not jobs:
         return Completed(name="Nothing new", message=f"{champion.name} has done every video of {source}")
@@ -67,25 +67,27 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
         return Completed(message=message)
     for failure in failures.values():
         get_run_logger().warning("%s", failure)
-    if failures.keys() - told.keys():  # every run tries again, but people hear of a file once
+    if failures.keys() - known.keys():  # every run tries again, but people hear of a file once
         notify("foreframe: videos failed", "\n".join(failures.values()))
     return Completed(name="With failures", message="\n".join([message, *failures.values()]))
 
 
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
-    """One run at a time writes to a folder, whoever starts it, so that no video is done twice."""
+    """One run at a time writes to a folder, whoever starts it, so that no video is done twice.
+
+    The kernel releases the lock when a process dies.
+    """
     output.mkdir(parents=True, exist_ok=True)
-    with (output / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        for path in output.rglob(".*.mp4"):
+    with FileLock(output / ".lock"):
+        for path in output.rglob(".*.part"):
             if UNFINISHED.fullmatch(path.name):  # of a run that was killed
                 path.unlink()
         yield
 
 
 def known_failures(output: Path) -> dict[str, str]:
-    """What the run before could not do: the file it would have written, and why not."""
+    """What the run before could not do: the reason, by the file that it would have written."""
     try:
         return dict(json.loads((output / FAILED).read_text()))
     except FileNotFoundError:
@@ -93,7 +95,7 @@ def known_failures(output: Path) -> dict[str, str]:
 
 
 def run(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[str, str]:
-    """Do the jobs, a task each; gives the failures, by the file that is missing."""
+    """Do the jobs, one task per job; returns the reasons of those that failed, by the file that they did not write."""
     if not jobs:
         return {}
     errors = attempt(jobs, champion, params)
@@ -111,7 +113,7 @@ def run(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[str, st
 
 
 def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job, str | None]:
-    """What went wrong with each job: nothing (an empty string), an error, or None where its process died."""
+    """Do the jobs; returns what went wrong with each: "" for nothing, a message, or None where its process died."""
     errors: dict[Job, str | None] = {}
     with runner(params) as pool:
         futures = [
@@ -126,7 +128,7 @@ def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job
                 future.wait()
             except BrokenExecutor:
                 errors[job] = None
-            except BaseException:  # the run is cancelled: the pool would finish the videos at hand first
+            except BaseException:  # the run is cancelled; left alone, the pool would finish what it has begun
                 for process in multiprocessing.active_children():
                     process.kill()
                 raise
@@ -150,16 +152,16 @@ def pending(source: Path, output: Path, version: str) -> list[Job]:
 
 
 def runner(params: GenerateParams) -> TaskRunner[Any]:
-    """A Dask cluster where params name one, else processes here."""
+    """A Dask cluster where params.yaml names one, else processes on this machine."""
     if params.dask is None:
         return ProcessPoolTaskRunner(max_workers=params.workers, initializer=end_with_parent)
-    from prefect_dask.task_runners import DaskTaskRunner  # seconds that only those with a cluster should spend
+    from prefect_dask.task_runners import DaskTaskRunner  # takes seconds to import
 
     return DaskTaskRunner(address=params.dask)
 
 
 def end_with_parent() -> None:
-    """In a process of the pool: end when the flow's process is gone, however it went."""
+    """In a process of the pool: end when the flow's process has ended, however it ended."""
 
     def wait() -> None:
         parent = multiprocessing.parent_process()
@@ -172,8 +174,8 @@ def end_with_parent() -> None:
 
 @task(cache_policy=NO_CACHE)
 def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> State[Any] | None:
-    """Continue one video, or translate it, as the model is made for."""
-    # torch takes seconds to import: in the worker, where it is needed
+    """Continue one video, or translate it: what the model was trained for."""
+    # here, in the worker, because importing torch takes seconds
     from pipeline.inference.generation import continue_video
     from pipeline.inference.translation import translate_video
     from pipeline.model_dir import load_card

@@ -1,7 +1,7 @@
-"""One stage under `dvc repro`: ends when its caller ends, and puts the last good outputs back if it fails.
+"""Runs one stage by `dvc repro`: stops it when the caller ends, and restores its last good outputs if it fails.
 
-DVC leaves its stage running when it is killed, and deletes a stage's outputs before it starts. So between a flow and
-DVC stands this small process: `python -m flows.guard JSON`. Its standard input is a pipe that the caller holds open;
+DVC leaves a stage running when DVC is killed, and deletes a stage's outputs before it starts. So this small process
+stands between a flow and DVC: `python -m flows.guard JSON`. Its standard input is a pipe that the caller holds open;
 when it closes, because the caller closed it or died, the stage is stopped.
 """
 
@@ -30,11 +30,11 @@ PATIENCE_SECONDS = 5.0  # for a stage to end after SIGTERM, and DVC after it
 
 @dataclass(frozen=True)
 class Order:
-    """What to run, and what to put back: `cached` outputs are in DVC's cache; of the others copies are kept."""
+    """Which stage to run, and its outputs: those in DVC's cache, and those that git keeps, of which copies are made."""
 
     stage: str
     cached: list[str]
-    uncached: dict[str, str]  # path: MD5 in dvc.lock
+    uncached: dict[str, str]  # MD5 in dvc.lock, by path
 
     def command(self) -> list[str]:
         """The command line that carries out this order."""
@@ -42,7 +42,7 @@ class Order:
 
 
 def carry_out(order: Order) -> int:
-    """Run the stage and give DVC's exit status, or STOPPED; on anything but 0 its last good outputs are back."""
+    """Run the stage; returns DVC's exit status or STOPPED. If it is not 0, the last good outputs are back in place."""
     kept = KEPT / order.stage.replace("/", "_")
     for path, md5 in order.uncached.items():
         if _md5(Path(path)) == md5:
@@ -58,12 +58,14 @@ def carry_out(order: Order) -> int:
 
 
 def _watch(stop: threading.Event) -> None:
+    """Set `stop` when standard input ends."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     stop.set()
 
 
 def _run(command: list[str], stop: threading.Event) -> int:
+    """Run a command until it ends or `stop` is set; returns its exit status or STOPPED."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None and not stop.wait(0.05):
         pass
@@ -82,11 +84,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         for child in children:
             _signal(child.pid, signal.SIGTERM)
         idle = 0 if children else idle + 1
-        if idle == 5:  # half a second without a stage: DVC loads or waits for a lock, and can simply be ended
+        if idle == 5:  # half a second without a stage: DVC is loading or waits for a lock; it can simply be ended
             process.terminate()
         time.sleep(0.1)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # whatever did not listen
+        os.killpg(process.pid, signal.SIGKILL)  # what ignored SIGTERM
     process.wait()
 
 
@@ -96,6 +98,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _put_back(order: Order, kept: Path) -> None:
+    """Restore the outputs: copies from `kept`, the others from DVC's cache."""
     for path in order.uncached:
         if (kept / path).exists() and _md5(Path(path)) != order.uncached[path]:
             with replacing(Path(path)) as part:
@@ -111,6 +114,6 @@ def _md5(path: Path) -> str | None:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # only the pipe decides, so that cleaning up is not cut short (not SIG_IGN: DVC would inherit that)
+        # only the pipe stops this process, so that nothing interrupts its cleaning up (DVC would inherit SIG_IGN)
         signal.signal(number, lambda *_: None)
     sys.exit(carry_out(Order(**json.loads(sys.argv[1]))))

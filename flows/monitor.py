@@ -1,4 +1,4 @@
-"""Is the champion still good on what arrives? Its errors on new videos against those at its promotion."""
+"""Detects drift: the champion's errors on videos that are new against its errors when it was promoted."""
 
 import argparse
 import base64
@@ -18,19 +18,18 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows import at_the_prompt, contents
+from flows import at_the_prompt, contents, workspace
 from flows.report import notify
-from flows.repro import workspace
 from pipeline import registry
 from pipeline.errors import PipelineError, TooShort
 from pipeline.params import Params, load_params
 
-DRIFT = "foreframe.drift"  # the event that sets off retrain
+DRIFT = "foreframe.drift"  # the event on which flows/deploy.py starts retrain
 
 
 @flow(name="monitor")
 def monitor() -> State[Any]:
-    """Measure the champion on videos that came after its promotion; drift sets off `retrain`."""
+    """Measure the champion on videos that came after its promotion; drift starts `retrain`."""
     params = load_params(Path("params.yaml"))
     champion = registry.champion()
     if champion is None:
@@ -53,27 +52,30 @@ def arrived(folder: Path, known: set[str]) -> list[Path]:
 
 @task(cache_policy=NO_CACHE)
 def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, float]:
-    """The champion's mean error on each video, by its path; what cannot be read or has no clip's length is left out."""
+    """The champion's mean error on each video, by the video's path.
+
+    Videos that cannot be read or are shorter than a clip are left out.
+    """
     from pipeline.data.frames import INDEX, FrameStore
     from pipeline.measuring import scoring  # torch takes two seconds to import
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for video in videos:  # the extract stage, on these videos alone: the same frames as in training
+        # frames as in training, by the extract stage, of these videos only; it follows no link out of its folder
+        for video in videos:
             copy = folder / "videos" / video.relative_to(params.data.videos)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            # the stage follows no link out of its folder
             shutil.copytree(video, copy) if video.is_dir() else shutil.copyfile(video, copy)
         command = [sys.executable, "-m", "pipeline.stages.extract", str(folder / "videos"), str(folder / "frames")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         get_run_logger().info("%s", result.stdout + result.stderr)
         if result.returncode:
-            # the stage fails as well where no file is a video, and then says so of each
+            # it also fails where no file is a video; then its index says so of each
             if (folder / "frames" / INDEX).exists() and not FrameStore(folder / "frames").videos:
                 return {}
             raise PipelineError(result.stderr.strip())
         try:
-            with workspace():  # not while a retrain makes them anew
+            with workspace.locked():  # not while a retrain replaces them
                 scoring.all_for_test(folder / "frames", folder / "clips", Path("data/clips"))
         except TooShort as error:
             get_run_logger().info("%s", error)
@@ -83,20 +85,23 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
 
 
 def judge(version: str, reference: dict[str, float], errors: dict[str, float], params: Params) -> State[Any]:
-    """Inside a flow: tell how surprising each video was, and whether all of them together are drift."""
+    """Inside a flow: report how surprising each video's error is, and whether all of them together are drift.
+
+    `reference` are the errors of the test videos at the promotion of `version`, `errors` those of the new videos.
+    """
     import numpy as np
 
     from pipeline.measuring.drift import drift, surprise
 
-    before, now = (np.array(list(values.values())) for values in (reference, errors))
-    result = drift(before, now, params.monitor)
-    scores = dict(zip(errors, surprise(before, now).tolist(), strict=True))
+    old, new = (np.array(list(values.values())) for values in (reference, errors))
+    result = drift(old, new, params.monitor)
+    scores = dict(zip(errors, surprise(old, new).tolist(), strict=True))
     rows = [
         {"video": video, params.promote.metric: f"{errors[video]:.4g}", "surprise": f"{scores[video]:.2f}"}
         for video in sorted(scores, key=lambda video: -scores[video])
     ]
     create_table_artifact(rows, key="surprise", description=f"Error of {version}, and in units of its usual error")
-    picture = plot(before.tolist(), now.tolist(), params.promote.metric)
+    picture = plot(old.tolist(), new.tolist(), params.promote.metric)
     title = f"Drift on {len(rows)} new videos" if result.drifted else f"{version} on {len(rows)} new videos"
     create_markdown_artifact(f"# {title}\n\n{result.reason}.\n\n![errors]({picture})\n", key="drift", description=title)
     if not result.drifted:
@@ -106,13 +111,13 @@ def judge(version: str, reference: dict[str, float], errors: dict[str, float], p
     return Completed(name="Drift", message=result.reason)
 
 
-def plot(before: list[float], now: list[float], metric: str) -> str:
-    """Both distributions of errors as a picture, a PNG in a data URI."""
+def plot(old: list[float], new: list[float], metric: str) -> str:
+    """A histogram of both lists of errors: a PNG in a data URI."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), dpi=100, layout="constrained")
     axes = figure.subplots()
-    axes.hist([before, now], bins=20, density=True, label=["at promotion", "new"], color=["#546e7a", "#c2185b"])
+    axes.hist([old, new], bins=20, density=True, label=["at promotion", "new"], color=["#546e7a", "#c2185b"])
     axes.set(xlabel=f"{metric} of a video", ylabel="density")
     axes.legend(frameon=False)
     content = io.BytesIO()

@@ -1,14 +1,11 @@
-"""Puts a candidate in force, all or nothing: pushed, stored, committed, tagged in DVC's registry, then switched.
+"""Makes a model directory the champion, all or nothing: push, store, commit, tag, then switch.
 
-A journal says what was begun. Whatever stops a promotion, an error, SIGKILL or a power cut, `settle` takes back what
-the journal names; the switch is its last step, so before it the old champion is in force and after it the new one.
+A journal, models/promoting.json, names what a promotion is about to do. Whatever stops it (an error, SIGKILL, a power
+cut), `settle` takes back what the journal names. The switch is the last step: before it the old champion is in force,
+after it the new one.
 """
 
-import importlib
 import json
-import logging.config
-import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,98 +14,97 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.transactions import Transaction, transaction
 
-from flows import repro
+from flows import dvc_graph, registry_tags, repro
+from flows.git import git, signature
 from pipeline import registry
-from pipeline.errors import PipelineError
 from pipeline.runtime.files import write_json
 
-ARTIFACT = "generator"  # the entry of dvc.yaml's `artifacts:`
-STAGE = "champion"
 JOURNAL = registry.MODELS / "promoting.json"
-ROBOT = ("foreframe", "foreframe@localhost")  # signs where git knows nobody
 
 
 def promote(candidate: Path, facts: dict[str, Any], tracked: list[str], message: str, *, commit: bool) -> str:
-    """Inside a flow: make the model in `candidate` the champion; gives the version's name.
+    """Inside a flow: make the model in `candidate` the champion; returns the version's name.
 
-    `facts` go into its record, `tracked` are the files that describe it (dvc.lock, metrics …), committed on the current
-    branch if `commit`. Raises what went wrong, with the champion, the branch and the tags as they were.
+    `facts` go into the version's record. `tracked` are the files that describe the model (dvc.lock, metrics and so on);
+    they are committed on the current branch if `commit`. Raises what went wrong, with champion, branch and tags as they
+    were.
     """
     push()  # first, so that no commit or tag names what the remote lacks
     with registry.locked(), transaction():
-        name = keep(candidate, facts)
-        revision = write_down(name, tracked, message, commit)
-        tag(name, revision, message)
-        switch(name)
-    return name
+        version = store(candidate, facts)
+        revision = record_revision(version, tracked, message, commit)
+        tag(version, revision, message)
+        switch(version)
+    return version
 
 
 def settle() -> None:
     """Take back what a promotion that was killed had begun, and make the registry's tags name the champion."""
     with registry.locked():
-        _undo()
-        _align()
+        _take_back()
+        _align_tags()
 
 
 def rollback() -> str:
-    """Put the version before the champion in force again; gives its name. ModelError where there is none."""
+    """Make the version before the champion the champion again; returns its name. ModelError where there is none."""
     settle()
-    name = registry.rollback()
+    version = registry.rollback()
     settle()
-    return name
-
-
-@task(cache_policy=NO_CACHE, task_run_name="keep")
-def keep(candidate: Path, facts: dict[str, Any]) -> str:
-    """Store a copy of the candidate as a version that is not in force yet."""
-    _undo()  # of a run that was killed
-    name = registry.store(candidate, facts, taken=[tag.partition("@")[2] for tag in _tags("@v*")])
-    _note({"version": name, "head": _git("rev-parse", "HEAD")})
-    return name
-
-
-@keep.on_rollback
-def take_back(_: Transaction) -> None:
-    """Undo what this promotion has done so far, when a later task of it fails."""
-    _undo()
+    return version
 
 
 @task(cache_policy=NO_CACHE, task_run_name="push")
 def push() -> None:
     """Send data and models to the remote, where one is set; they are of use there, promoted or not."""
-    if repro.has_remote():
+    if dvc_graph.has_remote():
         repro.dvc("push")
 
 
-@task(cache_policy=NO_CACHE, task_run_name="write down")
-def write_down(name: str, tracked: list[str], message: str, commit: bool) -> str:
-    """A revision that holds what the model was made from: of the branch if `commit`, beside it where that lacks it."""
-    head = _git("rev-parse", "HEAD")
+@task(cache_policy=NO_CACHE, task_run_name="store")
+def store(candidate: Path, facts: dict[str, Any]) -> str:
+    """Store a copy of the candidate as a version that is not in force yet; returns its name."""
+    _take_back()  # of a promotion that was killed
+    version = registry.store(candidate, facts, taken=registry_tags.versions())
+    _note({"version": version, "head": git("rev-parse", "HEAD")})
+    return version
+
+
+@store.on_rollback
+def take_back(_: Transaction) -> None:
+    """Undo what this promotion has done so far, when one of its later tasks fails."""
+    _take_back()
+
+
+@task(cache_policy=NO_CACHE, task_run_name="record revision")
+def record_revision(version: str, tracked: list[str], message: str, commit: bool) -> str:
+    """A commit that holds what the model was made from; returns its hash.
+
+    With `commit` the tracked files are committed on the branch. Where the branch still differs from the files on disk,
+    because of uncommitted code for instance, the result is a further commit that no branch has, only the version's tag.
+    """
+    head = git("rev-parse", "HEAD")
     if commit:
         made = _commit(head, tracked, message, everything=False)
         if made != head:
-            _note({"commit": made, "tracked": _known(tracked)})
-            _git("update-ref", "-m", f"promote: {name}", "HEAD", made, head)
-            _git("add", "--", *_known(tracked))
+            _note({"commit": made, "tracked": _committable(tracked)})
+            git("update-ref", "-m", f"promote: {version}", "HEAD", made, head, **signature())
+            git("add", "--", *_committable(tracked))
             head = made
     return _commit(head, tracked, message, everything=True)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="tag")
-def tag(name: str, revision: str, message: str) -> None:
-    """Register the version with DVC's registry (GTO tags) and assign it the champion's stage."""
-    author, address = _signer()
-    _note({"revision": revision, "tags_before": _tags("*")})
-    _gto().register(
-        ".", ARTIFACT, revision, version=name, message=message, force=True, author=author, author_email=address
-    )
-    _assign(name, message)
+def tag(version: str, revision: str, message: str) -> None:
+    """Register the version of the commit `revision` and assign it the champion's stage, both as git tags."""
+    _note({"revision": revision, "tags_before": registry_tags.tags()})
+    registry_tags.register(version, revision, message)
+    registry_tags.assign(version, message)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="switch")
-def switch(name: str) -> None:
+def switch(version: str) -> None:
     """Put the version in force: one rename."""
-    registry.activate(name)
+    registry.activate(version)
     JOURNAL.unlink()
 
 
@@ -118,96 +114,52 @@ def _note(facts: dict[str, Any]) -> None:
     write_json(JOURNAL, {**known, **facts})
 
 
-def _undo() -> None:
+def _take_back() -> None:
+    """Undo what the journal names, unless its version is in force; then the journal goes."""
     if not JOURNAL.exists():
         return
     journal = json.loads(JOURNAL.read_text())
     current = registry.champion()
     if current is None or current.name != journal["version"]:
         if "tags_before" in journal:
-            pointing = _tags("*", "--points-at", journal["revision"])
+            pointing = registry_tags.tags("--points-at", journal["revision"])
             for made in sorted(set(pointing) - set(journal["tags_before"])):
-                _git("tag", "--delete", made)
-        if "commit" in journal and _git("rev-parse", "HEAD") == journal["commit"]:
-            _git("update-ref", "HEAD", journal["head"], journal["commit"])
-            _git("reset", "--quiet", "--", *journal["tracked"])
+                registry_tags.delete(made)
+        if "commit" in journal and git("rev-parse", "HEAD") == journal["commit"]:
+            git("update-ref", "HEAD", journal["head"], journal["commit"], **signature())
+            git("reset", "--quiet", "--", *journal["tracked"])
         registry.discard(journal["version"])
     JOURNAL.unlink()
 
 
-def _align() -> None:
+def _align_tags() -> None:
     """Where the champion was switched without the tags (`foreframe rollback`), assign it the stage."""
     current = registry.champion()
-    if current is None or f"{ARTIFACT}@{current.name}" not in _tags("@*"):
+    if current is None or current.name not in registry_tags.versions():
         return
-    assigned = _gto().show(".", f"{ARTIFACT}#{STAGE}")
-    if not assigned or assigned[0]["version"] != current.name:
-        _assign(current.name, f"{current.name} is in force again")
-
-
-def _gto() -> Any:
-    """The module gto.api, imported when it is first needed: a quarter of a second, and most runs promote nothing."""
-    # on import it sets up logging anew, which closes all handlers there are: Prefect's waits for a thread, and that for
-    # the lock that logging holds, until five seconds are over
-    configure, logging.config.dictConfig = logging.config.dictConfig, lambda config: None
-    try:
-        return importlib.import_module("gto.api")
-    finally:
-        logging.config.dictConfig = configure
-
-
-def _assign(name: str, message: str) -> None:
-    author, address = _signer()
-    _gto().assign(".", ARTIFACT, STAGE, version=name, message=message, force=True, author=author, author_email=address)
+    if registry_tags.assigned() != current.name:
+        registry_tags.assign(current.name, f"{current.name} is in force again")
 
 
 def _commit(parent: str, tracked: list[str], message: str, *, everything: bool) -> str:
-    """A commit on `parent` with `tracked` as they are on disk, or every file that git knows; `parent` if equal.
+    """Commit `tracked` (or, with `everything`, every file that git knows) as it is on disk; returns the commit's hash.
 
-    Made with an index of its own: what the user has staged, and the branch, stay as they are.
+    `parent` where that changes nothing. Made with an index of its own: what the user has staged, and the branch, stay
+    as they are.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        _git("read-tree", parent, **index)
-        _git("add", "--", *_known(tracked), **index)
+    with tempfile.TemporaryDirectory() as directory:
+        index = {"GIT_INDEX_FILE": str(Path(directory) / "index")}
+        git("read-tree", parent, **index)
+        git("add", "--", *_committable(tracked), **index)
         if everything:
-            _git("add", "--update", ":/", **index)
-        tree = _git("write-tree", **index)
-    if tree == _git("rev-parse", f"{parent}^{{tree}}"):
+            git("add", "--update", ":/", **index)
+        tree = git("write-tree", **index)
+    if tree == git("rev-parse", f"{parent}^{{tree}}"):
         return parent
-    return _git("commit-tree", tree, "-p", parent, "-m", message)
+    return git("commit-tree", tree, "-p", parent, "-m", message, **signature())
 
 
-def _known(paths: list[str]) -> list[str]:
+def _committable(paths: list[str]) -> list[str]:
     """Those of `paths` that are there and that git does not ignore."""
-    listed = _git("ls-files", "--cached", "--others", "--exclude-standard", "--", *paths).splitlines()
+    listed = git("ls-files", "--cached", "--others", "--exclude-standard", "--", *paths).splitlines()
     return sorted({path for path in listed if Path(path).exists()})
-
-
-def _tags(pattern: str, *options: str) -> list[str]:
-    return _git("tag", *options, "--list", f"{ARTIFACT}{pattern}").splitlines()
-
-
-def _signer() -> tuple[str, str]:
-    """Name and address of who commits: git's own, else ours, so that a machine without an identity can promote."""
-    if subprocess.run(["git", "var", "GIT_COMMITTER_IDENT"], capture_output=True, check=False).returncode:
-        return ROBOT
-    name, _, rest = _run_git(["var", "GIT_COMMITTER_IDENT"], {}).partition(" <")
-    return name, rest.partition(">")[0]
-
-
-def _git(*arguments: str, **environment: str) -> str:
-    """What git prints; PipelineError with what it complains of where it fails."""
-    if arguments[0] in ("commit-tree", "update-ref"):  # they ask who it is
-        for role in ("AUTHOR", "COMMITTER"):
-            environment[f"GIT_{role}_NAME"], environment[f"GIT_{role}_EMAIL"] = _signer()
-    return _run_git(list(arguments), environment)
-
-
-def _run_git(arguments: list[str], environment: dict[str, str]) -> str:
-    result = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
-    if result.returncode:
-        raise PipelineError(f"git {' '.join(arguments[:2])}: {result.stderr.strip()}")
-    return result.stdout.strip()

@@ -1,4 +1,4 @@
-"""What people get to see of a run: its report with pictures, tables, a link, and a word when something goes wrong."""
+"""The report of a retrain run on the dashboard, with pictures and tables; and notifications."""
 
 import base64
 import json
@@ -10,8 +10,9 @@ import apprise
 from prefect import Flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun, State
+from tabulate import tabulate
 
-from flows.repro import Stage
+from flows.dvc_graph import Stage
 from pipeline.registry import Verdict
 
 NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
@@ -25,7 +26,7 @@ MOST_CHANGES = 8  # that are told
 def publish(
     verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
 ) -> None:
-    """Inside a flow: the report and the table of metrics as artifacts, a link to the rendered page, a notification."""
+    """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion."""
     rows = _rows(scores)
     title = f"{version} is the new champion" if version else "The champion stays"
     create_markdown_artifact(_markdown(verdict, stages, outcome, rows), key="report", description=title)
@@ -47,12 +48,12 @@ def notify(title: str, body: str) -> None:
 
 
 def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """A hook for runs that do not end well."""
+    """A hook of Prefect for runs that fail, crash or are cancelled: notify."""
     notify(f"foreframe: {flow.name} {state.name}", f"{flow_run.name}: {state.message}")
 
 
 def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row each for the candidate, the champion it was compared with, and the baselines."""
+    """One row per method: the candidate, the champion that it was compared with, and the non-learned baselines."""
     from pipeline.data.task import Predict  # torch takes two seconds to import
 
     measured = json.loads(Path("data/metrics/metrics.json").read_text())
@@ -64,24 +65,21 @@ def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _markdown(verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]]) -> str:
-    """The dashboard shows the title above it."""
+    """The text of the report; the dashboard shows its title above it."""
     changes = [change for stage in stages for change in stage.changes]
     shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
     lines = [f"**{verdict.reason}.**", "", f"Changed since the last run: {shown or 'nothing'}.", ""]
     preview, sheet = (_picture(RENDERS / name, kind) for name, kind in PICTURES.items())
-    lines += [preview, "", "## Metrics on today's test clips", "", *table(rows)]
+    lines += [preview, "", "## Metrics on today's test clips", "", table(rows)]
     lines += ["", "## Test clips", "", sheet]
-    lines += ["", "## Stages", "", *table([{"stage": name, "state": state} for name, state in outcome.items()])]
+    lines += ["", "## Stages", "", table([{"stage": name, "state": state} for name, state in outcome.items()])]
     return "\n".join(lines)
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Lines of a Markdown table; all rows have the keys of the first."""
-    if not rows:
-        return []
-    header = list(rows[0])
-    body = [[str(row[name]).replace("|", "\\|").replace("\n", " ") for name in header] for row in rows]
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *body)]
+def table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table with the keys of `rows` as its header; what would end a cell or a line is escaped."""
+    cells = [{name: str(cell).replace("|", "\\|").replace("\n", " ") for name, cell in row.items()} for row in rows]
+    return tabulate(cells, headers="keys", tablefmt="github", disable_numparse=True)
 
 
 def _picture(path: Path, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The main flow: new data? -> repro stage by stage -> compare with the champion -> promote if better -> tell."""
+"""The main flow: bring the pipeline up to date if anything changed, compare with the champion, promote if better."""
 
 import argparse
 import json
@@ -14,7 +14,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from ruamel.yaml import YAML
 
-from flows import at_the_prompt, contents, promotion, report, repro
+from flows import at_the_prompt, contents, dvc_graph, promotion, report, repro, workspace
+from flows.dvc_graph import Stage
+from flows.overrides import prepare
 from pipeline import registry
 from pipeline.errors import ModelError
 from pipeline.params import Params
@@ -23,7 +25,7 @@ from pipeline.runtime.files import write_json
 
 DATA = Path("data")
 CANDIDATE = DATA / "model"
-JUDGED = registry.MODELS / "judged.json"
+JUDGED = registry.MODELS / "judged.json"  # the last verdict and what it is about
 
 
 @flow(
@@ -38,15 +40,15 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
     `overrides`, such as `model.name=lstm`, are written into params.yaml.
     """
-    with repro.workspace():
+    with workspace.locked():
         promotion.settle()
-        params, stages = repro.prepare(overrides or [])
-        look(stages, Path(params.data.videos))
+        params, stages = prepare(overrides or [])
+        log_changes(stages, Path(params.data.videos))
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
-        if absent(stages) and repro.has_remote():
+        if absent(stages) and dvc_graph.has_remote():
             pull(absent(stages))
-            stages = repro.plan()
+            stages = dvc_graph.plan()
         outcome = repro.run(stages)
         verdict, scores = compare(params)
         version = None
@@ -61,9 +63,9 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
     return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="look")
-def look(stages: list[repro.Stage], videos: Path) -> None:
-    """Say what has changed since the last run: videos, parameters, code."""
+@task(cache_policy=NO_CACHE, task_run_name="log changes")
+def log_changes(stages: list[Stage], videos: Path) -> None:
+    """Log what has changed since the last run: videos, parameters, code."""
     logger = get_run_logger()
     changes = [(stage.name, change) for stage in stages for change in stage.changes]
     for name, change in changes:
@@ -74,76 +76,79 @@ def look(stages: list[repro.Stage], videos: Path) -> None:
 
 
 def changed_videos(folder: Path) -> list[str]:
-    """Lines for the videos that are new in `folder`, changed or gone since frames were extracted."""
+    """One line each for the videos in `folder` that are new, changed and removed since frames were extracted."""
     index = DATA / "frames/index.csv"
     if not index.exists() or not folder.is_dir():
         return []
-    import pandas as pd  # a third of a second that a run without news does not need
+    import pandas as pd  # takes a third of a second, which a run without changes does not need
 
     table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
-    before = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
-    now = {video.name: video.content_hash for video in contents.videos(folder)}
-    news = {
-        "new": now.keys() - before.keys(),
-        "changed": {name for name in now.keys() & before.keys() if now[name] != before[name]},
-        "removed": before.keys() - now.keys(),
+    extracted = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
+    present = {video.name: video.content_hash for video in contents.videos(folder)}
+    differences = {
+        "new": present.keys() - extracted.keys(),
+        "changed": {name for name in present.keys() & extracted.keys() if present[name] != extracted[name]},
+        "removed": extracted.keys() - present.keys(),
     }
     return [
         f"{len(names)} {what} in {folder}: {', '.join(sorted(names)[:10])}{' …' if len(names) > 10 else ''}"
-        for what, names in news.items()
+        for what, names in differences.items()
         if names
     ]
 
 
 def judgement(params: Params) -> dict[str, Any]:
-    """What a verdict is about."""
-    return {"candidate": registry.digest(CANDIDATE), "promote": params.promote.model_dump()}
+    """What a verdict is about: the candidate's content hash and the rules of promotion."""
+    return {"candidate": registry.content_hash(CANDIDATE), "promote": params.promote.model_dump()}
 
 
 def is_judged(params: Params) -> bool:
-    """Was the model of the last run compared already? Not, where that run was stopped before it could."""
+    """Has the last run's model been judged by these rules? It has not where that run was stopped before its verdict."""
     try:
         return json.loads(JUDGED.read_text()).items() >= judgement(params).items()
     except (OSError, ModelError):
         return False
 
 
-def absent(stages: list[repro.Stage]) -> list[str]:
+def absent(stages: list[Stage]) -> list[str]:
     """The outputs that dvc.lock knows and the workspace lacks."""
     return [out for stage in stages for out in stage.stored if not Path(out).exists()]
 
 
 @task(retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE, task_run_name="pull")
 def pull(paths: list[str]) -> None:
-    """Fetch outputs from the remote; retried, because it fails for reasons that lie outside."""
+    """Fetch outputs from the remote; retried, because networks and services fail for a while."""
     repro.dvc("pull", "--allow-missing", *paths)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare")
 def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
-    """Is the new model better than the champion on today's test clips, or, without a champion, than no learning?
+    """Is the candidate better than the champion, or, where there is none, than the non-learned baselines?
 
-    The second value has the mean of every metric for the candidate and, where it can be run, the champion, and the
-    candidate's error on every clip.
+    Both are measured on the present test clips. The second value holds the mean of every metric for the candidate and,
+    where it can be run, the champion, and the candidate's mean error on every video.
     """
-    from pipeline.measuring.scoring import score  # torch takes two seconds to import, and most runs compare nothing
+    from pipeline.measuring.scoring import score  # torch takes two seconds to import
 
-    today = (DATA / "frames", DATA / "clips", params.evaluate)
+    clips = (DATA / "frames", DATA / "clips", params.evaluate)
     metric = params.promote.metric
-    candidate = score(CANDIDATE, *today)
+    candidate = score(CANDIDATE, *clips)
     scores: dict[str, Any] = {
         "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[metric].mean().to_dict()}
     }
     current, trouble = registry.champion(), ""
     if current is not None:
         try:
-            champion = score(current, *today)
+            champion = score(current, *clips)
         except ModelError as error:
-            trouble = f"the champion cannot be run on today's clips ({error}), so it is compared with no learning: "
+            trouble = (
+                f"the champion cannot be run on today's clips ({error}), "
+                "so the candidate is compared with the non-learned baselines: "
+            )
         else:
             scores["champion"] = {"version": current.name, "means": means(champion)}
-            new, old, videos = candidate[metric], champion[metric], candidate["video"]
-            return registry.is_better(new.to_numpy(), old.to_numpy(), videos.to_numpy(), params.promote), scores
+            errors = (candidate[metric].to_numpy(), champion[metric].to_numpy())
+            return registry.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
     verdict = registry.beats_baselines(json.loads((DATA / "metrics/metrics.json").read_text()), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
 
@@ -154,28 +159,28 @@ def means(scores: Any) -> dict[str, float]:
 
 
 def known_videos() -> list[str]:
-    """SHA-256 of every video that the workspace was made from."""
+    """SHA-256 of every video that frames were extracted from."""
     import pandas as pd
 
     return sorted(pd.read_csv(DATA / "frames/index.csv", dtype="str", keep_default_na=False)["sha256"])
 
 
-def tracked(stages: list[repro.Stage]) -> list[str]:
-    """The files that say which data, parameters and results belong together: DVC's lock, and what git keeps itself."""
+def tracked(stages: list[Stage]) -> list[str]:
+    """The files that say which data, parameters and results belong together, metrics that git keeps among them."""
     return ["dvc.lock", "params.yaml", *(path for stage in stages for path in stage.order.uncached)]
 
 
-def message(verdict: Verdict, stages: list[repro.Stage]) -> str:
-    """A commit message: what is promoted, why, and what had changed."""
+def message(verdict: Verdict, stages: list[Stage]) -> str:
+    """The message of commit and tags: why the model is promoted, and what had changed."""
     changes = [f"- {stage.name}: {change}" for stage in stages for change in stage.changes]
     return "\n".join(["Promote a model", "", verdict.reason, "", *changes]).rstrip() + "\n"
 
 
 def label(version: str | None) -> None:
-    """Name the run and tag it by the data and the model that it worked with."""
+    """Name the run, and tag it with the data and the models that it worked with."""
     stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]
     data = next(out["md5"][:8] for out in stages["extract"]["outs"])
-    tags = [f"data:{data}", f"model:{registry.digest(CANDIDATE)[:8]}"]
+    tags = [f"data:{data}", f"model:{registry.content_hash(CANDIDATE)[:8]}"]
     current = registry.champion()
     tags += [f"champion:{current.name}"] if current else []
     with get_client(sync_client=True) as client:
@@ -185,7 +190,12 @@ def label(version: str | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=retrain.description)
-    parser.add_argument("action", nargs="?", choices=["rollback"], help="put the champion before this one back instead")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["rollback"],
+        help="instead, make the version before the champion the champion again",
+    )
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     if arguments.action == "rollback":

@@ -1,6 +1,9 @@
-"""Promoted models: versions kept beside the workspace, one of them the champion; candidate against champion."""
+"""Promoted models: versions of model directories under models/, one of them the champion, and who becomes it.
 
-import fcntl
+Each version is a copy of a model directory with a record, promotion.json. `models/champion` is a link to the one in
+force; people use the model there.
+"""
+
 import hashlib
 import json
 import logging
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
@@ -21,7 +25,7 @@ from pipeline.runtime.files import sync, write_json
 
 logger = logging.getLogger(__name__)
 
-# DVC deletes a stage's outputs when the stage starts; so what people use is kept outside of them
+# outside of data/: DVC deletes a stage's outputs when the stage starts, and people use a model at any time
 MODELS = Path("models")
 CHAMPION = "champion"
 RECORD = "promotion.json"
@@ -29,12 +33,12 @@ RECORD = "promotion.json"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a candidate is promoted, and why; the bounds are of the relative improvement (0.1: 10 % less error)."""
+    """Whether a candidate is promoted, and why."""
 
     better: bool
     reason: str
-    improvement: float | None = None
-    low: float | None = None
+    improvement: float | None = None  # relative: 0.1 is 10 % less error
+    low: float | None = None  # ends of its confidence interval
     high: float | None = None
 
 
@@ -47,8 +51,8 @@ def is_better(
     """Is the candidate's mean error lower than the champion's by more than promote.margin, chance aside?
 
     `candidate` and `champion` are (N,) errors of the same N clips, `videos` (N,) says which video each is cut from. The
-    lower end of a paired bootstrap interval has to clear the margin. Whole videos are drawn, because the clips of one
-    overlap; where there is one video only, its clips are drawn.
+    lower end of a paired bootstrap interval of the relative improvement has to clear the margin. Whole videos are
+    resampled, because the clips of one overlap; where there is one video only, its clips are.
     """
     bad = int(np.count_nonzero(~np.isfinite(candidate)))
     if bad or not len(candidate):
@@ -83,10 +87,10 @@ def _compared(improvement: float) -> str:
 
 
 def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
-    """Is a first model's error lower than that of every baseline that learns nothing, by more than the margin?
+    """Is a first model's error lower than that of every non-learned baseline, by more than promote.margin?
 
-    `metrics` is what data/metrics/metrics.json holds: a mapping of methods ("model", "stateless", which is the same
-    network, and the baselines) to their means.
+    `metrics` is what data/metrics/metrics.json holds: the mean of every metric by method. The methods are "model",
+    "stateless" (the same network without its state, so no baseline) and the non-learned baselines.
     """
     rows = {name: row for name, row in metrics.items() if isinstance(row, dict) and name != "stateless"}
     errors = {name: row[promote.metric] for name, row in rows.items()}
@@ -104,36 +108,36 @@ def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
     return Verdict(better, reason, improvement)
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of a model folder's two files, in hex; raises ModelError where one is missing."""
+def content_hash(model_dir: Path) -> str:
+    """SHA-256 over the two files of a model directory, in hex; raises ModelError where one is missing."""
     total = hashlib.sha256()
     for name in ("model.json", "model.safetensors"):
         try:
-            total.update(hashlib.sha256((folder / name).read_bytes()).digest())
+            total.update(hashlib.sha256((model_dir / name).read_bytes()).digest())
         except OSError as error:
-            raise ModelError(f"{folder}: is no model ({error.strerror}: {name})") from error
+            raise ModelError(f"{model_dir}: is no model ({error.strerror}: {name})") from error
     return total.hexdigest()
 
 
-def record(folder: Path) -> dict[str, Any]:
-    """What was written down when the version in `folder` was stored; raises ModelError where it is unreadable."""
+def record(model_dir: Path) -> dict[str, Any]:
+    """What was recorded when the version in `model_dir` was stored; raises ModelError where it is unreadable."""
     try:
-        return json.loads((folder / RECORD).read_text())
+        return json.loads((model_dir / RECORD).read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / RECORD}: cannot be read ({error})") from error
+        raise ModelError(f"{model_dir / RECORD}: cannot be read ({error})") from error
 
 
-def is_whole(folder: Path) -> bool:
+def is_whole(model_dir: Path) -> bool:
     """Are the model's bytes those that were stored?"""
     try:
-        return digest(folder) == record(folder)["digest"]
+        return content_hash(model_dir) == record(model_dir)["digest"]
     except ModelError as error:
         logger.warning("%s", error)
         return False
 
 
 def champion(models: Path = MODELS) -> Path | None:
-    """The folder of the version in force, None before the first promotion."""
+    """The model directory of the version in force, None before the first promotion."""
     link = models / CHAMPION
     return link.resolve() if link.is_symlink() and link.exists() else None
 
@@ -144,7 +148,7 @@ def versions(models: Path = MODELS) -> list[str]:
 
 
 def store(candidate: Path, facts: dict[str, Any], taken: list[str] | None = None, models: Path = MODELS) -> str:
-    """Keep a copy of the model in `candidate` as a new version, not in force yet; gives its name.
+    """Keep a copy of the model in `candidate` as a new version, not in force yet; returns its name.
 
     `facts` go into the version's record. Names in `taken` (versions that git tags know) are not used again. The copy
     appears whole or not at all. Raises ModelError where the candidate is no model.
@@ -156,9 +160,9 @@ def store(candidate: Path, facts: dict[str, Any], taken: list[str] | None = None
     for leftover in sorted(models.glob(".incoming-*")):  # of a promotion that was killed
         shutil.rmtree(leftover)
     incoming = models / f".incoming-{name}"
-    expected = digest(candidate)
+    expected = content_hash(candidate)
     shutil.copytree(candidate, incoming)
-    if digest(incoming) != expected:
+    if content_hash(incoming) != expected:
         raise ModelError(f"{candidate}: changed while it was copied")
     content = {**facts, "version": name, "previous": current.name if current else None, "digest": expected}
     write_json(incoming / RECORD, content)
@@ -173,10 +177,10 @@ def activate(name: str, models: Path = MODELS) -> None:
     """Make version `name` the champion: one rename, so that at every moment the champion is the old or the new one."""
     if not is_whole(models / name):
         raise ModelError(f"{models / name}: is not a whole model; the champion stays")
-    fresh = models / f".{CHAMPION}"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(name)
-    fresh.replace(models / CHAMPION)
+    link = models / f".{CHAMPION}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+    link.replace(models / CHAMPION)
     sync(models)
 
 
@@ -188,20 +192,21 @@ def discard(name: str, models: Path = MODELS) -> None:
         shutil.rmtree(models / name)
 
 
-def before(models: Path = MODELS) -> str:
+def previous(models: Path = MODELS) -> str:
     """The version that the champion replaced, or the nearest whole one before it; ModelError where there is none."""
     current = champion(models)
     if current is None:
         raise ModelError(f"{models}: no model was promoted yet")
-    name = _previous(current.name, models)
+    name = _predecessor(current.name, models)
     while name is not None:
         if is_whole(models / name):
             return name
-        name = _previous(name, models)
+        name = _predecessor(name, models)
     raise ModelError(f"{models}: there is no version before {current.name}")
 
 
-def _previous(name: str, models: Path) -> str | None:
+def _predecessor(name: str, models: Path) -> str | None:
+    """The version that was the champion when `name` was stored."""
     try:
         return record(models / name)["previous"]
     except ModelError:  # damaged: the one stored before it is the best that is left
@@ -210,19 +215,21 @@ def _previous(name: str, models: Path) -> str | None:
 
 
 def rollback(models: Path = MODELS) -> str:
-    """Put the version before the champion in force again, and give its name; ModelError where there is none."""
+    """Put the version before the champion in force again, and return its name; ModelError where there is none."""
     with locked(models):
-        name = before(models)
+        name = previous(models)
         activate(name, models)
     return name
 
 
 @contextmanager
 def locked(models: Path = MODELS) -> Iterator[None]:
-    """One promotion or rollback at a time, over all processes; the kernel lets go when a process dies."""
+    """One promotion or rollback at a time, over all processes; the kernel releases the lock when a process dies.
+
+    Not reentrant: who holds it must not ask again.
+    """
     models.mkdir(exist_ok=True)
-    with (models / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(models / ".lock"):
         yield
 
 

@@ -70,7 +70,7 @@ class Browser:
         return self.ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def open(self, address: str, *words: str, seconds: float = 40) -> str:
-        """Open a page and wait until all `words` are on it; gives its text. AssertionError with the text if not."""
+        """Open a page and wait until all `words` are on it; returns its text. AssertionError with the text if not."""
         self.ask("Page.navigate", url=address)
         deadline = time.monotonic() + seconds
         text = ""

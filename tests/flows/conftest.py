@@ -19,6 +19,26 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tests.workspace import make_workspace
 
 ROOT = Path(__file__).parents[2]
+DIAMOND = """
+stages:
+  words:
+    cmd: cp words.txt words && echo copied all words
+    deps: [words.txt]
+    outs: [words]
+  count:
+    cmd: python count.py
+    deps: [words, count.py]
+    outs: [count]
+    metrics: [{score.json: {cache: false}}]
+  sort:
+    cmd: sort words > sorted
+    deps: [words]
+    outs: [sorted]
+  join:
+    cmd: cat count sorted > joined
+    deps: [count, sorted]
+    outs: [joined]
+"""
 
 
 def free_port() -> int:
@@ -111,6 +131,22 @@ def git_and_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@localhost")
     subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    return folder
+
+
+@pytest.fixture
+def diamond(tmp_path, monkeypatch):
+    """A git and DVC repository with four stages in a diamond; the current folder."""
+    folder = git_and_dvc(tmp_path, monkeypatch)
+    (folder / "dvc.yaml").write_text(DIAMOND)
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "words.txt").write_text("b\na\n")
+    (folder / "count.py").write_text(
+        "import pathlib as p\n"
+        "n = len(p.Path('words').read_text().split())\n"
+        "p.Path('count').write_text(f'{n}\\n')\n"
+        "p.Path('score.json').write_text(f'{{\"n\": {n}}}')\n"
+    )
     return folder
 
 

@@ -99,7 +99,7 @@ class Served:
         return [run for run in self.runs(flow) if run["state_type"] in ENDED]
 
     def trigger(self, flow: str = "retrain", **parameters: Any) -> str:
-        """Ask for a run now, as the dashboard's button does; gives its id."""
+        """Ask for a run now, as the dashboard's button does; returns its id."""
         deployment = httpx.get(f"{self.api}/deployments/name/{flow}/scheduled").json()["id"]
         return str(ask(self.api, f"deployments/{deployment}/create_flow_run", parameters=parameters)["id"])
 

@@ -31,7 +31,7 @@ def keep(browser: Browser, name: str, folder: Path) -> None:
 
 
 def retrain(folder: Path, environment: dict[str, str], *overrides: str) -> str:
-    """Run the flow; gives the run's id."""
+    """Run the flow; returns its id."""
     code = (
         "import sys; from flows.retrain import retrain; "
         "print('RUN', retrain(overrides=sys.argv[1:], return_state=True).state_details.flow_run_id)"

@@ -1,4 +1,4 @@
-"""Batches: every video once a content and a model version; failures are listed and stop nothing."""
+"""Batches: every video once per content and model version; failures are listed and stop nothing."""
 
 import json
 import os
@@ -13,14 +13,16 @@ import psutil
 import pytest
 import torch
 from distributed import LocalCluster
+from filelock import FileLock, Timeout
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import generate
+from flows.overrides import set_params
 from pipeline import registry
 from pipeline.model_dir import save
+from pipeline.runtime.files import replacing
 from pipeline.video import read_frames
 from tests.flows.conftest import ROOT, ask, task_runs
-from tests.flows.test_repro import repro
 from tests.pipeline.inference.test_translation import make_card
 
 
@@ -30,7 +32,7 @@ def workspace(tmp_path, monkeypatch, tiny, bar_video):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    repro.set_params(["generate.num_frames=3", "generate.workers=1"])
+    set_params(["generate.num_frames=3", "generate.workers=1"])
     registry.activate(registry.store(tiny.model, {}))
     Path("inbox/sub").mkdir(parents=True)
     shutil.copy(bar_video, "inbox/a.mp4")
@@ -91,6 +93,18 @@ def test_without_a_folder_of_videos_the_run_says_so(workspace, api):
     assert (state.name, state.message) == ("Nothing new", "elsewhere: there is no such folder yet")
 
 
+def test_one_run_at_a_time_writes_to_a_folder_and_removes_what_a_killed_one_left(tmp_path):
+    whole = tmp_path / "a.mp4.0123456789ab.v1.0.0.mp4"
+    with replacing(whole) as half:  # as videos are written
+        half.touch()
+    half.touch()
+    (tmp_path / ".notes.part").touch()  # somebody else's
+    with generate.alone(tmp_path):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".lock", timeout=0).acquire()
+        assert {path.name for path in tmp_path.iterdir()} == {whole.name, ".lock", ".notes.part"}
+
+
 def test_a_champion_that_translates_does_so(workspace, api, monkeypatch):
     monkeypatch.setattr(generate, "runner", lambda _: ThreadPoolTaskRunner(max_workers=1))
     card = make_card(degradation="low_resolution", strength=2.0)
@@ -117,7 +131,7 @@ def test_processes_and_a_dask_cluster_give_the_same_bytes(workspace, api, cluste
         generate.generate(output="expected")
     if cluster == "dask":
         with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as dask:
-            repro.set_params([f"generate.dask={dask.scheduler_address}"])
+            set_params([f"generate.dask={dask.scheduler_address}"])
             in_a_process()
     else:
         in_a_process()
@@ -159,7 +173,7 @@ def test_a_video_that_kills_its_process_does_not_stop_the_others(workspace, api)
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_run_that_is_stopped(workspace, api, end):
-    repro.set_params(["generate.num_frames=1000000"])
+    set_params(["generate.num_frames=1000000"])
     run = subprocess.Popen([sys.executable, "-m", "flows.generate"])
     begun = time.monotonic()
     while not list(Path("generated").rglob("*a.mp4*")):

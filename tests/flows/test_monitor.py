@@ -1,6 +1,5 @@
 """Monitoring, with real videos through the real extract stage: quiet on more of the same, an event on what is not."""
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -12,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from prefect.logging import disable_run_logger
 
-import pipeline.measuring
 from flows import contents, monitor
-from pipeline import registry
+from flows import workspace as workspace_lock
+from flows.overrides import set_params
+from pipeline import measuring, registry
 from pipeline.data.clips import COLUMNS, write_clips
 from pipeline.measuring import scoring
 from pipeline.model_dir import save
@@ -24,7 +25,6 @@ from pipeline.params import load_params
 from pipeline.video import write_png, write_video
 from tests.conftest import moving_bar
 from tests.flows.conftest import ROOT, ask
-from tests.flows.test_repro import repro
 from tests.pipeline.inference.test_translation import make_card
 
 
@@ -38,7 +38,7 @@ def workspace(tmp_path, monkeypatch, tiny):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    repro.set_params(
+    set_params(
         ["data.videos=videos", "extract.size=[8, 8]", "tensorize.context=3", "tensorize.horizon=4", "monitor.bins=2"]
     )
     for number in range(12):
@@ -96,7 +96,7 @@ def test_more_of_the_same_is_no_drift_and_other_videos_are(workspace, api):
 @pytest.mark.slow
 def test_a_champion_that_translates_is_held_to_the_videos_that_its_sources_are_made_from(workspace, api):
     known = registry.record(registry.champion())["videos"]
-    repro.set_params(["task=translate", "translate.degradation=noise"])
+    set_params(["task=translate", "translate.degradation=noise"])
     params = load_params(Path("params.yaml"))
     card = make_card(channels=1, frame_shape=(1, 8, 8), context=3, horizon=4)
     torch.manual_seed(0)
@@ -139,13 +139,13 @@ def test_clips_are_read_only_while_no_other_flow_can_make_them_anew(workspace, m
     asked = []
 
     def all_for_test(*arguments):
-        with Path(".dvc/tmp/workspace.lock").open() as file, pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(Timeout):
+            FileLock(workspace_lock.LOCK, timeout=0).acquire()
         asked.append(arguments)
         scoring.all_for_test(*arguments)
 
     stub = SimpleNamespace(all_for_test=all_for_test, score=scoring.score)
-    monkeypatch.setattr(pipeline.measuring, "scoring", stub)
+    monkeypatch.setattr(measuring, "scoring", stub)
     with disable_run_logger():
         champion, params = registry.champion(), load_params(Path("params.yaml"))
         assert monitor.measure.fn(champion, sorted(Path("videos").glob("*.mp4")), params)

@@ -1,10 +1,7 @@
 """dvc.yaml as a Prefect run, on a pipeline of shell commands: it knows no stage by name."""
 
-import fcntl
 import json
-import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,54 +11,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import at_the_prompt, repro
-from pipeline.errors import ParamsError, PipelineError
-from tests.flows.conftest import ask, git_and_dvc, logs, task_runs
+from flows import repro
+from flows.dvc_graph import plan
+from tests.flows.conftest import ask, logs, task_runs
 
 ROOT = Path(__file__).parents[2]
-PIPELINE = """
-stages:
-  words:
-    cmd: cp words.txt words && echo copied all words
-    deps: [words.txt]
-    outs: [words]
-  count:
-    cmd: python count.py
-    deps: [words, count.py]
-    outs: [count]
-    metrics: [{score.json: {cache: false}}]
-  sort:
-    cmd: sort words > sorted
-    deps: [words]
-    outs: [sorted]
-  join:
-    cmd: cat count sorted > joined
-    deps: [count, sorted]
-    outs: [joined]
-"""
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A git and DVC repository with four stages in a diamond; the current folder."""
-    folder = git_and_dvc(tmp_path, monkeypatch)
-    (folder / "dvc.yaml").write_text(PIPELINE)
-    shutil.copy(ROOT / "params.yaml", folder)
-    (folder / "words.txt").write_text("b\na\n")
-    (folder / "count.py").write_text(
-        "import pathlib as p\n"
-        "n = len(p.Path('words').read_text().split())\n"
-        "p.Path('count').write_text(f'{n}\\n')\n"
-        "p.Path('score.json').write_text(f'{{\"n\": {n}}}')\n"
-    )
-    return folder
 
 
 def states(api, state):
     return {name: run["name"] for name, run in task_runs(api, state.state_details.flow_run_id).items()}
 
 
-def test_every_stage_is_a_task_and_a_second_run_is_cached(workspace, api):
+def test_every_stage_is_a_task_and_a_second_run_is_cached(diamond, api):
     first = repro.repro(return_state=True)
     assert states(api, first) == dict.fromkeys(["words", "count", "sort", "join"], "Completed")
     assert Path("joined").read_text() == "2\na\nb\n"
@@ -81,7 +42,7 @@ def test_every_stage_is_a_task_and_a_second_run_is_cached(workspace, api):
     assert Path("words").read_text() == "b\na\n"
 
 
-def test_names_of_stages_and_outputs_may_hold_what_prefect_takes_not(workspace, api):
+def test_names_of_stages_and_outputs_may_hold_what_prefect_takes_not(diamond, api):
     Path("dvc.yaml").write_text(
         "stages:\n  a_B:\n    foreach: [x]\n    do:\n      cmd: echo step 1/2; echo y > 'o u#t'\n"
         "      deps: [words.txt]\n      outs: ['o u#t']\n"
@@ -95,21 +56,7 @@ def test_names_of_stages_and_outputs_may_hold_what_prefect_takes_not(workspace, 
     assert entry["name"] == "repro all"
 
 
-def test_a_stage_that_is_added_to_dvc_yaml_is_in_the_next_plan_with_what_it_needs(workspace):
-    with Path("dvc.yaml").open("a") as file:
-        file.write("  shout:\n    cmd: tr a-z A-Z < joined > shouted\n    deps: [joined]\n    outs: [shouted]\n")
-    stages = repro.plan()
-    needs = {stage.name: stage.needs for stage in stages}
-    assert needs == {
-        "words": (), "count": ("words",), "sort": ("words",), "join": ("count", "sort"), "shout": ("join",)
-    }  # fmt: skip
-    assert [stage.name for stage in repro.plan(["sort"])] == ["words", "sort"]
-    assert all(stage.stale for stage in stages)
-    with pytest.raises(PipelineError, match="no stage nonsense"):
-        repro.plan(["nonsense"])
-
-
-def test_a_failure_says_its_last_lines_and_leaves_the_last_good_outputs(workspace, api):
+def test_a_failure_says_its_last_lines_and_leaves_the_last_good_outputs(diamond, api):
     repro.repro()
     good = Path("count.py").read_text()
     Path("count.py").write_text(good + "print('about to fail'); raise SystemExit('out of numbers')\n")
@@ -129,7 +76,7 @@ def test_a_failure_says_its_last_lines_and_leaves_the_last_good_outputs(workspac
 
 
 @pytest.mark.slow
-def test_output_is_in_the_log_while_the_stage_runs_and_independent_stages_run_side_by_side(workspace, api):
+def test_output_is_in_the_log_while_the_stage_runs_and_independent_stages_run_side_by_side(diamond, api):
     # each waits for the other's sign: one after the other they would never end
     for mine, other in ("ab", "ba"):
         Path(f"{mine}.sh").write_text(
@@ -169,7 +116,7 @@ def wait_for(condition, seconds=20):
         pytest.param("ignore SIGTERM", marks=pytest.mark.slow),
     ],
 )
-def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(workspace, end):
+def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(diamond, end):
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
     lock = Path("dvc.lock").read_bytes()
     mark = f"{1000 + len(end)}.{os.getpid()}"  # seconds of a sleep, to tell it from all others
@@ -178,7 +125,7 @@ def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(workspace, en
         f"{stubborn}import pathlib, subprocess, time\npathlib.Path('started').touch()\n"
         f"subprocess.Popen(['sleep', '{mark}']); time.sleep({mark})\n"
     )
-    order = next(stage.order for stage in repro.plan() if stage.name == "count")
+    order = next(stage.order for stage in plan() if stage.name == "count")
     holder = subprocess.Popen(  # a process of its own holds the pipe, as a flow does
         [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE,"
          "start_new_session=True); sys.stdin.read()", *order.command()], stdin=subprocess.PIPE
@@ -201,34 +148,14 @@ def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(workspace, en
     assert Path("joined").read_text() == "3\na\nb\n"
 
 
-def test_overrides_are_checked_before_anything_is_written(workspace):
-    repro.set_params(["model.name=lstm", "tensorize.horizon=3", "extract.size=[8, 8]"])
-    changed = Path("params.yaml").read_text()
-    lines = zip((ROOT / "params.yaml").read_text().splitlines(), changed.splitlines(), strict=True)
-    assert [new.split("#")[0].strip() for old, new in lines if old != new] == [
-        "size: [8, 8]",
-        "horizon: 3",
-        "name: lstm",
-    ]  # all else is as it was, comments and all
-    for wrong, said in {
-        "model.name=nonsense": "model.name: Input should be",
-        "tensorize.horizons=3": "tensorize.horizons=3: should be key=value with a key of params.yaml",
-        "tensorize.horizon=0": "tensorize.horizon: Input should be greater than 0",
-        "tensorize": "should be key=value",
-    }.items():
-        with pytest.raises(ParamsError, match=said):
-            repro.set_params(["train.seed=5", wrong])
-    assert Path("params.yaml").read_text() == changed
-
-
-def test_wrong_overrides_fail_the_run_before_any_stage(workspace, api):
+def test_wrong_overrides_fail_the_run_before_any_stage(diamond, api):
     state = repro.repro(overrides=["train.seed=x"], return_state=True)
     assert state.is_failed()
     assert "train.seed: Input should be a valid integer" in state.message
     assert task_runs(api, state.state_details.flow_run_id) == {}
 
 
-def test_a_wrong_params_file_fails_the_run_before_any_stage(workspace, api):
+def test_a_wrong_params_file_fails_the_run_before_any_stage(diamond, api):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("promote:", "promote:\n  margim: 1", 1))
     state = repro.repro(return_state=True)
@@ -237,62 +164,8 @@ def test_a_wrong_params_file_fails_the_run_before_any_stage(workspace, api):
     assert task_runs(api, state.state_details.flow_run_id) == {}
 
 
-def test_a_stage_may_read_a_folder_of_which_others_write_the_files_and_a_file_in_what_they_write(workspace):
-    Path("dvc.yaml").write_text(
-        "stages:\n  write: {cmd: x, outs: [some/a, all]}\n  read: {cmd: x, deps: [some, all/b], outs: [c]}\n"
-    )
-    assert [stage.name for stage in repro.plan(["read"])] == ["write", "read"]
-
-
-def test_overrides_that_cannot_be_run_leave_the_parameters_as_they_were(workspace):
-    before = Path("params.yaml").read_bytes()
-    with pytest.raises(PipelineError, match=r"no stage nowhere"):
-        repro.prepare(["data.videos=elsewhere"], ["nowhere"])
-    assert Path("params.yaml").read_bytes() == before
-    params, stages = repro.prepare(["data.videos=elsewhere"])
-    assert params.data.videos == "elsewhere"
-    assert "elsewhere" in Path("params.yaml").read_text()
-    assert stages
-
-
-def test_what_a_stage_would_not_find_is_said_with_its_key(workspace):
-    Path("words.txt").rename("words.text")
-    with pytest.raises(PipelineError, match=r"^words\.txt: there is no such file or folder, and stage words reads it$"):
-        repro.plan()
-    repro.set_params(["data.videos=words.txt"])
-    with pytest.raises(PipelineError, match=r"^params\.yaml: data\.videos: words\.txt: there is no such"):
-        repro.plan()
-    Path("dvc.yaml").write_text("stages: [")
-    with pytest.raises(PipelineError, match=r"^dvc\.yaml: "):
-        repro.plan()
-
-
-def test_a_mistake_at_the_prompt_is_one_line():
-    def broken() -> None:
-        raise ParamsError("params.yaml: a: is missing")
-
-    with pytest.raises(SystemExit, match=r"^broken: params\.yaml: a: is missing$"):
-        at_the_prompt(broken)
-    logger = logging.getLogger("prefect.flow_runs")
-    for error, shown in ((ParamsError("a"), False), (ValueError("a"), True)):  # the second is our mistake
-        record = logger.makeRecord("", logging.ERROR, "", 0, "failed", (), (type(error), error, None))
-        assert logger.filter(record)
-        assert bool(record.exc_info) is shown
-
-
-def test_one_flow_at_a_time_works_in_a_folder(workspace):
-    with (
-        repro.workspace(),
-        Path(".dvc/tmp/workspace.lock").open() as file,
-        pytest.raises(BlockingIOError),
-    ):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with Path(".dvc/tmp/workspace.lock").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 @pytest.mark.slow
-def test_a_retry_of_the_run_runs_the_failed_stage_and_what_waited_for_it(workspace, api):
+def test_a_retry_of_the_run_runs_the_failed_stage_and_what_waited_for_it(diamond, api):
     Path("count.py").write_text(
         "import pathlib as p\n"
         "if not p.Path('tried').exists():\n    p.Path('tried').touch()\n    raise SystemExit('not yet')\n"

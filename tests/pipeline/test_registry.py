@@ -1,4 +1,4 @@
-"""Promotion of model folders: decided by numbers worked out by hand, switched in one rename."""
+"""Promotion of model directories: decided by numbers worked out by hand, switched in one rename."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from pipeline import registry
 from pipeline.errors import ModelError
@@ -108,6 +109,13 @@ def test_rollback_follows_what_was_in_force_and_skips_damage(tmp_path):
     assert registry.rollback(models) == "v1.0.0"
     with pytest.raises(ModelError, match=r"no version before v1\.0\.0"):
         registry.rollback(models)
+
+
+def test_one_promotion_or_rollback_at_a_time(tmp_path):
+    models = tmp_path / "models"
+    with registry.locked(models), pytest.raises(Timeout):
+        FileLock(models / ".lock", timeout=0).acquire()
+    FileLock(models / ".lock", timeout=0).acquire().lock.release()
 
 
 def test_rollback_works_where_the_champion_itself_is_damaged(tmp_path):

@@ -1,0 +1,136 @@
+"""What DVC knows about dvc.yaml: its stages, what each needs, what has changed, what can be fetched back.
+
+The only module that reads DVC's internals. They are no public interface (DVC promises its command line, and of Python
+`dvc.api`, which knows no stages), so pyproject.toml bounds DVC's version above; tests/flows/test_dvc_graph.py says
+whether a newer one still fits. Everything here only reads; flows/repro.py runs DVC.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.dependency.param import ParamsDependency
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from flows.guard import Order
+from pipeline.errors import PipelineError
+from pipeline.params import load_params
+
+PARAMS = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of dvc.yaml and its state when the plan was made."""
+
+    name: str
+    needs: tuple[str, ...]  # the stages that write what it reads
+    changes: tuple[str, ...]  # what DVC says has changed since it last ran; empty: nothing
+    stale: bool  # it has changes, or one that it needs has
+    outs: tuple[str, ...]
+    stored: tuple[str, ...]  # of the outs, those that DVC's cache or remote can give back
+    order: Order  # what to run, and what to put back if that fails
+
+
+def plan(targets: list[str] | None = None) -> list[Stage]:
+    """The stages of dvc.yaml (of `targets` and what they need, where given), each after all that it needs.
+
+    Raises PipelineError where DVC cannot make sense of dvc.yaml, a target is no stage, or a stage reads what is not
+    there.
+    """
+    try:
+        with Repo(".", _wait_for_lock=True) as repo:
+            return _plan(repo, targets)
+    except DvcException as error:
+        raise PipelineError(f"dvc.yaml: {error}") from error
+
+
+def has_remote() -> bool:
+    """Is a default remote set?"""
+    with Repo(".") as repo:
+        return "remote" in repo.config["core"]
+
+
+def _plan(repo: Repo, targets: list[str] | None) -> list[Stage]:
+    graph = repo.index.graph  # its edges go from a stage to those that it needs
+    nodes = {node.addressing: node for node in graph}
+    if unknown := sorted(set(targets or []) - nodes.keys()):
+        raise PipelineError(f"dvc.yaml: no stage {', '.join(unknown)} (there are: {', '.join(sorted(nodes))})")
+    status = repo.status()
+    planned: dict[str, Stage] = {}
+
+    def add(name: str) -> None:
+        if name in planned:
+            return
+        node = nodes[name]
+        needs = tuple(sorted(other.addressing for other in graph.successors(node)))
+        for need in needs:
+            add(need)
+        planned[name] = Stage(
+            name=name,
+            needs=needs,
+            changes=_changes(node, status.get(name, [])),
+            stale=name in status or any(planned[need].stale for need in needs),
+            outs=tuple(sorted(str(out) for out in node.outs)),
+            stored=tuple(sorted(str(out) for out in node.outs if out.use_cache and out.hash_info)),
+            order=_order(node),
+        )
+
+    for name in targets or sorted(nodes):
+        add(name)
+    written = [Path(str(out)) for node in graph for out in node.outs]
+    for name in planned:
+        if missing := _missing(nodes[name], written):
+            raise PipelineError(f"{missing}: there is no such file or folder, and stage {name} reads it")
+    return list(planned.values())
+
+
+def _changes(node: Any, entries: list[Any]) -> tuple[str, ...]:
+    if entries and not any(out.hash_info for out in node.outs):
+        return ("has not run here yet",)
+    return tuple(_lines(entries))
+
+
+def _lines(entries: list[Any]) -> Iterator[str]:
+    """DVC's nested status of one stage in lines such as `videos: modified`."""
+    for entry in entries:
+        if isinstance(entry, str):
+            yield entry
+            continue
+        for what in entry.values():
+            if not isinstance(what, dict):
+                yield str(what)
+                continue
+            for path, state in what.items():
+                yield f"{path}: {', '.join(state) if isinstance(state, dict) else state}"
+
+
+def _order(node: Any) -> Order:
+    # outputs that persist are not deleted by DVC, and keep what a stopped stage has done so far
+    outs = sorted((out for out in node.outs if not out.persist), key=str)
+    return Order(
+        stage=node.addressing,
+        cached=[str(out) for out in outs if out.use_cache and out.hash_info],
+        uncached={str(out): out.hash_info.value for out in outs if not out.use_cache and out.hash_info},
+    )
+
+
+def _missing(node: Any, written: list[Path]) -> str:
+    """The first thing that a stage reads and that neither is there nor will be; empty if there is none.
+
+    `written` are the outputs of all stages: what lies in one, holds one or is one will be there.
+    """
+    for dep in sorted(node.deps, key=str):
+        path = Path(str(dep))
+        if isinstance(dep, ParamsDependency) or dep.exists:
+            continue
+        if not any(path in (out, *out.parents) or out in path.parents for out in written):
+            return f"{_key(path)}{path}"
+    return ""
+
+
+def _key(path: Path) -> str:
+    """Where params.yaml names `path`, to be put before it in a message."""
+    return f"{PARAMS}: data.videos: " if PARAMS.exists() and load_params(PARAMS).data.videos == str(path) else ""

@@ -1,0 +1,76 @@
+"""The model registry in git tags: which commit a version belongs to, and which version is the champion.
+
+The tags are those of GTO 1.x (https://github.com/iterative/gto), whose `gto show` and `gto history` read them:
+
+    generator@v2.0.0        annotates the commit that version 2.0.0 was made from
+    generator#champion#3    the same commit again: since the registry's third assignment that version is the champion
+    generator#champion!#4   since the fourth assignment no version is (`gto deprecate` writes it; nothing here does)
+
+A tag is never moved; of the assignments the one with the highest number counts.
+"""
+
+import re
+
+from flows.git import git, signature
+from pipeline.errors import PipelineError
+
+ARTIFACT = "generator"  # the entry of dvc.yaml's `artifacts:`
+STAGE = "champion"
+VERSION = re.compile(rf"{ARTIFACT}@(v[\d.]+)")
+COUNTED = re.compile(rf"{ARTIFACT}[#@].*#(\d+)")
+ASSIGNMENT = re.compile(rf"{ARTIFACT}#{STAGE}(!?)#(\d+)")
+
+
+def register(version: str, revision: str, message: str) -> None:
+    """Tag the commit `revision` as the one that `version` was made from; PipelineError where it has a version."""
+    if known := _version_at(revision):
+        raise PipelineError(f"{revision[:12]}: is {ARTIFACT}@{known} already, so it cannot be {version}")
+    _tag(_version_tag(version), revision, message)
+
+
+def assign(version: str, message: str) -> None:
+    """Make `version`, which is registered, the champion: a tag with the next number."""
+    number = max((int(match[1]) for tag in tags() if (match := COUNTED.fullmatch(tag))), default=0) + 1
+    _tag(f"{ARTIFACT}#{STAGE}#{number}", f"{_version_tag(version)}^{{commit}}", message)
+
+
+def assigned() -> str | None:
+    """The version that the tags name as the champion; None where they name none."""
+    found = [(int(match[2]), match[0], match[1]) for tag in tags() if (match := ASSIGNMENT.fullmatch(tag))]
+    if not found:
+        return None
+    _, tag, cancelled = max(found)
+    return None if cancelled else _version_at(tag)
+
+
+def versions() -> list[str]:
+    """The registered versions, such as v2.0.0."""
+    return _versions_among(tags())
+
+
+def tags(*options: str) -> list[str]:
+    """The registry's tags; `options` are those of `git tag --list`."""
+    return git("tag", *options, "--list", f"{ARTIFACT}[@#]*").splitlines()
+
+
+def delete(tag: str) -> None:
+    """Remove a tag."""
+    git("tag", "--delete", tag)
+
+
+def _version_at(revision: str) -> str | None:
+    return next(iter(_versions_among(tags("--points-at", f"{revision}^{{commit}}"))), None)
+
+
+def _versions_among(names: list[str]) -> list[str]:
+    return [match[1] for name in names if (match := VERSION.fullmatch(name))]
+
+
+def _version_tag(version: str) -> str:
+    return f"{ARTIFACT}@{version}"
+
+
+def _tag(name: str, revision: str, message: str) -> None:
+    # as GTO makes them: annotated, never signed, the message byte for byte
+    options = ["--annotate", "--no-sign", "--cleanup=verbatim", "--file=-"]
+    git("tag", *options, name, revision, text=message, **signature())

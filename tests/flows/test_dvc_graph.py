@@ -1,0 +1,75 @@
+"""What is read from DVC, on a pipeline of shell commands; a new version of DVC is tried with this file."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.dvc_graph import has_remote, plan
+from flows.guard import Order
+from flows.overrides import set_params
+from pipeline.errors import PipelineError
+
+
+def test_a_stage_that_is_added_to_dvc_yaml_is_in_the_next_plan_with_what_it_needs(diamond):
+    with Path("dvc.yaml").open("a") as file:
+        file.write("  shout:\n    cmd: tr a-z A-Z < joined > shouted\n    deps: [joined]\n    outs: [shouted]\n")
+    stages = plan()
+    needs = {stage.name: stage.needs for stage in stages}
+    assert needs == {
+        "words": (), "count": ("words",), "sort": ("words",), "join": ("count", "sort"), "shout": ("join",)
+    }  # fmt: skip
+    assert [stage.name for stage in plan(["sort"])] == ["words", "sort"]
+    assert all(stage.stale for stage in stages)
+    with pytest.raises(PipelineError, match="no stage nonsense"):
+        plan(["nonsense"])
+
+
+def test_a_stage_may_read_a_folder_of_which_others_write_the_files_and_a_file_in_what_they_write(diamond):
+    Path("dvc.yaml").write_text(
+        "stages:\n  write: {cmd: x, outs: [some/a, all]}\n  read: {cmd: x, deps: [some, all/b], outs: [c]}\n"
+    )
+    assert [stage.name for stage in plan(["read"])] == ["write", "read"]
+
+
+def test_what_a_stage_would_not_find_is_said_with_its_key(diamond):
+    Path("words.txt").rename("words.text")
+    with pytest.raises(PipelineError, match=r"^words\.txt: there is no such file or folder, and stage words reads it$"):
+        plan()
+    set_params(["data.videos=words.txt"])
+    with pytest.raises(PipelineError, match=r"^params\.yaml: data\.videos: words\.txt: there is no such"):
+        plan()
+    Path("dvc.yaml").write_text("stages: [")
+    with pytest.raises(PipelineError, match=r"^dvc\.yaml: "):
+        plan()
+
+
+def test_a_plan_says_what_changed_what_can_be_fetched_and_what_is_to_be_put_back(diamond):
+    assert {stage.changes for stage in plan()} == {("has not run here yet",)}
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    stages = {stage.name: stage for stage in plan()}
+    assert not any(stage.stale or stage.changes for stage in stages.values())
+    count = stages["count"]
+    assert count.outs == ("count", "score.json")
+    assert count.stored == ("count",)  # the score is in git, not in DVC's cache
+    md5 = hashlib.md5(b'{"n": 2}').hexdigest()
+    assert count.order == Order(stage="count", cached=["count"], uncached={"score.json": md5})
+
+    with Path("count.py").open("a") as file:
+        file.write("# changed\n")
+    assert {stage.name: (stage.stale, stage.changes) for stage in plan()} == {
+        "words": (False, ()),
+        "count": (True, ("count.py: modified",)),
+        "sort": (False, ()),
+        "join": (True, ()),  # because of what it needs
+    }
+
+
+def test_a_remote_counts_when_it_is_the_default(diamond):
+    assert not has_remote()
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", "far", "elsewhere"], check=True)
+    assert not has_remote()
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "default", "far"], check=True)
+    assert has_remote()

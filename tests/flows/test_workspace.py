@@ -1,0 +1,27 @@
+"""One flow at a time works in a workspace."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from flows import workspace
+from tests.flows.conftest import ROOT
+
+HOLDER = "from flows import workspace\nwith workspace.locked():\n    print('held', flush=True)\n    input()"
+
+
+def test_one_flow_at_a_time_works_in_a_folder_and_one_that_is_killed_lets_go(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Timeout):
+            FileLock(Path(".dvc/tmp/workspace.lock"), timeout=0).acquire()
+        holder.kill()
+    with workspace.locked(), pytest.raises(Timeout):
+        FileLock(workspace.LOCK, timeout=0).acquire()
