@@ -17,7 +17,7 @@ Schedule = Literal["constant", "cosine", "one_cycle"]
 Sampling = Literal["teacher", "scheduled", "reverse", "free"]
 Size = tuple[Positive, Positive]  # (height, width), pixels
 
-SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic does
+SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic's own words
 
 
 class Section(BaseModel):
@@ -91,7 +91,7 @@ class TensorizeParams(Section):
 
 
 class StrengthParams(Section):
-    """How strong each degradation is; pipeline/data/degradations.py says in what."""
+    """How strong each degradation is; pipeline/data/degradations.py names the units."""
 
     edges: float = Field(gt=0, le=4)
     grey: float = Field(gt=0, le=1)
@@ -103,7 +103,7 @@ class StrengthParams(Section):
 
 
 class TranslateParams(Section):
-    """The two sequences of the task translate: folders of both, or targets whose sources are made."""
+    """The two sequences of the task translate: a folder of each, or targets whose sources are made by a degradation."""
 
     source: str | None = Field(min_length=1)
     target: str | None = Field(min_length=1)
@@ -140,7 +140,7 @@ class LossParams(Section):
 
 
 class Recipe(Section):
-    """How a generator is trained; every model keeps its own, as it keeps its own sizes."""
+    """How a generator is trained; every model has its own, as it has its own sizes."""
 
     objective: Literal["pixel", "adversarial"]
     epochs: Positive
@@ -194,7 +194,7 @@ class StLstmParams(Section):
 
 
 class CnnLstmParams(Section):
-    """Convolutional encoder and decoder about ConvLSTM layers."""
+    """ConvLSTM layers between a convolutional encoder and decoder."""
 
     hidden_channels: Positive
     num_layers: Positive
@@ -214,7 +214,7 @@ class CnnParams(Section):
 
 
 class ForeframeParams(Section):
-    """The project's own generator: it moves the last frame."""
+    """The project's own generator: it warps the last frame."""
 
     hidden_channels: Positive
     num_scales: Positive
@@ -255,7 +255,7 @@ class AdversaryParams(Section):
 
 
 class TrainParams(Section):
-    """What training does whatever the generator is."""
+    """How training goes, whatever the generator."""
 
     seed: int
     max_minutes: float | None = Field(gt=0)
@@ -318,7 +318,7 @@ class CompareParams(Section):
 
 
 class MonitorParams(Section):
-    """When the champion's errors on new videos are no longer those of its own test set."""
+    """When the champion's errors on new videos differ from those on its own test set."""
 
     min_videos: Positive
     p_value: float = Field(gt=0, lt=1)
@@ -365,10 +365,10 @@ class Params(Section):
 def load_params(path: Path) -> Params:
     """The parameters in the file at `path`.
 
-    Raises ParamsError, one line a key that is missing, unknown or wrong: key, expectation and value.
+    Raises ParamsError, one line per key that is missing, unknown or wrong: key, expectation and value.
     """
     try:
-        # as DVC reads it (YAML 1.2): PyYAML takes 1e-3 for a string
+        # YAML 1.2, as DVC reads it: PyYAML takes 1e-3 for a string
         raw = YAML(typ="safe").load(path)
     except FileNotFoundError as error:
         raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from error
@@ -380,16 +380,16 @@ def load_params(path: Path) -> Params:
 
 
 def parse_params(raw: dict[str, Any], path: Path) -> Params:
-    """The parameters in a mapping as it stands in the file at `path`; raises ParamsError as load_params does."""
+    """The parameters in `raw`, the content of the file at `path`; raises ParamsError as load_params does."""
     try:
-        # JSON mode: in strict mode a Python list is no tuple, a JSON array is
+        # JSON mode: strict mode refuses a Python list for a tuple, but takes a JSON array
         return Params.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         lines = []
         for problem in error.errors():
             keys = [".".join(str(part) for part in problem["loc"])] if problem["loc"] else []
             text = SAID.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            # of a whole section, or of nothing, the text says what came
+            # a missing key has no value, and the text of a check on a section names the values
             got = "" if problem["type"] in ("missing", "value_error") else f" (got {problem['input']!r})"
             lines.append(": ".join([str(path), *keys, text]) + got)
         raise ParamsError("\n".join(lines)) from error

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import re
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -12,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.params import ModelParams, load_params
+from tests.test_docs import params_rows
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -86,6 +86,4 @@ def test_every_path_in_a_command_is_a_dependency_or_an_output(stage):
 
 def test_params_yaml_is_valid_and_says_what_each_key_is():
     load_params(ROOT / "params.yaml")
-    for line in (ROOT / "params.yaml").read_text().splitlines():
-        if re.match(r" +\w+: \S", line):
-            assert "# " in line, f"no comment: {line}"
+    assert [key for key, _, comment in params_rows() if not comment] == []

@@ -26,7 +26,7 @@ from pipeline.nn.rollout import unroll_with_checkpoints
 from pipeline.params import load_params
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
-from tests.test_readme import ROOT
+from tests.test_docs import ROOT
 
 SIZES = (64, 128, 256, 512, 1024)
 TEXTBOOK = "textbook"

