@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.repro import set_params
+from flows.overrides import set_params
 from pipeline import model_dir
 from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.data.translation import Translation
