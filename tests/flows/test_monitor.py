@@ -145,7 +145,7 @@ def test_clips_are_read_only_while_no_other_flow_can_make_them_anew(workspace, m
         scoring.all_for_test(*arguments)
 
     stub = SimpleNamespace(all_for_test=all_for_test, score=scoring.score)
-    monkeypatch.setattr(pipeline, "scoring", stub)
+    monkeypatch.setattr(pipeline.measuring, "scoring", stub)
     with disable_run_logger():
         champion, params = registry.champion(), load_params(Path("params.yaml"))
         assert monitor.measure.fn(champion, sorted(Path("videos").glob("*.mp4")), params)
