@@ -1,4 +1,4 @@
-"""The videos of a folder and what is in them, as the extract stage sees them."""
+"""The videos of a folder and their content hashes, as the extract stage sees them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,30 +11,29 @@ class Video:
 
     name: str  # in the folder, as data/frames/index.csv has it
     path: Path
-    sha256: str
+    content_hash: str
 
 
 def videos(folder: Path) -> list[Video]:
-    """What is under `folder`, sorted by name; hidden files and what cannot be read are left out.
+    """The videos under `folder`, sorted by name; without hidden files and what cannot be read.
 
     Files are read again only where their times say that they changed.
     """
+    # they import OpenCV and PyAV, which a run without news does not need
     from pipeline.ingest.cache import ContentCache
-    from pipeline.ingest.folder import scan  # OpenCV and PyAV, which a run without news does not need
-    from pipeline.video import content_hash
+    from pipeline.ingest.contents import content_hashes
+    from pipeline.ingest.folder import list_folder
 
-    entries = scan(folder)
+    entries = list_folder(folder)
     root = str(folder.resolve())
-    ledger = ContentCache(
+    cache = ContentCache(
         Path(".dvc/tmp/contents", hashlib.sha256(root.encode(errors="surrogateescape")).hexdigest()[:16])
     )
-    with ledger.held():
-        hashes = ledger.hashes([path for entry in entries for path in entry.paths])
+    with cache.lock():
+        hashes = content_hashes(entries, cache)
     found = []
     for entry in entries:
-        own = [hashes[path] for path in entry.paths]
-        if own and all(own):
+        if entry.name in hashes:
             path = entry.paths[0].parent if entry.is_sequence else entry.paths[0]
-            sha256 = content_hash(entry.paths, own) if entry.is_sequence else own[0]
-            found.append(Video(entry.name, folder / path.relative_to(root), sha256))
+            found.append(Video(entry.name, folder / path.relative_to(root), hashes[entry.name]))
     return found

@@ -145,7 +145,7 @@ def pending(source: Path, output: Path, version: str) -> list[Job]:
         if output in video.path.parents or any(part.startswith(".") for part in name.parts):
             continue
         # the file itself is the record: it is renamed into its place when it is whole
-        target = output / name.parent / f"{name.name}.{video.sha256[:12]}.{version}.mp4"
+        target = output / name.parent / f"{name.name}.{video.content_hash[:12]}.{version}.mp4"
         if not target.exists():
             jobs.append(Job(video.path, target))
     return jobs

@@ -47,7 +47,7 @@ def monitor() -> State[Any]:
 
 def arrived(folder: Path, known: set[str]) -> list[Path]:
     """The videos under `folder` whose SHA-256 is not `known`."""
-    return [video.path for video in contents.videos(folder) if video.sha256 not in known]
+    return [video.path for video in contents.videos(folder) if video.content_hash not in known]
 
 
 @task(cache_policy=NO_CACHE)

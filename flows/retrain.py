@@ -84,7 +84,7 @@ def changed_videos(folder: Path) -> list[str]:
 
     table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
     extracted = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
-    present = {video.name: video.sha256 for video in contents.videos(folder)}
+    present = {video.name: video.content_hash for video in contents.videos(folder)}
     differences = {
         "new": present.keys() - extracted.keys(),
         "changed": {name for name in present.keys() & extracted.keys() if present[name] != extracted[name]},

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.cli import parser
+from pipeline.cli import COMMANDS
 from pipeline.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 # those that people start; the others of flows/ are what these are made of
 FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if 'prog="python -m flows.' in path.read_text())
-COMMANDS = next(action for action in parser()._actions if action.dest == "command").choices
 TABLE = re.compile(r"(?<=<!-- params -->\n).*?(?=<!-- /params -->)", flags=re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""Writes one .npy file a frame at a time, so that memory does not grow with the length of a video."""
+"""Writes a .npy file frame by frame, so that memory does not grow with the length of a video."""
 
 from collections.abc import Iterable
 from itertools import chain

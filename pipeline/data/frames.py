@@ -1,7 +1,7 @@
-"""The frame store: one uint8 array (T, H, W, C) a video, and index.csv, a row a file.
+"""The frame store: one uint8 array (T, H, W, C) per video, and index.csv with one row per file.
 
-An array is named after the content of its video, so that equal content is stored once and a renamed file keeps its
-array; index.csv says which file has which. Files are written beside their place and renamed: none is ever half there.
+An array is named after its video's content hash, so that equal content is stored once and a renamed file keeps its
+array; index.csv says which file has which. Files are written under a temporary name and renamed: none is ever partial.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ COLUMNS = {
     "path": "str",  # relative to the folder of videos, with forward slashes
     "status": "str",  # ok | damaged (its good frames are stored) | skipped
     "reason": "str",  # why not ok
-    "sha256": "str",  # of the file
+    "sha256": "str",  # content hash
     "num_frames": "Int64",  # of the source
     "fps": "Float64",  # of the source, on average
     "height": "Int64",  # of the source, pixels
@@ -32,12 +32,12 @@ COLUMNS = {
     "codec": "str",  # of the source
     "stored_frames": "Int64",
     "array": "str",  # file in the store
-    "recipe": "str",  # hash of the parameters, code and decoders that made it
+    "recipe": "str",  # hash of the parameters and versions that made it
 }
 
 
 class FrameStore:
-    """A folder of frames, read."""
+    """Reads a folder of frames."""
 
     def __init__(self, folder: Path) -> None:
         """Raises DataError if `folder` holds no index."""
@@ -47,7 +47,7 @@ class FrameStore:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """Every file that was met, sorted by path; COLUMNS says what is in it. Absent text is "", absent numbers NA."""
+        """Every file that was found, sorted by path, with COLUMNS. Absent text is "", absent numbers are NA."""
         index = read_index(self.folder)
         return index.set_index("path", drop=False, verify_integrity=True).rename_axis(None)
 
@@ -83,7 +83,7 @@ def read_index(folder: Path) -> pd.DataFrame:
 
 
 def array_is_whole(path: Path, num_frames: int, size: tuple[int, int]) -> bool:
-    """Whether the array at `path` is there with so many frames of `size`, (height, width)."""
+    """Whether the array at `path` exists and has `num_frames` frames of `size`, (height, width)."""
     try:
         shape = np.load(path, mmap_mode="r").shape
     except (OSError, ValueError, EOFError):
@@ -92,7 +92,7 @@ def array_is_whole(path: Path, num_frames: int, size: tuple[int, int]) -> bool:
 
 
 def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:
-    """Write index.csv, sorted by path; a row has a value or None for each of COLUMNS."""
+    """Write index.csv, sorted by path; each row has a value or None for each of COLUMNS."""
     index = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS).sort_values("path")
     with replacing(folder / INDEX) as part:
         index.to_csv(part, index=False, lineterminator="\n")

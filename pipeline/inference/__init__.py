@@ -1,1 +1,1 @@
-"""What people do with a model: continue a video, translate it, at any size."""
+"""What people do with a trained model: continue a video, or translate it, at any size and length."""

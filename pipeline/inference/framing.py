@@ -1,48 +1,48 @@
-"""How a picture of any size is shown to a generator as in training, and how what it makes is a picture again."""
+"""How a picture of any size becomes the frame that a generator is fed, as in training, and how its output becomes one.
+
+A generator was trained on frames that were cropped, padded or stretched to one size. The same is done to any picture.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.data.clips import to_float, to_uint8
 from pipeline.data.degradations import luma
 from pipeline.errors import ModelError
 from pipeline.model_dir import ModelCard
+from pipeline.video import Image as Picture
 
-Picture = NDArray[np.uint8]  # (H, W, 3), RGB
-Place = tuple[slice, slice]  # rows and columns
+Region = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True)
 class Framing:
-    """The part of a picture that a generator sees, and where that part lies in the frames that it is fed."""
+    """Which part of a picture a generator sees, and where that part lies in the frames that it is fed."""
 
-    seen: Place  # in the picture
+    visible: Region  # of the picture
     frame_shape: tuple[int, int, int]  # (C, h, w), fed
-    inside: Place  # in the frame; what is around it is black
+    content: Region  # of the frame, that the visible part is scaled to; what is around it is black
 
     def frame(self, picture: Picture) -> Tensor:
-        """The picture as what the generator is fed: (1, C, h, w) in [-1, 1]."""
-        frame = to_float(np.ascontiguousarray(picture[self.seen])[None, None])[0]  # (1, 3, H, W)
+        """The picture (H, W, 3) as what the generator is fed: (1, C, h, w) in [-1, 1]."""
+        cropped = to_float(np.ascontiguousarray(picture[self.visible])[None, None])[0]  # (1, 3, H, W)
         if self.frame_shape[0] == 1:
-            frame = luma(frame)
-        height, width = (part.stop - part.start for part in self.inside)
-        canvas = torch.full((1, *self.frame_shape), -1.0)
-        canvas[:, :, *self.inside] = F.interpolate(frame, (height, width), mode="bilinear", antialias=True)
-        return canvas
+            cropped = luma(cropped)
+        frame = torch.full((1, *self.frame_shape), -1.0)
+        frame[:, :, *self.content] = F.interpolate(cropped, _size(self.content), mode="bilinear", antialias=True)
+        return frame
 
-    def picture(self, frame: Tensor, around: Picture) -> Picture:
-        """A frame (1, C, h, w) in [-1, 1] as a picture; what the generator does not see is as in `around`."""
-        frame = frame[:, :, *self.inside]
-        height, width = (part.stop - part.start for part in self.seen)
-        if frame.shape[-2:] != (height, width):
-            frame = F.interpolate(frame, (height, width), mode="bicubic", antialias=True)
-        result = around.copy()
-        result[self.seen] = to_uint8(frame[None])[0, 0]
+    def picture(self, frame: Tensor, background: Picture) -> Picture:
+        """A frame (1, C, h, w) in [-1, 1] as a picture; what the generator does not see is that of `background`."""
+        content = frame[:, :, *self.content]
+        if content.shape[-2:] != _size(self.visible):
+            content = F.interpolate(content, _size(self.visible), mode="bicubic", antialias=True)
+        result = background.copy()
+        result[self.visible] = to_uint8(content[None])[0, 0]
         return result
 
 
@@ -63,20 +63,26 @@ def framing_for(card: ModelCard, size: tuple[int, int], side: int | None = None)
     height, width = (max(1, round(length * ratio)) for length, ratio in zip(size, scale, strict=True))
     try:
         card.check_size((height, width))
-        return Framing(_all(size), (channels, height, width), _all((height, width)))
+        return Framing(_whole(size), (channels, height, width), _whole((height, width)))
     except ModelError:
         if side is not None:
             raise
-    seen = _middle(size, [min(n, round(t / s)) for n, t, s in zip(size, trained, scale, strict=True)])
-    inside = _middle(trained, [min(t, n) for t, n in zip(trained, (height, width), strict=True)])
-    return Framing(seen, card.frame_shape, inside)
+    visible = _middle(size, [min(n, round(t / s)) for n, t, s in zip(size, trained, scale, strict=True)])
+    content = _middle(trained, [min(t, n) for t, n in zip(trained, (height, width), strict=True)])
+    return Framing(visible, card.frame_shape, content)
 
 
-def _all(size: tuple[int, int]) -> Place:
+def _size(region: Region) -> tuple[int, int]:
+    """(height, width) of a region."""
+    rows, columns = region
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _whole(size: tuple[int, int]) -> Region:
     return slice(0, size[0]), slice(0, size[1])
 
 
-def _middle(size: tuple[int, int] | list[int], part: list[int]) -> Place:
+def _middle(size: tuple[int, int] | list[int], part: list[int]) -> Region:
     """The middle `part` (height, width) of `size`."""
     starts = [(whole - length) // 2 for whole, length in zip(size, part, strict=True)]
     return slice(starts[0], starts[0] + part[0]), slice(starts[1], starts[1] + part[1])

@@ -1,15 +1,16 @@
-"""A generator applied to large frames piece by piece, so that memory is that of one piece."""
+"""A generator applied to large frames in overlapping tiles, so that memory is that of one tile."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import ModelError
-
-State = Any  # a nested tuple of tensors, batch first; None begins a sequence
+from pipeline.nn.rollout import State, tensors
 
 ALIGNMENT = 32  # pixels; a tile begins at a multiple of it, so that it lies on the grid of every scale of a generator
+
+Span = tuple[int, int]  # a half-open range of pixels
 
 
 class Tiled(nn.Module):
@@ -43,34 +44,27 @@ class Tiled(nn.Module):
         return torch.cat(outputs, dim=1), state
 
     def _step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """The output of one frame (B, 1, C, H, W) and the state after it: weighted sums over all tiles."""
         height, width = frame.shape[-2:]
         if height <= self.tile and width <= self.tile:
             return self.model(frame, state)
-        scales = self._scales(frame)
+        scales = [1, *self._scales(frame)]  # of the output, then of each tensor of the state
         rows, columns = (spans(size, self.tile, self.overlap) for size in (height, width))
-        canvas: Tensor | None = None
-        after: State = None
-        parts: list[Tensor] = []  # the tensors of the state, whole
-        for i in range(len(rows)):
-            for j in range(len(columns)):
-                cut = (rows[i], columns[j])
-                before = (
-                    None if state is None else _map(lambda part, scale, at=cut: _cut(part, at, scale), state, scales)
-                )
-                output, after = self.model(_cut(frame, cut, 1), before)
-                if canvas is None:
-                    canvas = output.new_zeros(*output.shape[:-2], height, width)
-                    parts = [
-                        part.new_zeros(*part.shape[:-2], -(-height // scale), -(-width // scale))
-                        for part, scale in zip(_tensors(after), scales, strict=True)
+        sums: list[Tensor] = []  # the output, then each tensor of the state, of the whole frame
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                output, tile_state = self.model(_cut(frame, row, column, 1), _cut_state(state, row, column, scales[1:]))
+                results = [output, *tensors(tile_state)]
+                if not sums:
+                    sums = [
+                        result.new_zeros(*result.shape[:-2], -(-height // scale), -(-width // scale))
+                        for result, scale in zip(results, scales, strict=True)
                     ]
-                for whole, part, scale in zip([canvas, *parts], [output, *_tensors(after)], [1, *scales], strict=True):
-                    down = weights(rows, i, self.overlap, scale).to(part)[:, None]
-                    across = weights(columns, j, self.overlap, scale).to(part)
-                    _cut(whole, cut, scale).add_(part * (down * across))
-        assert canvas is not None
-        whole_parts = iter(parts)
-        return canvas, _map(lambda part, scale: next(whole_parts), after, scales)
+                for total, result, scale in zip(sums, results, scales, strict=True):
+                    row_weights = weights(rows, i, self.overlap, scale).to(result)[:, None]
+                    column_weights = weights(columns, j, self.overlap, scale).to(result)
+                    _cut(total, row, column, scale).add_(result * (row_weights * column_weights))
+        return sums[0], _nested(tile_state, iter(sums[1:]))
 
     def _scales(self, frame: Tensor) -> list[int]:
         """How many pixels make a cell of each tensor of the state, found by looking at the state of a small frame."""
@@ -80,24 +74,24 @@ class Tiled(nn.Module):
                 _, state = self.model(small)
             except RuntimeError as error:  # layers made for one size of frame
                 raise ModelError(f"this generator cannot be tiled, it takes one size of frame: {error}") from error
-            shapes = [tuple(part.shape) for part in _tensors(state)]
+            shapes = [tuple(part.shape) for part in tensors(state)]
             if any(len(shape) < 4 or shape[-2] != shape[-1] or ALIGNMENT % shape[-1] for shape in shapes):
                 raise ModelError(f"this generator cannot be tiled: its state {shapes} is not laid out as the frame is")
             self.scales = [ALIGNMENT // shape[-1] for shape in shapes]
         return self.scales
 
 
-def spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """The half-open ranges of `tile` pixels that cover `size`, `overlap` shared with the next; the last is cut."""
+def spans(size: int, tile: int, overlap: int) -> list[Span]:
+    """The ranges of `tile` pixels that cover `size`, `overlap` shared with the next; the last is cut."""
     starts = range(0, max(1, size - overlap), tile - overlap)
     return [(start, min(start + tile, size)) for start in starts]
 
 
-def weights(ranges: list[tuple[int, int]], index: int, overlap: int, scale: int) -> Tensor:
-    """How much the tile `index` of `ranges` counts along its side, a value a cell of `scale` pixels; they add up to 1.
+def weights(ranges: list[Span], index: int, overlap: int, scale: int) -> Tensor:
+    """How much the tile `index` of `ranges` counts along its side, one value per cell of `scale` pixels.
 
-    What a tile says within a quarter of the overlap of its own border, where it lacks its surroundings, counts
-    nothing; from there it rises in a straight line.
+    The weights of all tiles add up to 1. Within a quarter of the overlap of its own border, where it lacks its
+    surroundings, a tile counts nothing; from there its weight rises in a straight line.
     """
     start, stop = ranges[index]
     position = (torch.arange(-(-(stop - start) // scale)) + 0.5) * scale  # pixels from the tile's start
@@ -113,21 +107,20 @@ def _ramp(position: Tensor, overlap: int) -> Tensor:
     return ((position - overlap / 4) / (overlap / 2)).clamp(0, 1)
 
 
-def _cut(whole: Tensor, at: tuple[tuple[int, int], tuple[int, int]], scale: int) -> Tensor:
-    """The part of `whole` (…, h, w) whose cells of `scale` pixels make up the ranges of rows and columns `at`."""
-    (top, bottom), (left, right) = at
+def _cut(whole: Tensor, rows: Span, columns: Span, scale: int) -> Tensor:
+    """The part of `whole` (…, h, w), whose cells are `scale` pixels, that covers those rows and columns of pixels."""
+    (top, bottom), (left, right) = rows, columns
     return whole[..., top // scale : -(-bottom // scale), left // scale : -(-right // scale)]
 
 
-def _tensors(state: State) -> list[Tensor]:
-    return [state] if isinstance(state, Tensor) else [tensor for part in state or () for tensor in _tensors(part)]
+def _cut_state(state: State, rows: Span, columns: Span, scales: list[int]) -> State:
+    """The state of a tile: of each tensor of the frame's state the part that covers those rows and columns."""
+    if state is None:
+        return None
+    parts = zip(tensors(state), scales, strict=True)
+    return _nested(state, (_cut(part, rows, columns, scale) for part, scale in parts))
 
 
-def _map(function: Any, state: State, scales: list[int]) -> State:
-    """The nested `state` with function(tensor, scale) for each tensor."""
-    remaining = iter(scales)
-
-    def walk(part: State) -> State:
-        return function(part, next(remaining)) if isinstance(part, Tensor) else tuple(walk(inner) for inner in part)
-
-    return walk(state)
+def _nested(state: State, parts: Iterator[Tensor]) -> State:
+    """`parts`, in the order of tensors(state), nested as `state` is."""
+    return next(parts) if isinstance(state, Tensor) else tuple(_nested(part, parts) for part in state)

@@ -1,4 +1,8 @@
-"""A model file and a video make a translated video: any length and size, in memory that does not grow with length."""
+"""Translates a video frame by frame with a model that keeps its state from the first frame to the last.
+
+Any length and any size: frames pass one at a time, so memory does not grow with the length, and frames that are too
+large for the memory are computed in tiles.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -7,28 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from pipeline import model_dir
 from pipeline.data.clips import to_float, to_uint8
 from pipeline.data.degradations import NEED_COLOR, bicubic, luma
-from pipeline.errors import ModelError, PipelineError
+from pipeline.errors import ModelError
+from pipeline.inference.output import check_output, frame_rate, write_output
 from pipeline.inference.tiles import ALIGNMENT, Tiled
-from pipeline.model_dir import ModelCard
+from pipeline.model_dir import ModelCard, load
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, autocast_dtype, best_device, huge_pages
-from pipeline.video import probe, read_frames, write_video
+from pipeline.video import Image as Picture
+from pipeline.video import read_frames
 
 logger = logging.getLogger(__name__)
 
-ASSUMED_FPS = 25.0  # of a video that does not say
 TILES = (1024, 768, 512, 384, 256, 128)  # pixels; the largest that fits in memory is taken
 SMALLEST = 8  # pixels a side; below it there is nothing to translate
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -36,44 +36,41 @@ class Plan:
     """How a video of one size is translated."""
 
     tile: int | None  # pixels; None: whole frames
-    bytes: int  # of memory, about
+    num_bytes: int  # of memory that it takes, about
 
 
-def translate_video(source: Path, output: Path, folder: Path, *, degrade: bool, tile: int | None) -> int:
-    """Write `output`: what the model in `folder` makes of the video `source`, frame by frame; returns how many.
+def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: bool, tile: int | None) -> int:
+    """Write `output`: the video `source` as the model in `model_dir` translates it; returns the number of frames.
 
-    The state goes through the whole video; frame rate and sound are the source's. With `degrade` the source is a clean
+    The state goes through the whole video; frame rate and audio are the source's. With `degrade` the source is a clean
     video that first goes through the degradation which the model was trained to undo; without, it is taken as it is
-    (brought to size first, where the model undoes a low resolution). `tile` is the side of the pieces in which frames
+    (brought to size first, where the model undoes a low resolution). `tile` is the side of the tiles in which frames
     are computed, in pixels, 0 for whole frames; None computes them whole if memory suffices. Raises VideoError for a
     source that is no video, ModelError for a model that cannot be used on it.
     """
-    if output.exists() and source.exists() and output.samefile(source):
-        raise PipelineError(f"{output}: is the source itself; name another file to write")
+    check_output(output, source)
     huge_pages()
     device = best_device()
-    model, card = model_dir.load(folder, device)
+    model, card = load(model_dir, device)
     if card.translation is None:
-        raise ModelError(f"{folder}: is made to continue videos, not to translate them; use foreframe predict")
+        raise ModelError(f"{model_dir}: is made to continue videos, not to translate them; use foreframe predict")
     if degrade and card.translation.degradation is None:
-        raise ModelError(f"{folder}: was trained on pairs of videos ({card.translation.label}), not on a degradation")
-    info = probe(source)
-    count = 0
+        raise ModelError(
+            f"{model_dir}: was trained on pairs of videos ({card.translation.label}), not on a degradation"
+        )
+    fps = frame_rate(source)
+    num_frames = 0
 
     def frames() -> Iterator[Tensor]:
-        nonlocal count
-        for _, image in read_frames(source):
-            yield to_source(image, card, degrade=degrade, number=count)
-            count += 1
+        nonlocal num_frames
+        for _, picture in read_frames(source):
+            yield to_source(picture, card, degrade=degrade, number=num_frames)
+            num_frames += 1
 
-    def pictures() -> Iterator[Picture]:
-        for frame in translated(model, card, frames(), device, tile, autocast_dtype("auto", device)):
-            yield to_picture(frame)
-
-    shown = tqdm(pictures(), desc=output.name, unit="frame", disable=None, mininterval=0.5)
-    # a folder of numbered images has no sound
-    write_video(output, shown, info.fps or ASSUMED_FPS, source if source.is_file() else None)
-    return count
+    dtype = autocast_dtype("auto", device)
+    pictures = (to_picture(frame) for frame in translated(model, card, frames(), device, tile, dtype))
+    write_output(output, pictures, fps, source if source.is_file() else None)  # a folder of images has no audio
+    return num_frames
 
 
 def translated(
@@ -84,7 +81,7 @@ def translated(
     tile: int | None,
     dtype: torch.dtype | None,
 ) -> Iterator[Tensor]:
-    """What the model makes of `frames`, each (1, 1, C, H, W) in [-1, 1]; the state is kept from the first on.
+    """The model's output for each of `frames`, (1, 1, C, H, W) in [-1, 1]; the state is kept from the first on.
 
     `dtype` is the lower precision of convolutions, None for float32 throughout.
     """
@@ -96,14 +93,15 @@ def translated(
         for frame in frames:
             if generator is None:
                 card.check_size((frame.shape[-2], frame.shape[-1]))
-                chosen = (
-                    plan(model, frame.shape, card.noise_channels, device) if tile is None else Plan(tile or None, 0)
-                )
-                generator = tiled(model, chosen.tile)
-                logger.info("%s, about %.1f GiB of memory", chosen, chosen.bytes / memory.GIB)
+                if tile is None:
+                    chosen = plan(model, frame.shape, card.noise_channels, device)
+                    logger.info("%s, about %.1f GiB of memory", chosen, chosen.num_bytes / memory.GIB)
+                    generator = tiled(model, chosen.tile)
+                else:
+                    generator = tiled(model, tile or None)
             with autocast(device, dtype):
-                result, state = generator(rollout.with_noise(frame.to(device), noise), state)
-            yield result.float().cpu()
+                output, state = generator(rollout.with_noise(frame.to(device), noise), state)
+            yield output.float().cpu()
 
 
 def plan(model: nn.Module, shape: torch.Size, noise_channels: int, device: torch.device) -> Plan:
@@ -114,7 +112,7 @@ def plan(model: nn.Module, shape: torch.Size, noise_channels: int, device: torch
     for tile in (None, *(side for side in TILES if side < max(height, width))):
         size = (height, width) if tile is None else (min(tile, height), min(tile, width))
         needed = step_bytes(model, (channels, *size), device)
-        if tile is not None:  # the state of the whole frame, before and after, and the frame
+        if tile is not None:  # two states of the whole frame, before and after a step
             needed += 2 * state_bytes(model, channels, device) * height * width // ALIGNMENT**2
         if needed <= free:
             return Plan(tile, needed)
@@ -148,24 +146,22 @@ def state_bytes(model: nn.Module, channels: int, device: torch.device) -> int:
     return sum(tensor.nbytes for tensor in rollout.tensors(state))
 
 
-def to_source(image: Picture, card: ModelCard, *, degrade: bool, number: int) -> Tensor:
+def to_source(picture: Picture, card: ModelCard, *, degrade: bool, number: int) -> Tensor:
     """A picture of a video, uint8 (H, W, 3), as what the model is fed: (1, 1, C, H, W) in [-1, 1]."""
     translation = card.translation
     assert translation is not None
-    frame = to_float(image[None, None])
-    if min(image.shape[:2]) < SMALLEST:
-        raise ModelError(
-            f"a frame of {image.shape[1]}x{image.shape[0]} pixels is too small; {SMALLEST} a side are needed"
-        )
+    frame = to_float(picture[None, None])
+    height, width = picture.shape[:2]
+    if min(height, width) < SMALLEST:
+        raise ModelError(f"a frame of {width}x{height} pixels is too small; {SMALLEST} a side are needed")
     if card.frame_shape[0] == 1:
         if translation.degradation in NEED_COLOR:
-            raise ModelError(f"the model gives gray frames, {translation.label} needs colour")
+            raise ModelError(f"the model makes gray frames, {translation.label} needs colour")
         frame = luma(frame[0])[None]
     if degrade:
         return translation.degrade(frame, np.array([[[0, number, 0, 0]]]))
     if translation.enlarges == 1:
         return frame
-    height, width = image.shape[:2]
     return bicubic(frame[0], (height * translation.enlarges, width * translation.enlarges))[None]
 
 

@@ -1,10 +1,9 @@
-"""What a run of extraction leaves for the next, beside the store: hashes of files, outcomes, and a lock.
+"""What a run of extraction leaves for the next, beside the store: content hashes of files, outcomes, and a lock.
 
 None of it changes a result: without it the work is done again. It is not in the store, whose bytes depend on the
 videos and the parameters alone.
 """
 
-import fcntl
 import json
 import logging
 from collections.abc import Iterator
@@ -14,47 +13,56 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pipeline.runtime.files import write_bytes
 
 logger = logging.getLogger(__name__)
 
 # a file that changed so shortly before may change again within one tick of a file system's clock
 SETTLED_NANOSECONDS = 2_000_000_000
-HASHERS = 2  # threads; a disk seldom feeds more
+HASHING_THREADS = 2  # a disk seldom feeds more
 
 
 class ContentCache:
-    """The folder beside a store; one run at a time has it."""
+    """The folder beside a store, for one run at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.parts = folder / "parts"  # arrays that are being written
+        self._parts = folder / "parts"
         self._hashes = folder / "hashes.json"
         self._journal = folder / "journal.jsonl"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep it from another run; wait until another has let go. A killed run lets go by dying."""
-        self.parts.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("another run is extracting into this store: waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            for part in sorted(self.parts.iterdir()):  # of a run that was killed
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out; wait until another is done. The kernel ends the lock of a run that is killed."""
+        self._parts.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.info("another run is extracting into this store: waiting for it")
+            lock.acquire()
+        try:
+            for part in sorted(self._parts.iterdir()):  # of a run that was killed
                 part.unlink()
             yield
+        finally:
+            lock.release()
+
+    def part(self, content_hash: str) -> Path:
+        """Where the array of this content is written before it is put into the store."""
+        return self._parts / f"{content_hash}.npy"
 
     def hashes(self, paths: list[Path]) -> dict[Path, str]:
-        """The sha256 of every file, "" where it cannot be read; only read again if its inode, size or times changed."""
+        """The SHA-256 of each file, "" if it cannot be read; read again only if its inode, size or times changed."""
         try:
             known = json.loads(self._hashes.read_bytes())
         except (FileNotFoundError, ValueError):
             known = {}
         clock = self.folder / "clock"
         clock.touch()  # the file system's own time, which may not be this machine's
-        now = clock.stat().st_mtime_ns
+        clock_ns = clock.stat().st_mtime_ns
         found: dict[Path, str] = {}
         kept: dict[str, list[Any]] = {}
         unknown: list[tuple[Path, list[int]]] = []
@@ -70,19 +78,19 @@ class ContentCache:
                 found[path], kept[str(path)] = entry[1], entry
             else:
                 unknown.append((path, state))
-        with ThreadPoolExecutor(HASHERS) as executor:
-            for (path, state), digest in zip(
+        with ThreadPoolExecutor(HASHING_THREADS) as executor:
+            for (path, state), content_hash in zip(
                 unknown, executor.map(_sha256, [path for path, _ in unknown]), strict=True
             ):
-                found[path] = digest
-                if digest and max(state[3:]) < now - SETTLED_NANOSECONDS:
-                    kept[str(path)] = [state, digest]
+                found[path] = content_hash
+                if content_hash and max(state[3:]) < clock_ns - SETTLED_NANOSECONDS:
+                    kept[str(path)] = [state, content_hash]
         if kept != known:
             write_bytes(self._hashes, json.dumps(kept).encode(), durable=False)
         return found
 
-    def outcomes(self, key: str) -> dict[str, dict[str, Any]]:
-        """What an interrupted run under `key` has found out, by sha256."""
+    def recorded(self, recipe: str) -> dict[str, dict[str, Any]]:
+        """The outcomes that an interrupted run with this recipe has recorded, by content hash."""
         outcomes = {}
         if self._journal.is_file():
             for line in self._journal.read_bytes().splitlines():
@@ -90,18 +98,18 @@ class ContentCache:
                     entry = json.loads(line)
                 except ValueError:
                     continue  # the line that was being written when the run was killed
-                if entry["key"] == key:
+                if entry["key"] == recipe:
                     outcomes[entry["sha256"]] = entry["outcome"]
         return outcomes
 
-    def note(self, key: str, sha256: str, outcome: dict[str, Any]) -> None:
-        """Keep one outcome for the case that the run is interrupted."""
-        line = json.dumps({"key": key, "sha256": sha256, "outcome": outcome}).encode()
+    def record(self, recipe: str, content_hash: str, outcome: dict[str, Any]) -> None:
+        """Write down one outcome in case the run is interrupted."""
+        line = json.dumps({"key": recipe, "sha256": content_hash, "outcome": outcome}).encode()
         with self._journal.open("ab") as file:
             file.write(b"\n" + line + b"\n")  # begins a line of its own even after one that was cut short
 
-    def forget(self) -> None:
-        """The run is done: its index has the outcomes."""
+    def clear_records(self) -> None:
+        """Forget the recorded outcomes: the run is done, and its index has them."""
         self._journal.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What is in a folder of videos: every file once, and why some are not to be opened."""
+"""Lists a folder of videos: every file once, and why some are not to be opened."""
 
 import os
 import re
@@ -16,15 +16,16 @@ DVC_CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, or a folder of numbered images, that gets a row in the index."""
+    """A file, or a folder of numbered images, that has a row in the index."""
 
     name: str  # relative to the folder, forward slashes, printable; see printable()
     paths: tuple[Path, ...]  # the file, or the images in their order; none if refused
     is_sequence: bool = False
     reason: str = ""  # why it is refused
+    is_hidden: bool = False  # refused as hidden, which is nobody's mistake
 
 
-def scan(folder: Path) -> list[Entry]:
+def list_folder(folder: Path) -> list[Entry]:
     """Every file under `folder`, a folder of numbered images as one entry, sorted by name.
 
     Links that leave the folder, pipes, devices and sockets are refused here, without opening them.
@@ -40,8 +41,8 @@ def printable(path: Path) -> str:
 
 
 def _entries(folder: Path, root: Path) -> Iterator[Entry]:
-    def refused(path: Path, reason: str) -> Entry:
-        return Entry(printable(path.relative_to(root)), (), reason=reason)
+    def refused(path: Path, reason: str, is_hidden: bool = False) -> Entry:
+        return Entry(printable(path.relative_to(root)), (), reason=reason, is_hidden=is_hidden)
 
     try:
         with os.scandir(folder) as listing:
@@ -67,7 +68,7 @@ def _entries(folder: Path, root: Path) -> Iterator[Entry]:
         elif not stat.S_ISREG(mode):
             yield refused(path, "a pipe, a device or a socket, not a file")
         elif path.name.startswith("."):
-            yield refused(path, "hidden file")
+            yield refused(path, "hidden file", is_hidden=True)
         else:
             files.append(path)
     name = printable(folder.relative_to(root))

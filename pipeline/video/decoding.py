@@ -1,10 +1,10 @@
-"""Decodes a file into frames with their presentation times, and stops at the first frame that is not sound.
+"""Decodes a file into frames with their presentation times, and stops at the first frame that is not intact.
 
-PyAV decodes, not cv2.VideoCapture, although both are FFmpeg: OpenCV gives no sign of damage and hands out concealed
-or black frames as good ones, converts every whole frame to BGR before anything can be left out (at 1080p a third of
-the time), and takes names as patterns and protocols. Of the 160 odd files in tests/corpus the plain OpenCV loop does
-what is expected with 116, this with all (`python -m tests.benchmarks.extract --only evidence`). The decoder sees no
-name here, only an open file: results depend on the content alone, and nothing in a file can make it open another.
+PyAV decodes, not cv2.VideoCapture, although both are FFmpeg: OpenCV reports no damage and returns concealed or black
+frames as good ones, converts every whole frame to BGR before anything can be left out (at 1080p a third of the time),
+and takes names as patterns and protocols. Of the 160 odd files in tests/corpus the plain OpenCV loop does what is
+expected with 116, this with all (`python -m tests.benchmarks.extract --only evidence`). The decoder sees no name here,
+only an open file: results depend on the content alone, and nothing in a file can make it open another.
 """
 
 import os
@@ -32,16 +32,16 @@ FORMATS = (
     "flic,jpegxl_anim,wav,flac,mp3"
 )
 ATTACHED_PICTURE = 0x400  # a stream's disposition: a cover, not a video
-USUAL_STEP = 1 / 25  # seconds; FFmpeg's own guess where a file does not say
+DEFAULT_STEP_SECONDS = 1 / 25  # between frames; FFmpeg's own guess where a file does not say
 JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
 
 
 class DecodedFrame(NamedTuple):
     """A frame and when a player shows it."""
 
-    seconds: float  # since the first frame
+    pts_seconds: float  # presentation time since the first frame
     stop_seconds: float  # when the next one follows, as far as this one knows
-    frame: av.VideoFrame | None  # None: nobody asks for it, so it was not decoded
+    frame: av.VideoFrame | None  # None: not wanted, so it was not decoded
     pixel_aspect: Fraction | None  # width of a stored pixel by its height; None where nothing says so
     codec: str
 
@@ -89,17 +89,19 @@ def decode(
     threads: int,
     max_pixels: int,
     max_seconds: float,
-    complaints: Callable[[], int] = lambda: 0,
+    heartbeat: Callable[[], None] = lambda: None,
+    count_errors: Callable[[], int] = lambda: 0,
     wanted_fps: float | None = None,
 ) -> Generator[DecodedFrame]:
-    """The frames of the video at `path` in the order a player shows them, until the first that is not sound.
+    """The frames of the video at `path` in the order a player shows them, until the first that is not intact.
 
-    Broken frames before the first good one are passed over: a recording of a broadcast starts in the middle.
-    `complaints` counts what the decoder has complained of so far; where it cannot be told, flags and errors have to
-    do. With more than one thread errors may be missed, not so complaints: decode again with one where there are any.
-    Given `wanted_fps`, frames that nobody is shown at 0, 1 / wanted_fps … seconds are left out as far as no other is
-    made from them, which changes no other frame; raises CannotSkip at the first sign of anything out of the ordinary.
-    Damage within a frame that is left out is not seen: nothing that is kept depends on it.
+    Broken frames before the first good one are left out: a recording of a broadcast starts in the middle.
+    `heartbeat` is called at every packet. `count_errors` returns how many errors the decoder has logged so far; without
+    it only flags and exceptions tell of damage. With more than one thread errors are logged, but may not be noticed at
+    the frame that they belong to: decode again with one thread if there are any.
+    With `wanted_fps`, frames that a player does not show at 0, 1 / wanted_fps … seconds are not decoded where no other
+    frame is made from them, which changes no other frame; raises CannotSkip at the first irregularity. Damage within a
+    frame that is not decoded is not seen: nothing that is kept depends on it.
     Raises VideoError if there is no good frame or a limit is passed, DamagedVideo after the last good frame.
     """
     with opened(path, max_pixels) as (container, stream, file):
@@ -108,40 +110,40 @@ def decode(
         context.thread_type = "FRAME"
         # errors are raised when they are met, which is before frames that are made from the broken one are shown
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(max_pixels)}
-        times = _Times(stream)
+        times = _PresentationTimes(stream)
         if stream.duration and stream.time_base:
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
-        num_frames, trouble = 0, ""
-        thinning = _thinning(container, stream, wanted_fps, cut)
-        for frame, complaint in _sound_frames(container, stream, cut, complaints, thinning):
-            if complaint:
-                if thinning:
+        num_frames, problem = 0, ""
+        skipper = _skipper(container, stream, wanted_fps, cut)
+        for frame, frame_problem in _frames_or_problems(container, stream, cut, heartbeat, count_errors, skipper):
+            if frame_problem:
+                if skipper:
                     raise CannotSkip
-                trouble = complaint
+                problem = frame_problem
                 if num_frames:
                     break
                 continue
             assert frame is not None
-            for stamp, duration in thinning.passed_over(frame) if thinning else ():
+            for pts, duration in skipper.skipped_before(frame) if skipper else ():
                 num_frames += 1
-                yield times.at(stamp, duration, stream.time_base, None)
-            shown = times.at(frame.pts, frame.duration, frame.time_base, frame)
-            times.check(shown.seconds, max_seconds, path)
+                yield times.at(pts, duration, stream.time_base, None)
+            decoded = times.at(frame.pts, frame.duration, frame.time_base, frame)
+            times.check(decoded.pts_seconds, max_seconds, path)
             num_frames += 1
-            trouble = ""
-            yield shown
-        if thinning:
-            list(thinning.passed_over(None))
-        if trouble or cut:
+            problem = ""
+            yield decoded
+        if skipper:
+            list(skipper.skipped_before(None))
+        if problem or cut:
             what = f"breaks off after {num_frames} frames" if cut else f"damaged after {num_frames} frames"
             if num_frames:
-                raise DamagedVideo(f"{path}: {what} ({times.stop:.2f} seconds){': ' if trouble else ''}{trouble}")
+                raise DamagedVideo(f"{path}: {what} ({times.stop:.2f} seconds){': ' if problem else ''}{problem}")
         if not num_frames:
-            raise VideoError(f"{path}: no frame can be decoded ({context.name}{': ' if trouble else ''}{trouble})")
+            raise VideoError(f"{path}: no frame can be decoded ({context.name}{': ' if problem else ''}{problem})")
 
 
-def _thinning(
+def _skipper(
     container: InputContainer, stream: VideoStream, wanted_fps: float | None, cut: bool
 ) -> FrameSkipper | None:
     if wanted_fps is None:
@@ -154,27 +156,31 @@ def _thinning(
     return FrameSkipper(wanted_fps, stream.time_base)
 
 
-def _told(packets: Iterator[av.Packet], context: av.VideoCodecContext, thinning: FrameSkipper) -> Iterator[av.Packet]:
+def _skipping_unwanted(
+    packets: Iterator[av.Packet], context: av.VideoCodecContext, skipper: FrameSkipper
+) -> Iterator[av.Packet]:
     """`packets`; before each that is not wanted the decoder is told to leave it out if no other frame needs it."""
-    for packet, is_wanted in thinning.mark(packets):
+    for packet, is_wanted in skipper.mark(packets):
         context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
         yield packet
 
 
-def _sound_frames(
+def _frames_or_problems(
     container: InputContainer,
     stream: VideoStream,
     cut: bool,
-    complaints: Callable[[], int],
-    thinning: FrameSkipper | None,
+    heartbeat: Callable[[], None],
+    count_errors: Callable[[], int],
+    skipper: FrameSkipper | None,
 ) -> Iterator[tuple[av.VideoFrame | None, str]]:
-    """(frame, "") for what the decoder gives, (None, complaint) for what it cannot."""
+    """(frame, "") for each intact frame, (None, problem) for each that is not."""
     context = stream.codec_context
     packets = container.demux(stream)
-    if thinning:
-        packets = _told(packets, context, thinning)
+    if skipper:
+        packets = _skipping_unwanted(packets, context, skipper)
     waiting: av.Packet | None = None  # where the end is missing the last packet is not whole
     while True:
+        heartbeat()
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError) as error:
@@ -190,27 +196,27 @@ def _sound_frames(
             packet, waiting = waiting, packet
             if packet is None:
                 continue
-        before = complaints()
-        frames, trouble = [], "data is missing" if packet.is_corrupt else ""
-        if not trouble:
+        errors_before = count_errors()
+        frames, problem = [], "data is missing" if packet.is_corrupt else ""
+        if not problem:
             try:
                 frames = packet.decode()
             except MemoryError:
                 raise
             except av.FFmpegError as error:
-                trouble = f"{error.strerror}"
-            if complaints() > before:
-                trouble = trouble or "the decoder had to guess a picture"
-        if trouble:
+                problem = f"{error.strerror}"
+            if count_errors() > errors_before:
+                problem = problem or "the decoder had to guess a picture"
+        if problem:
             yield from _drain(context, packet)
-            yield None, trouble
+            yield None, problem
             continue
         for frame in frames:
             yield (None, "the decoder had to guess a picture") if frame.is_corrupt else (frame, "")
 
 
 def _drain(context: av.VideoCodecContext, broken: av.Packet | None) -> Iterator[tuple[av.VideoFrame, str]]:
-    """What the decoder holds back of the packets before `broken`, and makes it ready to go on."""
+    """The frames that the decoder holds back of the packets before `broken`; then it is ready for the next packet."""
     try:
         frames = context.decode(None)
     except av.FFmpegError:
@@ -223,47 +229,47 @@ def _drain(context: av.VideoCodecContext, broken: av.Packet | None) -> Iterator[
     context.flush_buffers()
 
 
-def complain_to_stderr() -> None:
-    """Let FFmpeg write its complaints to file descriptor 2, past Python, for a process that counts them there."""
+def log_errors_to_stderr() -> None:
+    """Let FFmpeg log its errors to file descriptor 2, past Python, for a process that counts them there."""
     av.logging.restore_default_callback()
     av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # or a complaint would not count that the video before has had too
+    av.logging.set_skip_repeated(False)  # or an error would not count that the video before has had too
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that decide what a frame looks like."""
+    """The versions of the libraries that decide what a frame looks like."""
     libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
     return libraries | {"av": av.__version__, "cv2": cv2.__version__}
 
 
-class _Times:
+class _PresentationTimes:
     """Presentation times from whatever time stamps there are."""
 
     def __init__(self, stream: VideoStream) -> None:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        self.step = float(1 / rate) if rate else USUAL_STEP
+        self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
-        self.start: float | None = None
+        self.start: float | None = None  # all in seconds
         self.last = -self.step
         self.stop = 0.0
 
     def at(
-        self, stamp: int | None, duration: int | None, time_base: Fraction | None, frame: av.VideoFrame | None
+        self, pts: int | None, duration: int | None, time_base: Fraction | None, frame: av.VideoFrame | None
     ) -> DecodedFrame:
         """The frame with this time stamp and duration, both in units of `time_base` seconds."""
-        if stamp is None or time_base is None:
-            seconds = self.last + self.step  # a raw stream has no time stamps
+        if pts is None or time_base is None:
+            pts_seconds = self.last + self.step  # a raw stream has no time stamps
         else:
-            time = float(stamp * time_base)
+            time = float(pts * time_base)
             self.start = time if self.start is None else self.start
-            seconds = time - self.start
-            if seconds < self.last - JUMP_STEPS * self.step:  # a recording that was joined, or a counter that wrapped
+            pts_seconds = time - self.start
+            if pts_seconds < self.last - JUMP_STEPS * self.step:  # recordings were joined, or a counter wrapped
                 self.start = time - self.last - self.step
-                seconds = self.last + self.step
-        seconds = max(seconds, self.last, 0.0)
+                pts_seconds = self.last + self.step
+        pts_seconds = max(pts_seconds, self.last, 0.0)
         length = float(duration * time_base) if duration and time_base else self.step
-        self.last, self.stop = seconds, seconds + length
-        return DecodedFrame(seconds, self.stop, frame, self.aspect, self.codec)
+        self.last, self.stop = pts_seconds, pts_seconds + length
+        return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:
         if seconds > max_seconds:

@@ -1,4 +1,4 @@
-"""Makes of a decoded frame the picture that a player shows: upright, in its true shape, in RGB, at a wanted size."""
+"""Converts a decoded frame to the picture that a player shows: upright, in its true shape, in RGB, at a wanted size."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,53 +26,52 @@ NOT_SQUARE_LIMITS = Fraction(1, 10), Fraction(10)  # a pixel's shape beyond thes
 
 
 @dataclass(frozen=True)
-class FrameConverter:
-    """How a picture is wanted."""
+class PictureFormat:
+    """How pictures are wanted."""
 
-    size: tuple[int, int] | None  # (height, width), pixels; None: as the first frame is shown
+    size: tuple[int, int] | None  # (height, width), pixels; None: the display size of the first frame
     fit: str  # crop | pad | stretch
     color: str  # gray | rgb
 
 
 @dataclass(frozen=True)
-class _Pose:
-    """How the stored picture is turned before it is shown, and the shape of its pixels."""
+class _Display:
+    """How a player shows what is stored: how it is turned, and the shape of its pixels."""
 
     quarter_turns: int  # counter-clockwise
     mirrored: bool  # left to right, after turning
     pixel_aspect: Fraction  # width by height
 
 
-class Painter:
-    """Turns frames into images of one size."""
+class FrameConverter:
+    """Converts the frames of one video to images of one size."""
 
-    def __init__(self, look: FrameConverter, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, wanted: PictureFormat, pixel_aspect: Fraction | None) -> None:
         """`pixel_aspect` is the shape of a stored pixel, width by height; None where it is not known."""
         low, high = NOT_SQUARE_LIMITS
         self._aspect = pixel_aspect if pixel_aspect and low <= pixel_aspect <= high else Fraction(1)
-        self._look = look
-        self._pose = _Pose(0, False, self._aspect)
-        self.shown_size: tuple[int, int] | None = None  # (height, width) in which a player shows the first frame
+        self._wanted = wanted
+        self._display = _Display(0, False, self._aspect)
+        self._display_size: tuple[int, int] | None = None
         self._graphs: dict[tuple, tuple[Graph, tuple[int, int]]] = {}
 
-    def note(self, frame: av.VideoFrame) -> None:
-        """Take the size and the pose of the first frame."""
-        if self.shown_size is None:
-            self._pose = _pose(frame, self._aspect)
-            self.shown_size = shown_size(frame.height, frame.width, self._pose)
+    def display_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """(height, width), pixels, in which a player shows the first frame, which `frame` is or comes after."""
+        if self._display_size is None:
+            self._display = _display(frame, self._aspect)
+            self._display_size = _display_size(frame.height, frame.width, self._display)
+        return self._display_size
 
-    def paint(self, frame: av.VideoFrame) -> Image:
+    def convert(self, frame: av.VideoFrame) -> Image:
         """The frame as uint8 (height, width, C); raises VideoError if its format or size cannot be converted."""
-        self.note(frame)
-        pose = self._pose
-        size = self._look.size or self.shown_size
-        assert size is not None
-        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), pose)
+        display_size = self.display_size(frame)
+        size, display = self._wanted.size or display_size, self._display
+        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), display)
         frame.pts = None
         try:
             if key not in self._graphs:
                 self._graphs.clear()  # the stream has changed its size or colours
-                self._graphs[key] = _graph(frame, pose, size, self._look.fit)
+                self._graphs[key] = _graph(frame, display, size, self._wanted.fit)
             graph, scaled = self._graphs[key]
             graph.push(frame)
             image: NDArray[Any] = graph.vpull().to_ndarray(format="rgb24")
@@ -81,10 +80,10 @@ class Painter:
         except (av.FFmpegError, ValueError) as error:
             what = f"{frame.format.name} of {frame.height} x {frame.width} pixels"
             raise VideoError(f"a picture cannot be converted ({what}: {error})") from error
-        if pose.mirrored:
+        if display.mirrored:
             image = image[:, ::-1]
-        image = np.rot90(image, pose.quarter_turns)
-        if self._look.color == "gray":
+        image = np.rot90(image, display.quarter_turns)
+        if self._wanted.color == "gray":
             image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[:, :, None]
         if scaled == size:
             return np.ascontiguousarray(image)
@@ -94,31 +93,31 @@ class Painter:
         return padded
 
 
-def _pose(frame: av.VideoFrame, pixel_aspect: Fraction) -> _Pose:
+def _display(frame: av.VideoFrame, pixel_aspect: Fraction) -> _Display:
     # asked of one frame only: asking makes a cycle, and the memory of the picture then waits for the garbage collector
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return _Pose(0, False, pixel_aspect)
+        return _Display(0, False, pixel_aspect)
     a, b, _, c, d, *_ = np.frombuffer(cast(Any, matrix), dtype=np.int32).tolist()
     mirrored = a * d - b * c < 0
     if mirrored:  # undone first, so that a turn is left
         a, b = -a, -b
     turns = (0 if a > 0 else 2) if abs(a) >= abs(b) else (3 if b > 0 else 1)
-    return _Pose(turns, mirrored, pixel_aspect)
+    return _Display(turns, mirrored, pixel_aspect)
 
 
-def shown_size(height: int, width: int, pose: "_Pose") -> tuple[int, int]:
-    """(height, width) in pixels in which a player shows a picture: pixels made square, never by throwing any away."""
-    aspect = pose.pixel_aspect
+def _display_size(height: int, width: int, display: _Display) -> tuple[int, int]:
+    """(height, width) in which a player shows a picture: pixels are made square by enlarging one side."""
+    aspect = display.pixel_aspect
     height, width = (height, round(width * aspect)) if aspect >= 1 else (round(height / aspect), width)
-    return (width, height) if pose.quarter_turns % 2 else (height, width)
+    return (width, height) if display.quarter_turns % 2 else (height, width)
 
 
-def _graph(frame: av.VideoFrame, pose: _Pose, size: tuple[int, int], fit: str) -> tuple[Graph, tuple[int, int]]:
+def _graph(frame: av.VideoFrame, display: _Display, size: tuple[int, int], fit: str) -> tuple[Graph, tuple[int, int]]:
     """A filter graph from stored frames to RGB ones before they are turned, and the size of the picture in `size`."""
-    rows, columns = shown_size(frame.height, frame.width, pose)
-    scaled, kept = placed(rows, columns, size, fit)
-    if pose.quarter_turns % 2:  # crop and scale come before the turn
+    rows, columns = _display_size(frame.height, frame.width, display)
+    scaled, kept = _scaled_and_kept(rows, columns, size, fit)
+    if display.quarter_turns % 2:  # crop and scale come before the turn
         rows, columns, kept, unturned = columns, rows, kept[::-1], scaled[::-1]
     else:
         unturned = scaled
@@ -130,9 +129,9 @@ def _graph(frame: av.VideoFrame, pose: _Pose, size: tuple[int, int], fit: str) -
     hd = frame.height > HD_HEIGHT or frame.width >= HD_WIDTH
     matrix = MATRICES.get(int(frame.colorspace), "bt709" if hd else "bt601")
     colours = f"in_color_matrix={matrix}:in_range={RANGES.get(int(frame.color_range), 'auto')}"
-    middle = [min(wanted * MAX_RATIO, have) for wanted, have in zip(unturned, (kept_height, kept_width), strict=True)]
-    if middle != [kept_height, kept_width]:
-        steps.append(("scale", f"{middle[1]}:{middle[0]}:flags={FLAGS}:{colours}"))
+    step_height, step_width = min(unturned[0] * MAX_RATIO, kept_height), min(unturned[1] * MAX_RATIO, kept_width)
+    if (step_height, step_width) != (kept_height, kept_width):
+        steps.append(("scale", f"{step_width}:{step_height}:flags={FLAGS}:{colours}"))
     elif 2 * unturned[0] <= kept_height and 2 * unturned[1] <= kept_width and frame.format.name in PLAIN_YUV:
         # shrunk as it is, in 16 bits, and turned into RGB when it is small: as exact, in half the time and less
         span = RANGES.get(int(frame.color_range), "pc" if frame.format.name.startswith("yuvj") else "tv")
@@ -154,8 +153,10 @@ def _graph(frame: av.VideoFrame, pose: _Pose, size: tuple[int, int], fit: str) -
     return graph, scaled
 
 
-def placed(rows: int, columns: int, size: tuple[int, int], fit: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """How a picture of (rows, columns) goes into `size`: the (height, width) that it fills, and what of it is kept."""
+def _scaled_and_kept(
+    rows: int, columns: int, size: tuple[int, int], fit: str
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of a picture of (rows, columns): the (height, width) that it fills in `size`, and the part of it that is kept."""
     height, width = size
     if fit == "crop":
         scale = max(height / rows, width / columns)

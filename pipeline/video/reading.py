@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.decoding import DecodedFrame, decode, opened
-from pipeline.video.pictures import FrameConverter, Painter
+from pipeline.video.pictures import FrameConverter, PictureFormat
 from pipeline.video.sequences import decode_images, numbered
-from pipeline.video.skipping import TOLERANCE_SECONDS, CannotSkip
+from pipeline.video.skipping import CannotSkip
+from pipeline.video.timing import is_before
 
 Image = NDArray[np.uint8]
 
 MAX_PIXELS = 2**26  # of a frame that read_frames takes: 8192 x 8192
-SEQUENCE_FPS = 25.0  # of a folder of images, where nobody says
-AS_SHOWN = FrameConverter(size=None, fit="stretch", color="rgb")
+SEQUENCE_FPS = 25.0  # of a folder of images, which does not say
+AS_SHOWN = PictureFormat(size=None, fit="stretch", color="rgb")
 
 
 @dataclass(frozen=True)
@@ -34,43 +35,42 @@ class VideoInfo:
 
 def probe(path: Path) -> VideoInfo:
     """What the video at `path`, a file or a folder of numbered images, says of itself; VideoError if it is none."""
-    shown = next(iter(_shown(path)), None)
-    assert shown is not None  # decode raises where there is no frame
-    assert shown.frame is not None
-    painter = Painter(AS_SHOWN, shown.pixel_aspect)
-    painter.note(shown.frame)
-    assert painter.shown_size is not None
+    first = next(iter(_decoded(path)), None)
+    assert first is not None  # decode raises where there is no frame
+    assert first.frame is not None
+    display_size = FrameConverter(AS_SHOWN, first.pixel_aspect).display_size(first.frame)
     if path.is_dir():
-        return VideoInfo(*painter.shown_size, SEQUENCE_FPS, len(_images(path)) / SEQUENCE_FPS, shown.codec)
+        return VideoInfo(*display_size, SEQUENCE_FPS, len(_images(path)) / SEQUENCE_FPS, first.codec)
     with opened(path, MAX_PIXELS) as (container, stream, _):
         seconds = (stream.duration or 0) * (stream.time_base or 0) or (container.duration or 0) / av.time_base
         fps = float(stream.average_rate or stream.guessed_rate or 0)
-        return VideoInfo(*painter.shown_size, fps, float(seconds), shown.codec)
+        return VideoInfo(*display_size, fps, float(seconds), first.codec)
 
 
 def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
-    """Every frame of the video at `path`: seconds since the first frame, and uint8 (H, W, 3) RGB, all of one size.
+    """Every frame of the video at `path`: (pts_seconds, image), the image uint8 (H, W, 3) RGB, all of one size.
 
-    `path` is a file or a folder of numbered images. Raises VideoError before the first frame if it is no video,
-    DamagedVideo after the last good one if it breaks off or is damaged.
+    The presentation time counts from the first frame. `path` is a file or a folder of numbered images. Raises
+    VideoError before the first frame if it is no video, DamagedVideo after the last good one if it breaks off or is
+    damaged.
     """
-    painter: Painter | None = None
-    for shown in _shown(path):
-        first = painter is None
-        assert shown.frame is not None
-        painter = painter or Painter(AS_SHOWN, shown.pixel_aspect)
+    converter: FrameConverter | None = None
+    for decoded in _decoded(path):
+        is_first = converter is None
+        assert decoded.frame is not None
+        converter = converter or FrameConverter(AS_SHOWN, decoded.pixel_aspect)
         try:
-            image = painter.paint(shown.frame)
+            image = converter.convert(decoded.frame)
         except VideoError as error:
-            raise (VideoError if first else DamagedVideo)(f"{path}: {error}") from error
-        yield shown.seconds, image
+            raise (VideoError if is_first else DamagedVideo)(f"{path}: {error}") from error
+        yield decoded.pts_seconds, image
 
 
 def _images(path: Path) -> list[Path]:
     return numbered(sorted(path.iterdir()))
 
 
-def _shown(path: Path) -> Iterator[DecodedFrame]:
+def _decoded(path: Path) -> Iterator[DecodedFrame]:
     if path.is_dir():
         images = _images(path)
         if not images:
@@ -91,71 +91,68 @@ class Report:
 
 
 def read_resized(
-    frames: Iterable[DecodedFrame], look: FrameConverter, fps: float | None, report: Report
+    frames: Iterable[DecodedFrame], wanted: PictureFormat, fps: float | None, report: Report
 ) -> Iterator[Image]:
-    """The frames that a player shows at 0, 1 / fps, 2 / fps … seconds (all of them if `fps` is None), as `look` says.
+    """The frames that a player shows at 0, 1 / fps, 2 / fps … seconds (all of them if `fps` is None), as `wanted`.
 
-    Only these are made into pictures. `report` is filled on the way; it is whole after the last one. Errors of
-    `frames` are passed on after the frame that was shown last. Raises CannotSkip if one that is to be shown
-    was left out.
+    Only these are converted. `report` is filled on the way; it is complete after the last one. Errors of `frames` are
+    passed on after the frame that was shown last. Raises CannotSkip if one that is to be shown was not decoded.
     """
-    painter: Painter | None = None
-    painted = False
-    for shown, times in on_show(_noted(frames, report), fps):
-        if shown.frame is None:
-            if times or painter is None:
+    converter: FrameConverter | None = None
+    is_first = True
+    for decoded, num_times in repeated(_reported(frames, report), fps):
+        if decoded.frame is None:
+            if num_times or converter is None:
                 raise CannotSkip
             continue
-        if painter is None:
-            painter = Painter(look, shown.pixel_aspect)
-            painter.note(shown.frame)
-            assert painter.shown_size is not None
-            report.height, report.width = painter.shown_size
-        if times:
+        if converter is None:
+            converter = FrameConverter(wanted, decoded.pixel_aspect)
+            report.height, report.width = converter.display_size(decoded.frame)
+        if num_times:
             try:
-                image = painter.paint(shown.frame)
+                image = converter.convert(decoded.frame)
             except VideoError as error:
                 report.num_frames -= 1
-                if painted:
+                if not is_first:
                     raise DamagedVideo(f"damaged after {report.num_frames} frames: {error}") from error
                 raise
-            painted = True
-            for _ in range(times):
+            is_first = False
+            for _ in range(num_times):
                 yield image
 
 
-def _noted(frames: Iterable[DecodedFrame], report: Report) -> Iterator[DecodedFrame]:
-    for shown in frames:
+def _reported(frames: Iterable[DecodedFrame], report: Report) -> Iterator[DecodedFrame]:
+    for decoded in frames:
         report.num_frames += 1
-        report.duration_seconds = shown.stop_seconds
-        report.codec = shown.codec
-        yield shown
+        report.duration_seconds = decoded.stop_seconds
+        report.codec = decoded.codec
+        yield decoded
 
 
-def on_show(frames: Iterable[DecodedFrame], fps: float | None) -> Iterator[tuple[DecodedFrame, int]]:
-    """Each frame, and how many of the moments 0, 1 / fps, 2 / fps … it is on show (once if `fps` is None)."""
-    count = 0
-    before: DecodedFrame | None = None
+def repeated(frames: Iterable[DecodedFrame], fps: float | None) -> Iterator[tuple[DecodedFrame, int]]:
+    """Each frame, and at how many of the moments 0, 1 / fps, 2 / fps … it is shown (once if `fps` is None)."""
+    if fps is None:
+        for decoded in frames:
+            yield decoded, 1
+        return
+    moment = 0
+    current: DecodedFrame | None = None
 
-    def moments(stop_seconds: float) -> int:
-        nonlocal count
-        start = count
-        assert fps is not None
-        while count / fps < stop_seconds - TOLERANCE_SECONDS:
-            count += 1
-        return count - start
+    def moments_before(stop_seconds: float) -> int:
+        nonlocal moment
+        first = moment
+        while is_before(moment / fps, stop_seconds):
+            moment += 1
+        return moment - first
 
     try:
-        for shown in frames:
-            if fps is None:
-                yield shown, 1
-                continue
-            if before is not None:
-                yield before, moments(shown.seconds)
-            before = shown
+        for following in frames:
+            if current is not None:
+                yield current, moments_before(following.pts_seconds)
+            current = following
     except DamagedVideo:
-        if before is not None:
-            yield before, moments(before.stop_seconds)
+        if current is not None:
+            yield current, moments_before(current.stop_seconds)
         raise
-    if before is not None:
-        yield before, moments(before.stop_seconds)
+    if current is not None:
+        yield current, moments_before(current.stop_seconds)

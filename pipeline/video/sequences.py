@@ -1,8 +1,7 @@
 """A folder of numbered images as a video."""
 
-import hashlib
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import cast
 
@@ -41,21 +40,27 @@ def numbered(paths: Iterable[Path]) -> list[Path]:
     ordered = sorted(images, key=lambda path: (int(matches[path][2]), path.name))  # type: ignore[index]
     first = ordered[0]
     for path, previous in zip(ordered[1:], ordered[:-1], strict=True):
-        match, before = matches[path], matches[previous]
+        match, previous_match = matches[path], matches[previous]
         assert match is not None
-        assert before is not None
-        if match[1] != before[1] or path.suffix.lower() != first.suffix.lower():
+        assert previous_match is not None
+        if match[1] != previous_match[1] or path.suffix.lower() != first.suffix.lower():
             raise VideoError(f"{path.name}: not of the sequence of {first.name}: give each a folder of its own")
-        if int(match[2]) != int(before[2]) + 1:
-            what = "is there twice" if int(match[2]) == int(before[2]) else f"does not follow {previous.name}"
+        if int(match[2]) != int(previous_match[2]) + 1:
+            what = "is there twice" if int(match[2]) == int(previous_match[2]) else f"does not follow {previous.name}"
             raise VideoError(f"{path.name}: its number {what}: a numbered sequence may have no gap")
     return ordered
 
 
-def decode_images(paths: Iterable[Path], *, fps: float, max_pixels: int) -> Generator[DecodedFrame]:
-    """The images as frames, `fps` a second; raises VideoError that names the file that is broken or of another size."""
+def decode_images(
+    paths: Iterable[Path], *, fps: float, max_pixels: int, heartbeat: Callable[[], None] = lambda: None
+) -> Generator[DecodedFrame]:
+    """The images as frames, `fps` per second; `heartbeat` is called before each.
+
+    Raises VideoError that names a file that is broken or of another size.
+    """
     size: tuple[int, int] | None = None
     for count, path in enumerate(paths):
+        heartbeat()
         codec = CODECS[path.suffix.lower()]
         context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
         context.options = {"max_pixels": str(max_pixels), "err_detect": "crccheck+bitstream+buffer+explode"}
@@ -72,9 +77,3 @@ def decode_images(paths: Iterable[Path], *, fps: float, max_pixels: int) -> Gene
         if (frame.height, frame.width) != size:
             raise VideoError(f"{path}: is {frame.height} x {frame.width} pixels, the first was {size[0]} x {size[1]}")
         yield DecodedFrame(count / fps, (count + 1) / fps, frame, None, codec)
-
-
-def content_hash(paths: Iterable[Path], hashes: Iterable[str]) -> str:
-    """One sha256 for a sequence, of its images' `hashes` in their order; their kinds count, their names do not."""
-    listing = "".join(f"{path.suffix.lower()} {digest}\n" for path, digest in zip(paths, hashes, strict=True))
-    return hashlib.sha256(f"image sequence\n{listing}".encode()).hexdigest()

@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 
 from pipeline.errors import VideoError
 from pipeline.runtime.files import replacing
-from pipeline.video.audio import Sound
+from pipeline.video.audio import AudioTrack
 
 Image = NDArray[np.uint8]
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 ANIMATIONS = (".webp", ".gif", ".png")
-LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # up to 100 a WebP loses, and its frames leave ghosts in the next ones
-CONSTANT_RATE_FACTOR = 14  # of x264: no loss that an eye finds
+LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # up to 100 WebP is lossy, and its frames leave ghosts in the next ones
+CONSTANT_RATE_FACTOR = 14  # of x264: no visible loss
 AVX_512 = 13  # OpenCV's number for it (cv::CpuFeatures), which its Python names leave out
-SMALL_PIXELS = 256 * 256  # below it a second thread costs x264 more than it brings
+ONE_THREAD_PIXELS = 256 * 256  # up to here a second thread costs x264 more than it brings
 
 
-def write_video(path: Path, frames: Iterable[Image], fps: float, sound_of: Path | None = None) -> None:
+def write_video(path: Path, frames: Iterable[Image], fps: float, audio_from: Path | None = None) -> None:
     """Write `frames`, uint8 (H, W, 3) RGB, as H.264 that browsers play; the file appears when it is whole.
 
-    An odd height or width gets one more row or column, a copy of the last. The sound of the video `sound_of` is copied,
-    if it has any, as long as there are frames. Raises VideoError if there are no
-    frames, if they differ in size, or if the name does not end in .mp4, .m4v, .mov or .mkv.
+    An odd height or width gets one more row or column, a copy of the last. The audio of the video `audio_from` is
+    copied, if it has any, as long as there are frames. Raises VideoError if there are no frames, if they differ in
+    size, or if the name does not end in .mp4, .m4v, .mov or .mkv.
     """
     container_format = CONTAINERS.get(path.suffix.lower())
     if container_format is None:
@@ -54,9 +54,9 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, sound_of: Path 
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         # x264's output depends on the number of threads, so it may not depend on the machine
-        context.thread_count = 1 if height * width <= SMALL_PIXELS else 4
+        context.thread_count = 1 if height * width <= ONE_THREAD_PIXELS else 4
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709
-        sound = None if sound_of is None else Sound(sound_of, output, stack)
+        audio = None if audio_from is None else AudioTrack(audio_from, output, stack)
         for number, image in enumerate(chain([first], images), start=1):
             if image.shape != (height, width, 3):
                 raise VideoError(f"{path}: a frame is {image.shape}, the first was {(height, width, 3)}")
@@ -64,8 +64,8 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, sound_of: Path 
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             output.mux(stream.encode(frame))
-            if sound is not None:
-                sound.write_until(number / fps)
+            if audio is not None:
+                audio.write_until(number / fps)
         output.mux(stream.encode(None))
 
 

@@ -1,7 +1,7 @@
 """Why PyAV decodes and not cv2.VideoCapture: the corpus of odd files through the plain OpenCV loop, and through ours.
 
-`python -m tests.benchmarks.extract --only evidence` prints for how many files each gives what tests/corpus expects:
-the frames, their times and colours, or (ours) the reason; of the plain loop only that it gives nothing and lives.
+`python -m tests.benchmarks.extract --only evidence` prints for how many files each does what tests/corpus expects:
+the frames, their times and colours, or (ours) the reason; of the plain loop only that it returns nothing and lives.
 """
 
 import subprocess
@@ -36,7 +36,7 @@ np.savez(sys.argv[2], images=np.array(images), times=np.array(times))
 
 
 def plain(path: Path, expected: Expected, result: Path) -> str:
-    """What is wrong with what the plain loop gives, in a process of its own; "" if nothing."""
+    """What is wrong with what the plain loop returns, in a process of its own; "" if nothing."""
     result.unlink(missing_ok=True)
     command = [sys.executable, "-c", PLAIN, path, result]
     try:
@@ -52,23 +52,23 @@ def plain(path: Path, expected: Expected, result: Path) -> str:
     if expected.status == "skipped":
         return "takes it for a video" if len(images) else ""
     if expected.status == "damaged":
-        return "does not say that it is damaged" if len(images) else "gives no frame"
+        return "does not say that it is damaged" if len(images) else "returns no frame"
     return misses(images, times, expected)
 
 
 def misses(images: np.ndarray, times: np.ndarray, expected: Expected) -> str:
-    """What is wrong with the frames (T, 12, 12, 3) of a sound video and their times in seconds; "" if nothing."""
+    """What is wrong with the frames (T, 12, 12, 3) of an intact video and their times in seconds; "" if nothing."""
     if not len(images):
-        return "gives no frame"
+        return "returns no frame"
     if expected.num_frames is not None and len(images) != expected.num_frames:
-        return "gives other frames"
+        return "returns other frames"
     try:
         for image, level in zip(images, expected.levels, strict=False):
             check_picture(image, level, expected)
     except AssertionError:
-        return "gives other colours"
+        return "returns other colours"
     if expected.times is not None and np.abs(times - times[0] - expected.times).max() > 0.002:
-        return "gives other times"
+        return "returns other times"
     return ""
 
 
@@ -82,7 +82,7 @@ def ours(videos: Path, store: FrameStore, name: str) -> str:
 
 
 def evidence(folder: Path) -> None:
-    """Print for how many files of each group the plain loop and ours give what is expected, and what the others do."""
+    """Print for how many files of each group the plain loop and ours do what is expected, and what the others do."""
     videos = folder / "videos"
     videos.mkdir()
     cases = {name: case for group in GROUPS.values() for name, case in group.items()}

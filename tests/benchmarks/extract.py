@@ -46,7 +46,7 @@ def footage() -> Path:
 
 
 def make_videos(folder: Path) -> dict[str, list[Path]]:
-    """FOLDER_VIDEOS videos of each size at 30 frames a second, real footage."""
+    """FOLDER_VIDEOS videos of each size at 30 frames per second, real footage."""
     with av.open(str(footage())) as container:
         pictures = [frame.reformat(format="yuv420p") for frame in container.decode(video=0)]
     made: dict[str, list[Path]] = {}
@@ -61,7 +61,7 @@ def make_videos(folder: Path) -> dict[str, list[Path]]:
 
 
 def another(content: bytes, number: int) -> bytes:
-    """The same MP4 with a box at its end that nobody reads: another file for us, the same work for all."""
+    """The same MP4 with a box at its end that no decoder reads: another content, and the same work for all."""
     return content + struct.pack(">I4sI", 12, b"free", number)
 
 
@@ -151,7 +151,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def compare(title: str, num_frames: int, contestants: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Print frames/s and CPU-seconds a 1,000 frames of each, and ratios within rounds: medians."""
+    """Print frames/s and CPU-seconds per 1,000 frames of each, and ratios within rounds: medians."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, work in contestants.items():
@@ -250,7 +250,7 @@ import json, re, sys
 from pathlib import Path
 from pipeline.ingest.job import Job, extract_video
 job = Job(**json.loads(sys.argv[1]))
-outcome = extract_video(job, lambda: 0)
+outcome = extract_video(job, lambda: None, lambda: 0)
 # not getrusage, which counts what the process was before it became this one
 print(outcome.num_frames, int(re.search("VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """

@@ -23,8 +23,8 @@ CONTEXT, FRAMES, ROUNDS = 10, 20, 15
 CELLS = {"hidden_channels": 64, "num_layers": 4, "kernel_size": 5, "patch_size": 4}
 
 
-def seconds_a_frame(model: nn.Module, shape: tuple[int, int, int, int], *, bf16: bool) -> float:
-    """Of a stream of frames after a context, batch and frame shape (B, C, H, W); the context is not counted."""
+def seconds_per_frame(model: nn.Module, shape: tuple[int, int, int, int], *, bf16: bool) -> float:
+    """Seconds per generated frame of `shape` (B, C, H, W); the context before the first is not counted."""
     dtype = autocast_dtype("auto", torch.device("cpu")) if bf16 else None
     generator = torch.Generator().manual_seed(0)
     context = torch.rand(shape[0], CONTEXT, *shape[1:], generator=generator) * 2 - 1
@@ -38,7 +38,7 @@ def seconds_a_frame(model: nn.Module, shape: tuple[int, int, int, int], *, bf16:
 
 
 def in_turns(*measures: Callable[[], float]) -> list[tuple[float, ...]]:
-    """What each of `measures` gave in rounds in which they take turns; the first round warms up."""
+    """What each of `measures` returned, one tuple per round, in which they take turns; a first round warms up."""
     return [tuple(measure() for measure in measures) for _ in range(ROUNDS + 1)][1:]
 
 
@@ -51,20 +51,24 @@ def main(arguments: list[str]) -> None:
     params = shipped()
     sizes = params.model.selected.model_dump(exclude={"recipe"})
     default = build(params.model.name, (3, 128, 128), 3, **sizes)
-    step = statistics.median(own for (own,) in in_turns(lambda: seconds_a_frame(default, (1, 3, 128, 128), bf16=True)))
-    rows.append(row(f"{params.model.name}, 128x128 RGB", f"{1 / step:.0f} frames/s", ">= 25", 1 / step >= 25))
-    for name, textbook, more in (("convlstm", TextbookConvLstm, {}), ("stlstm", TextbookStLstm, {"decoupling": 0.0})):
-        ours = build(name, (1, 64, 64), 1, **CELLS, **more)
-        plain = textbook(ours)
+    rounds = in_turns(lambda: seconds_per_frame(default, (1, 3, 128, 128), bf16=True))
+    fps = 1 / statistics.median(seconds for (seconds,) in rounds)
+    rows.append(row(f"{params.model.name}, 128x128 RGB", f"{fps:.0f} frames/s", ">= 25", fps >= 25))
+    for name, textbook, options in (
+        ("convlstm", TextbookConvLstm, {}),
+        ("stlstm", TextbookStLstm, {"decoupling": 0.0}),
+    ):
+        ours = build(name, (1, 64, 64), 1, **CELLS, **options)
+        theirs = textbook(ours)
         rounds = in_turns(
-            lambda ours=ours: seconds_a_frame(ours, (4, 1, 64, 64), bf16=True),
-            lambda plain=plain: seconds_a_frame(plain, (4, 1, 64, 64), bf16=False),
+            lambda ours=ours: seconds_per_frame(ours, (4, 1, 64, 64), bf16=True),
+            lambda theirs=theirs: seconds_per_frame(theirs, (4, 1, 64, 64), bf16=False),
         )
         # of each round, because the machine's speed drifts from one to the next
-        ratio = statistics.median(other / own for own, other in rounds)
-        own, other = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
-        shown = f"{ratio:.2f}x ({own:.4f} s against {other:.4f} s a step)"
-        rows.append(row(f"{name} 64x4, 5x5, batch 4: of the textbook's speed", shown, ">= 2x", ratio >= 2))
+        ratio = statistics.median(textbook_seconds / seconds for seconds, textbook_seconds in rounds)
+        seconds, textbook_seconds = (statistics.median(column) for column in zip(*rounds, strict=True))
+        figures = f"{ratio:.2f}x ({seconds:.4f} s against {textbook_seconds:.4f} s per step)"
+        rows.append(row(f"{name} 64x4, 5x5, batch 4: of the textbook's speed", figures, ">= 2x", ratio >= 2))
     with pd.option_context("display.max_colwidth", None, "display.width", 200):
         print(pd.DataFrame(rows).to_string(index=False))
 

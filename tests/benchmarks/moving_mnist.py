@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.data.clips import to_float
+from pipeline.data.digits import load_digits
 from pipeline.metrics import mse, ssim
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
 from pipeline.nn.packed import PackedWeights
 from pipeline.nn.rollout import auxiliary_loss, predict, teacher_forcing_mask, unroll
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
-from pipeline.stages.sample import bounce, load_digits, share_out
+from pipeline.stages.sample import bounce, share_out
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.schedules import frames_shown, learning_rate_factor, truth_probabilities
 from tests.benchmarks.textbook import TextbookConvLstm

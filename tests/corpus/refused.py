@@ -65,15 +65,15 @@ def begun_late(encoding: Encoding, packets: int) -> Build:
     return build
 
 
-def sound(path: Path) -> None:
+def silence(path: Path) -> None:
     """A quarter of a second of silence as .wav."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(b"\0" * 4000)
 
 
-def encoded_sound(codec: str, container: str, cover: bool = False) -> Build:
-    """Sound in a container that could hold a video, perhaps with a picture of its cover."""
+def encoded_audio(codec: str, container: str, cover: bool = False) -> Build:
+    """Audio in a container that could hold a video, perhaps with a picture of its cover."""
 
     def build(path: Path) -> None:
         with av.open(str(path), "w", format=container) as output:
@@ -173,10 +173,10 @@ NO_VIDEOS: dict[str, Case] = {
     "picture.tiff": (picture_file, skipped("a lone image")),
     "still.gif": (lambda path: encode(path, Encoding("gif", "gif", "rgb8", num_frames=1)), skipped("one picture")),
     "one_frame.mp4": (lambda path: encode(path, Encoding(num_frames=1)), skipped("too few frames")),
-    "sound.wav": (sound, skipped("audio only")),
-    "sound.mp4": (encoded_sound("aac", "mp4"), skipped("audio only")),
-    "sound.mka": (encoded_sound("aac", "matroska"), skipped("audio only")),
-    "cover.m4a": (encoded_sound("aac", "mp4", cover=True), skipped("audio only")),
+    "audio.wav": (silence, skipped("audio only")),
+    "audio.mp4": (encoded_audio("aac", "mp4"), skipped("audio only")),
+    "audio.mka": (encoded_audio("aac", "matroska"), skipped("audio only")),
+    "cover.m4a": (encoded_audio("aac", "mp4", cover=True), skipped("audio only")),
     "no_index.mp4": (without_index, skipped("breaks off before its index")),
     "only_ftyp.mp4": (data(b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2"), skipped("breaks off before its index")),
     "unknown_codec.avi": (

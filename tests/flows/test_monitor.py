@@ -122,7 +122,7 @@ def test_a_folder_of_numbered_images_arrives_as_one_video(tmp_path, monkeypatch)
         write_png(Path("videos/walk") / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
     Path("videos/.part").write_text("hidden")
     assert monitor.arrived(Path("videos"), set()) == [Path("videos/walk")]
-    assert monitor.arrived(Path("videos"), {video.sha256 for video in contents.videos(Path("videos"))}) == []
+    assert monitor.arrived(Path("videos"), {video.content_hash for video in contents.videos(Path("videos"))}) == []
 
 
 def test_videos_that_cannot_be_measured_are_no_failure_and_the_log_says_why(workspace, api):

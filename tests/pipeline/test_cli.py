@@ -1,5 +1,6 @@
 """What a person types, and what the terminal says."""
 
+import os
 import subprocess
 import sys
 
@@ -8,55 +9,57 @@ import pytest
 import torch
 
 from pipeline import registry
-from pipeline.cli import main
+from pipeline.cli import COMMANDS, main
 from pipeline.model_dir import load_card, save
 from pipeline.video import read_frames
 
 
+def run(*arguments):
+    """What the command ends with: its exit code, or the line for a user's mistake."""
+    with pytest.raises(SystemExit) as ending:
+        main([str(argument) for argument in arguments])
+    return ending.value.code
+
+
 def test_predict_writes_a_longer_video_and_says_so(tiny, bar_video, tmp_path, capsys):
     out = tmp_path / "new/out.mp4"
-    main(["predict", str(bar_video), str(out), "--frames", "3", "--model", str(tiny.model)])
+    assert run("predict", bar_video, out, "--frames", 3, "--model", tiny.model) == 0
     assert len(list(read_frames(out))) == 15
     assert capsys.readouterr().out == f"{out}: 12 frames of {bar_video}, then 3 generated\n"
 
 
 def test_several_futures_are_asked_of_a_model_that_knows_them(tiny, bar_video, tmp_path, capsys):
-    asked = ["predict", str(bar_video), str(tmp_path / "out.mp4"), "--frames", "2", "--samples", "2"]
-    with pytest.raises(SystemExit) as ending:
-        main([*asked, "--model", str(tiny.model)])
-    assert "knows one future of a past; train with train.noise_channels above 0" in str(ending.value.code)
+    asked = ["predict", bar_video, tmp_path / "out.mp4", "--frames", 2]
+    said = run(*asked, "--samples", 2, "--model", tiny.model)
+    assert "knows one future of a past; train with train.noise_channels above 0" in said
 
     torch.manual_seed(0)
     card = load_card(tiny.model).model_copy(update={"noise_channels": 4})
     save(tmp_path / "noisy", card.build(), card)
-    main([*asked, "--seed", "5", "--model", str(tmp_path / "noisy")])
+    assert run(*asked, "--samples", 2, "--seed", 5, "--model", tmp_path / "noisy") == 0
     assert "out-2.mp4: 12 frames" in capsys.readouterr().out
     futures = [[frame for _, frame in read_frames(tmp_path / f"out-{number}.mp4")] for number in (1, 2)]
     assert all(np.array_equal(one, other) for one, other in zip(*(future[:12] for future in futures), strict=True))
     assert not np.array_equal(futures[0][-1], futures[1][-1])
     # a seed is a future: the second of seed 5 is the first of seed 6
-    main([*asked[:-2], "--seed", "6", "--model", str(tmp_path / "noisy")])
+    assert run(*asked, "--seed", 6, "--model", tmp_path / "noisy") == 0
     assert [frame.tolist() for _, frame in read_frames(tmp_path / "out.mp4")] == [f.tolist() for f in futures[1]]
 
 
 def test_translate_asks_for_a_model_that_translates(tiny, bar_video, tmp_path):
-    with pytest.raises(SystemExit) as ending:
-        main(["translate", str(bar_video), str(tmp_path / "out.mp4"), "--model", str(tiny.model)])
-    expected = f"foreframe translate: {tiny.model}: is made to continue videos, not to translate them"
-    assert str(ending.value.code).startswith(expected)
+    said = run("translate", bar_video, tmp_path / "out.mp4", "--model", tiny.model)
+    assert said.startswith(f"foreframe translate: {tiny.model}: is made to continue videos, not to translate them")
 
 
 def test_tiles_that_cannot_be_are_refused(capsys):
-    with pytest.raises(SystemExit) as ending:
-        main(["translate", "a.mp4", "b.mp4", "--tile", "-32"])
-    assert ending.value.code == 2
+    assert run("translate", "a.mp4", "b.mp4", "--tile", -32) == 2
     assert "--tile" in capsys.readouterr().err
 
 
 def test_info_knows_a_video_from_a_model(tiny, bar_video, capsys):
-    main(["info", str(bar_video)])
+    assert run("info", bar_video) == 0
     assert capsys.readouterr().out.splitlines()[0] == "picture     8 x 8 pixels"
-    main(["info", str(tiny.model)])
+    assert run("info", tiny.model) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("generator      convlstm, ")
     assert "task           predict, 3 frames given, 4 made at a time in training" in lines
@@ -64,42 +67,52 @@ def test_info_knows_a_video_from_a_model(tiny, bar_video, capsys):
 
 def test_info_shows_figures_as_a_table(tmp_path, capsys):
     (tmp_path / "metrics.json").write_text('{"model": {"mse": 1.25, "ssim": 0.5}, "useful_horizon": 0}')
-    main(["info", str(tmp_path)])
-    assert capsys.readouterr().out == "| | MSE | SSIM |\n| --- | --- | --- |\n| model | 1.25 | 0.500 |\n"
+    assert run("info", tmp_path) == 0
+    table = "|       |   MSE |   SSIM |\n|:------|------:|-------:|\n| model |  1.25 |  0.500 |\n"
+    assert capsys.readouterr().out == table
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "data/model: no such folder"),
+        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "data/model: no such"),
         (["info", "none.mp4"], "foreframe info: none.mp4"),
         (["info", "."], "holds no model"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ending:
-        main(arguments)
-    assert message in str(ending.value.code)
-    assert len(str(ending.value.code).splitlines()) == 1
+    said = run(*arguments)
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_mistake_goes_to_standard_error_with_exit_code_1(tmp_path):
+    command = [sys.executable, "-m", "pipeline.cli", "info", str(tmp_path / "none.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"foreframe info: {tmp_path / 'none.mp4'}: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["info"], ["info", "a.mp4", "--nonsense"]])
+def test_wrong_usage_ends_with_2(arguments, capsys):
+    assert run(*arguments) == 2
+    assert "Usage: foreframe" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("frames", ["0", "-3", "many", "1.5"])
 def test_a_count_is_a_whole_number_of_one_or_more(frames, capsys):
-    with pytest.raises(SystemExit) as ending:
-        main(["predict", "a.mp4", "b.mp4", "--frames", frames])
-    assert ending.value.code == 2
+    assert run("predict", "a.mp4", "b.mp4", "--frames", frames) == 2
     assert "--frames" in capsys.readouterr().err
 
 
-def test_an_interrupt_ends_quietly(monkeypatch):
-    def interrupted(options):
+def test_an_interrupt_ends_quietly(monkeypatch, capsys):
+    def interrupted(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.cli.info", interrupted)
-    with pytest.raises(SystemExit) as ending:
-        main(["info", "a.mp4"])
-    assert ending.value.code == 130
+    monkeypatch.setattr("pipeline.inference.generation.describe_video", interrupted)
+    assert run("info", "a.mp4") == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_help_has_examples_and_loads_no_torch():
@@ -107,17 +120,31 @@ def test_help_has_examples_and_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False"
     assert "foreframe predict walk.mp4 longer.mp4 --frames 30" in done.stdout
-    for command in ("predict", "info"):
-        assert f"\n    {command} " in done.stdout
+    assert "--install-completion" in done.stdout
+    for command in COMMANDS:
+        assert f"\n  {command} " in done.stdout
+
+
+def test_the_commands_are_those_that_people_know():
+    assert COMMANDS == ["predict", "translate", "info", "rollback"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("foreframe pre", "predict"), ("foreframe predict --sa", "--samples")]
+)
+def test_a_shell_completes_commands_and_options(typed, completed):
+    # as the function that --install-completion installs in bash asks
+    asked = {"_FOREFRAME_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [sys.executable, "-m", "pipeline.cli"]
+    done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True)
+    assert done.stdout.split() == [completed]
 
 
 def test_rollback_puts_the_model_before_back_and_says_when_there_is_none(tiny, tmp_path, capsys):
     models = tmp_path / "models"
     for _ in range(2):
         registry.activate(registry.store(tiny.model, {}, models=models), models)
-    main(["rollback", "--models", str(models)])
+    assert run("rollback", "--models", models) == 0
     assert capsys.readouterr().out == "v1.0.0 is the champion\n"
     assert registry.champion(models) == models / "v1.0.0"
-    with pytest.raises(SystemExit) as ending:
-        main(["rollback", "--models", str(models)])
-    assert str(ending.value.code) == f"foreframe rollback: {models}: there is no version before v1.0.0"
+    assert run("rollback", "--models", models) == f"foreframe rollback: {models}: there is no version before v1.0.0"

@@ -14,7 +14,7 @@ def frames(count, value=0):
     return np.arange(count * 6, dtype=np.uint8).reshape(count, 2, 3, 1) + np.uint8(value)
 
 
-def test_the_store_gives_videos_that_have_frames_memory_mapped(tmp_path):
+def test_the_store_loads_videos_that_have_frames_memory_mapped(tmp_path):
     write_array(tmp_path / "one.npy", frames(5))
     write_array(tmp_path / "two.npy", frames(4, value=100))
     write_index(

@@ -35,37 +35,33 @@ def columns(width):
     return np.broadcast_to(np.arange(width, dtype=np.uint8)[None, :, None] * 8, (16, width, 3)).copy()
 
 
-def seen(view):
-    return [(part.start, part.stop) for part in view.seen]
-
-
-def inside(view):
-    return [(part.start, part.stop) for part in view.inside]
+def ranges(region):
+    return [(part.start, part.stop) for part in region]
 
 
 @pytest.mark.parametrize(
     ("fit", "frame", "smaller"), [("crop", (8, 14), (6, 10)), ("pad", (5, 8), (6, 10)), ("stretch", (8, 8), (6, 6))]
 )
 def test_a_convolutional_model_sees_the_whole_picture_at_the_scale_of_training(fit, frame, smaller):
-    view = framing_for(card("convlstm", fit), (16, 28))
-    assert view.frame_shape == (1, *frame)
-    assert seen(view) == [(0, 16), (0, 28)]
+    framing = framing_for(card("convlstm", fit), (16, 28))
+    assert framing.frame_shape == (1, *frame)
+    assert ranges(framing.visible) == [(0, 16), (0, 28)]
     assert framing_for(card("convlstm", fit), (16, 28), side=6).frame_shape[1:] == smaller
 
 
 @pytest.mark.parametrize(
-    ("fit", "expected_seen", "expected_inside"),
+    ("fit", "visible", "content"),
     [
         ("crop", [(0, 16), (6, 22)], [(0, 8), (0, 8)]),
         ("pad", [(0, 16), (0, 28)], [(1, 6), (0, 8)]),
         ("stretch", [(0, 16), (0, 28)], [(0, 8), (0, 8)]),
     ],
 )
-def test_a_model_of_one_size_sees_what_it_saw_in_training(fit, expected_seen, expected_inside):
-    view = framing_for(card("lstm", fit), (16, 28))
-    assert view.frame_shape == (1, 8, 8)
-    assert seen(view) == expected_seen
-    assert inside(view) == expected_inside
+def test_a_model_of_one_size_sees_what_it_saw_in_training(fit, visible, content):
+    framing = framing_for(card("lstm", fit), (16, 28))
+    assert framing.frame_shape == (1, 8, 8)
+    assert ranges(framing.visible) == visible
+    assert ranges(framing.content) == content
     with pytest.raises(ModelError, match="takes frames of 8x8 pixels only"):
         framing_for(card("lstm", fit), (16, 28), side=16)
 
@@ -82,16 +78,16 @@ def test_a_frame_is_the_part_that_is_seen_in_the_middle_of_black():
 
 
 def test_what_is_not_seen_stays_as_it_was():
-    view = framing_for(card("lstm", "crop"), (16, 28))
-    around = columns(28)
-    made = view.picture(torch.ones(1, 1, 8, 8), around)
-    assert (made[:, 6:22] == 255).all()
-    assert np.array_equal(made[:, :6], around[:, :6])
-    assert np.array_equal(made[:, 22:], around[:, 22:])
+    framing = framing_for(card("lstm", "crop"), (16, 28))
+    background = columns(28)
+    picture = framing.picture(torch.ones(1, 1, 8, 8), background)
+    assert (picture[:, 6:22] == 255).all()
+    assert np.array_equal(picture[:, :6], background[:, :6])
+    assert np.array_equal(picture[:, 22:], background[:, 22:])
     padded = framing_for(card("lstm", "pad"), (16, 28))
     frame = torch.full((1, 1, 8, 8), -1.0)
     frame[:, :, 1:6] = 1  # the border is left out again
-    assert (padded.picture(frame, around) == 255).all()
+    assert (padded.picture(frame, background) == 255).all()
 
 
 def test_colour_becomes_brightness_for_a_gray_model_only():

@@ -1,7 +1,6 @@
 """A video goes in and comes out longer: same size, same rate, the model's frames after its own."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
@@ -12,10 +11,8 @@ from torch import nn
 from pipeline.errors import ModelError, PipelineError, VideoError
 from pipeline.inference.generation import (
     Past,
-    Result,
     at_rate,
     continuation,
-    continue_folder,
     continue_video,
     describe_model,
     describe_video,
@@ -90,6 +87,13 @@ def test_a_model_with_a_rate_of_its_own_is_shown_frames_at_that_rate():
     assert [int(picture[0, 0, 0]) for picture in short.pictures()] == [0, 1]
 
 
+def test_times_that_a_container_rounded_to_milliseconds_are_of_the_frames_that_they_stand_for():
+    past = Past(3, 12.0)
+    for number in range(24):  # 24 frames per second, as Matroska has them: the last at 0.958 s, the 21st at 0.875
+        past.add(round(number / 24, 3), np.full((1, 1, 3), number, np.uint8))
+    assert [int(picture[0, 0, 0]) for picture in past.pictures()] == [19, 21, 23]
+
+
 def test_without_a_rate_frames_follow_each_other():
     past = Past(2, None)
     for number in range(5):
@@ -98,9 +102,9 @@ def test_without_a_rate_frames_follow_each_other():
 
 
 def test_what_is_made_is_shown_at_the_rate_of_the_source():
-    assert list(islice(at_rate(iter(range(1, 100)), 0.4), 6)) == [1, 1, 2, 2, 2, 3]
-    assert list(islice(at_rate(iter(range(1, 100)), 2.5), 4)) == [3, 5, 8, 10]
-    assert list(islice(at_rate(iter(range(1, 100)), 1.0), 3)) == [1, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 0.4, 1.0), 6)) == [1, 1, 2, 2, 2, 3]
+    assert list(islice(at_rate(iter(range(1, 100)), 2.5, 1.0), 4)) == [3, 5, 8, 10]
+    assert list(islice(at_rate(iter(range(1, 100)), 1.0, 1.0), 3)) == [1, 2, 3]
 
 
 def test_a_model_of_half_the_rate_makes_every_frame_twice(tiny, bar_video, tmp_path):
@@ -156,38 +160,14 @@ def test_mistakes_are_said_before_any_work(tiny, bar_video, tmp_path):
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def test_a_folder_is_continued_and_a_bad_file_stops_nothing(tiny, bar_video, tmp_path):
-    videos, output = tmp_path / "in", tmp_path / "out"
-    (videos / "sub").mkdir(parents=True)
-    shutil.copy(bar_video, videos / "sub/a.mp4")
-    shutil.copy(bar_video, videos / "b.avi")  # the name says nothing of the content
-    (videos / "broken.mp4").write_text("no video")
-    (videos / ".hidden.mp4").write_text("left out")
-    with ThreadPoolExecutor(1) as executor:
-        results = sorted(continue_folder(videos, output, tiny.model, 2, executor), key=lambda result: result.source)
-    assert results[0] == Result(videos / "b.avi", output / "b.avi.mp4", "")
-    assert results[2] == Result(videos / "sub/a.mp4", output / "sub/a.mp4", "")
-    assert results[1].source == videos / "broken.mp4"
-    assert "broken.mp4" in results[1].error
-    written = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
-    assert written == ["b.avi.mp4", "sub/a.mp4"]
-    assert len(pictures(output / "sub/a.mp4")) == 14
-
-
-def test_a_bug_in_a_folder_is_not_swallowed(tmp_path):
-    (tmp_path / "a.mp4").write_text("x")
-    with ThreadPoolExecutor(1) as executor, pytest.raises(TypeError):
-        list(continue_folder(tmp_path, tmp_path / "out", None, 2, executor))
-
-
 def test_a_model_is_loaded_once_until_it_changes(tiny, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(tiny.model, folder)
-    first = load_model(folder)[0]
-    assert load_model(folder)[0] is first
-    model, card = load(folder)
-    save(folder, model, card.model_copy(update={"data": "other"}))
-    again, fresh, _ = load_model(folder)
+    model_dir = tmp_path / "model"
+    shutil.copytree(tiny.model, model_dir)
+    first = load_model(model_dir)[0]
+    assert load_model(model_dir)[0] is first
+    model, card = load(model_dir)
+    save(model_dir, model, card.model_copy(update={"data": "other"}))
+    again, fresh, _ = load_model(model_dir)
     assert again is not first
     assert fresh.data == "other"
 

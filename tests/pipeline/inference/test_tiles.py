@@ -1,4 +1,4 @@
-"""Tiles: where they lie, what they weigh, and that a tiled generator gives what the whole one gives."""
+"""Tiles: where they lie, what they weigh, and that a tiled generator returns what the whole one returns."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_a_tile_counts_nothing_near_its_own_border():
 
 
 @pytest.mark.parametrize("size", [(160, 224), (70, 131), (40, 200)])
-def test_tiles_give_what_the_whole_frame_gives_however_long_the_video(size):
+def test_tiles_return_what_the_whole_frame_returns_however_long_the_video(size):
     model = convlstm()
     frames = torch.rand(1, 12, 3, *size) * 2 - 1
     with torch.no_grad():

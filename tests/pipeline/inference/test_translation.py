@@ -95,10 +95,10 @@ def test_a_model_says_what_it_undoes(model):
 
 
 def test_a_low_resolution_comes_out_as_many_times_larger(model, video, tmp_path):
-    folder = model(degradation="low_resolution", strength=2.0)
-    translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
+    directory = model(degradation="low_resolution", strength=2.0)
+    translate_video(video, tmp_path / "out.mp4", directory, degrade=False, tile=None)
     assert pictures(tmp_path / "out.mp4").shape == (9, 80, 112, 3)
-    translate_video(video, tmp_path / "trial.mp4", folder, degrade=True, tile=None)
+    translate_video(video, tmp_path / "trial.mp4", directory, degrade=True, tile=None)
     assert pictures(tmp_path / "trial.mp4").shape == (9, 40, 56, 3)
 
 
@@ -134,10 +134,10 @@ def test_memory_decides_whether_frames_are_cut(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 2**40)
     whole = plan(generator, shape, 0, CPU)
     assert whole.tile is None
-    monkeypatch.setattr(memory, "available", lambda device: whole.bytes // 2)
+    monkeypatch.setattr(memory, "available", lambda device: whole.num_bytes // 2)
     cut = plan(generator, shape, 0, CPU)
     assert cut.tile in (512, 768, 1024)
-    assert cut.bytes <= whole.bytes // 2
+    assert cut.num_bytes <= whole.num_bytes // 2
     monkeypatch.setattr(memory, "available", lambda device: 10 * 2**20)
     with pytest.raises(
         ModelError, match=r"1920x1080 needs about 0\.\d GiB of memory, 0\.0 GiB are free; lower the size"
@@ -171,15 +171,15 @@ def test_a_source_is_made_gray_where_the_model_is():
 
 
 def test_a_model_that_predicts_is_refused(model, video, tmp_path):
-    folder = model(task="predict", translation=None, residual=False)
+    directory = model(task="predict", translation=None, residual=False)
     with pytest.raises(ModelError, match="made to continue videos, not to translate them; use foreframe predict"):
-        translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
+        translate_video(video, tmp_path / "out.mp4", directory, degrade=False, tile=None)
 
 
 def test_a_generator_for_one_size_says_which(model, video, tmp_path):
-    folder = model(name="lstm")
+    directory = model(name="lstm")
     with pytest.raises(ModelError, match="lstm takes frames of 24x16 pixels only, not 56x40; a convolutional one"):
-        translate_video(video, tmp_path / "out.mp4", folder, degrade=False, tile=None)
+        translate_video(video, tmp_path / "out.mp4", directory, degrade=False, tile=None)
     assert not (tmp_path / "out.mp4").exists()
 
 
@@ -196,7 +196,7 @@ def test_the_source_is_not_overwritten(model, video):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_the_video(model, tmp_path):
-    folder = model()
+    directory = model()
     script = (
         "import resource, sys; from pathlib import Path; from pipeline.inference.translation import translate_video; "
         "translate_video(*map(Path, sys.argv[1:]), degrade=True, tile=None); "
@@ -206,6 +206,13 @@ def test_memory_does_not_grow_with_the_length_of_the_video(model, tmp_path):
     for num_frames in (40, 240):
         source = tmp_path / f"{num_frames}.mp4"
         write_video(source, (np.full((96, 128, 3), t % 256, np.uint8) for t in range(num_frames)), 25.0)
-        command = [sys.executable, "-c", script, str(source), str(tmp_path / f"out{num_frames}.mp4"), str(folder)]
+        command = [
+            sys.executable,
+            "-c",
+            script,
+            str(source),
+            str(tmp_path / f"out{num_frames}.mp4"),
+            str(directory),
+        ]
         peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     assert peaks[1] < 1.05 * peaks[0]

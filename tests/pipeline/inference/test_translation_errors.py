@@ -116,4 +116,4 @@ def test_a_gray_model_of_colour_says_what_is_wrong(tmp_path):
     write(tmp_path / "in.mp4", 3)
     with pytest.raises(SystemExit) as ending:
         main(["translate", str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4"), "--model", str(tmp_path / "model")])
-    assert ending.value.code == "foreframe translate: the model gives gray frames, grey 1 needs colour"
+    assert ending.value.code == "foreframe translate: the model makes gray frames, grey 1 needs colour"

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from pipeline.ingest.folder import printable, scan
+from pipeline.ingest.folder import list_folder, printable
 
 
 def test_names_are_printable_and_never_the_same_for_two_files():
@@ -14,7 +14,7 @@ def test_every_file_is_found_once_in_one_order(tmp_path):
     for name in ("b/2.mp4", "b/10.mp4", "a.mp4", "B.mp4", ".hidden"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    entries = scan(tmp_path)
+    entries = list_folder(tmp_path)
     assert [entry.name for entry in entries] == [".hidden", "B.mp4", "a.mp4", "b/10.mp4", "b/2.mp4"]
     assert [bool(entry.paths) for entry in entries] == [False, True, True, True, True]
 
@@ -22,7 +22,7 @@ def test_every_file_is_found_once_in_one_order(tmp_path):
 def test_numbered_images_are_one_entry_beside_the_videos_of_their_folder(tmp_path):
     for name in ("f9.png", "f10.png", "f11.png", "a.mp4"):
         (tmp_path / name).write_bytes(b"x")
-    videos, images = scan(tmp_path)[1], scan(tmp_path)[0]
+    videos, images = list_folder(tmp_path)[1], list_folder(tmp_path)[0]
     assert (images.name, images.is_sequence) == (".", True)
     assert [path.name for path in images.paths] == ["f9.png", "f10.png", "f11.png"]
     assert videos.name == "a.mp4"
@@ -34,6 +34,6 @@ def test_a_folder_reached_through_a_link_is_read_but_its_links_out_are_not(tmp_p
     (tmp_path / "secret.mp4").write_bytes(b"x")
     (tmp_path / "real/out.mp4").symlink_to("../secret.mp4")
     (tmp_path / "link").symlink_to("real")
-    inside, outside = scan(tmp_path / "link")
+    inside, outside = list_folder(tmp_path / "link")
     assert (inside.name, len(inside.paths)) == ("a.mp4", 1)
     assert (outside.paths, outside.reason) == ((), "a symbolic link that leaves the folder")

@@ -42,10 +42,16 @@ def test_a_hung_worker_is_ended_a_slow_one_is_not():
     assert time.monotonic() - start < 15
 
 
-def test_complaints_of_one_job_are_not_held_against_the_next():
+def test_a_worker_that_only_counts_errors_hangs():
+    with local(task(timeout_seconds=0.5), 1) as run:
+        results = dict(run([Job("counting")]))
+    assert "hung" in str(results[0])
+
+
+def test_errors_of_one_job_are_not_counted_in_the_next():
     with local(task(), 1) as run:
-        results = dict(run([Job("complain"), Job("complain")]))
-    assert [results[0].doubled, results[1].doubled] == [12, 12]
+        results = dict(run([Job("error"), Job("error")]))
+    assert [results[0].doubled, results[1].doubled] == [24, 24]
 
 
 def test_a_bug_is_a_traceback_and_a_full_disk_one_line():
@@ -55,7 +61,7 @@ def test_a_bug_is_a_traceback_and_a_full_disk_one_line():
         list(run([Job("disk")]))
 
 
-def test_one_job_alone_gives_its_loss_as_a_value():
+def test_one_job_alone_returns_its_loss_as_a_value():
     assert run_alone(task(), Job("double", 4)).doubled == 8
     assert isinstance(run_alone(task(), Job("crash")), WorkerDied)
 

@@ -18,7 +18,7 @@ class Outcome:
     process: int
 
 
-def work(job, complaints):
+def work(job, heartbeat, count_errors):
     match job.kind:
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -27,14 +27,18 @@ def work(job, complaints):
         case "slow":  # but alive
             for _ in range(8):
                 time.sleep(0.1)
-                complaints()
+                heartbeat()
         case "greedy":
             bytearray(8 * 2**30)
         case "bug":
             raise KeyError("a mistake of ours")
         case "disk":
             raise OSError(28, "No space left on device", "x.npy")
-        case "complain":
-            os.write(2, b"a complaint\n")
-            return Outcome(complaints(), os.getpid())
+        case "counting":  # which is no sign of life
+            for _ in range(50):
+                time.sleep(0.1)
+                count_errors()
+        case "error":
+            os.write(2, b"an error of the decoder\n")
+            return Outcome(count_errors(), os.getpid())
     return Outcome(2 * job.number, os.getpid())

@@ -41,7 +41,7 @@ def test_a_comparison_shows_context_then_truth_prediction_and_error(clip):
 
 
 def test_a_long_rollout_goes_on_beyond_the_truth(clip):
-    pictures = list(long_rollout([clip.given] * 2, [frames(*range(25, 30))] * 2, 3, 2))
+    pictures = list(long_rollout([clip.inputs] * 2, [frames(*range(25, 30))] * 2, 3, 2))
     assert [at_panels(picture, 2) for picture in pictures] == [
         [[level] * 3] * 2 for level in (10, 11, 25, 26, 27, 28, 29)
     ]

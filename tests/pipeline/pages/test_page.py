@@ -46,9 +46,22 @@ def test_the_table_has_the_model_first_then_the_best_baseline(html):
 
 
 def test_what_people_read_is_there_and_escaped(html):
-    for text in ("<strong>11 of 12</strong>", "12,345 parameters", "hidden_channels 8, num_layers 2", "48 × 32 pixels",
+    assert "its MSE is below that of every non-learned baseline at\n<strong>11 of 12</strong> steps" in html
+    for text in ("12,345 parameters", "hidden_channels 8, num_layers 2", "48 × 32 pixels",
                  "abc&lt;def", "a &amp; b.mp4[0:22]", "100 frames"):  # fmt: skip
         assert text in html
+
+
+def test_names_cannot_bring_elements_of_their_own():
+    hostile = "<script>alert('a & b')</script>"
+    videos = {hostile + '".mp4': hostile}
+    card = CARD | {"name": hostile, "data": hostile, "task": hostile, "sizes": {hostile: hostile}}
+    summary = SUMMARY | {hostile: SUMMARY["background"]}
+    html = page(card, 12345, summary, 12, videos, 100)
+    assert "<script" not in html
+    assert "alert(&#39;a &amp; b&#39;)" in html
+    # title, heading, video's file and name, row of the table, generator, size's key and value, task, training data
+    assert html.count("&lt;script&gt;alert") == 10
 
 
 def test_it_asks_no_other_host_and_names_the_files_beside_it(html):
@@ -84,9 +97,9 @@ def test_a_translation_has_flicker_and_no_rollout():
 
 def test_the_same_table_in_markdown():
     assert markdown(SUMMARY).splitlines() == [
-        "| | MSE | MAE | PSNR, dB | SSIM |",
-        "| --- | --- | --- | --- | --- |",
-        "| model | 1.50 | 9.0 | 30.00 | 0.912 |",
-        "| background | 2.00 | 8.5 | 25.00 | 0.700 |",
-        "| last frame | 3.00 | 8.0 | 20.00 | 0.500 |",
+        "|            |   MSE |   MAE |   PSNR, dB |   SSIM |",
+        "|:-----------|------:|------:|-----------:|-------:|",
+        "| model      |  1.50 |   9.0 |      30.00 |  0.912 |",
+        "| background |  2.00 |   8.5 |      25.00 |  0.700 |",
+        "| last frame |  3.00 |   8.0 |      20.00 |  0.500 |",
     ]

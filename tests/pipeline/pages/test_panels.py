@@ -1,4 +1,4 @@
-"""Pictures made of pictures: where the pixels land, and in which colours."""
+"""Pictures composed of pictures: where the pixels land, and in which colours."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ import pytest
 from pipeline.pages.panels import (
     BACKGROUND,
     BAR,
+    CONTEXT,
     EMPTY,
     GAP,
     GENERATED,
-    GIVEN,
     HEADER,
     LABEL,
     Panel,
@@ -76,12 +76,12 @@ def test_an_edge_is_drawn_around_the_panel():
 
 
 @pytest.mark.parametrize(
-    ("shown", "expected"),
-    [(0.0, [EMPTY] * 4), (0.25, [GIVEN, EMPTY, EMPTY, EMPTY]), (0.75, [GIVEN, GIVEN, GENERATED, EMPTY])],
+    ("elapsed", "expected"),
+    [(0.0, [EMPTY] * 4), (0.25, [CONTEXT, EMPTY, EMPTY, EMPTY]), (0.75, [CONTEXT, CONTEXT, GENERATED, EMPTY])],
 )
-def test_the_bar_tells_what_was_given_from_what_was_generated(shown, expected):
+def test_the_bar_tells_context_from_what_was_generated(elapsed, expected):
     wide = np.full((8, 400, 3), 255, np.uint8)
-    picture = grid([[Panel(wide)]], (8, 400), progress=(0.5, shown))
+    picture = grid([[Panel(wide)]], (8, 400), progress=(0.5, elapsed))
     row = picture[-GAP - 1]
     assert [tuple(row[GAP + x]) for x in (50, 150, 250, 350)] == expected
 

@@ -58,6 +58,15 @@ def test_a_file_that_cannot_be_read_stops_the_stage_if_asked(tmp_path):
         extract(tmp_path / "in", tmp_path / "out", extract=params(on_error="fail"))
 
 
+def test_hidden_files_and_copies_do_not_stop_it(tmp_path):
+    write_video(tmp_path / "in/a.mp4", greys(2), fps=10)
+    for name in (".hidden.mp4", "b.mp4"):
+        (tmp_path / "in" / name).write_bytes((tmp_path / "in/a.mp4").read_bytes())
+    extract(tmp_path / "in", tmp_path / "out", extract=params(on_error="fail"))
+    index = FrameStore(tmp_path / "out").index
+    assert index["reason"].tolist() == ["hidden file", "", "same content as a.mp4"]
+
+
 def test_no_folder_says_where_it_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"data\.videos"):
         extract(tmp_path / "in", tmp_path / "out", extract=params())
@@ -228,7 +237,7 @@ def test_fit_crops_pads_or_stretches(tmp_path):
     assert np.abs(middle["stretch"][4] - [0, 0, 200, 200, 200, 200, 0, 0]).max() <= 4
 
 
-def test_a_dask_cluster_gives_the_same_bytes(tmp_path, monkeypatch):
+def test_a_dask_cluster_makes_the_same_bytes(tmp_path, monkeypatch):
     write_some(tmp_path / "in", ["a.mp4", "b.mp4", "c.mp4"])
     extract(tmp_path / "in", tmp_path / "here", extract=params())
     with (

@@ -61,8 +61,8 @@ def test_an_odd_file(store, name):
     if expected.size is not None:
         assert (row["height"], row["width"]) == expected.size
     if expected.times is not None:
-        shown = decode(videos / name, threads=1, max_pixels=10**8, max_seconds=1e9)
-        assert [round(moment.seconds, 6) for moment in shown] == pytest.approx(expected.times, abs=0.0011)
+        decoded = decode(videos / name, threads=1, max_pixels=10**8, max_seconds=1e9)
+        assert [round(frame.pts_seconds, 6) for frame in decoded] == pytest.approx(expected.times, abs=0.0011)
     for number, level in enumerate(expected.levels if expected.status == "ok" else ()):
         check_picture(stored[number], level, expected)
 

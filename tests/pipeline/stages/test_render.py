@@ -27,7 +27,7 @@ def folders(tiny, tmp_path_factory):
     return folder
 
 
-def test_there_is_a_video_a_clip_and_all_else(folders):
+def test_there_is_one_video_per_clip_and_all_else(folders):
     assert sorted(path.name for path in (folders / "renders").iterdir()) == [
         *["clip_00.mp4", "clip_01.mp4", "horizon.png", "index.html", "preview.webp", "rollout.mp4", "sheet.png"]
     ]

@@ -1,4 +1,4 @@
-"""Sound goes with the pictures, or is left out and the log says so."""
+"""Audio is copied along with the frames, or is left out and the log says so."""
 
 import logging
 
@@ -10,8 +10,8 @@ from pipeline.errors import VideoError
 from pipeline.video import write_video
 
 
-def with_sound(path, codec, seconds=2.0, frames=20, fps=10):
-    """A video of a moving bar with a tone; its sound track as `codec`."""
+def with_audio(path, codec, seconds=2.0, frames=20, fps=10):
+    """A video of a moving bar with a tone; its audio track as `codec`."""
     with av.open(str(path), "w") as output:
         pictures = output.add_stream("mpeg4", rate=fps)
         pictures.width = pictures.height = 16
@@ -34,7 +34,7 @@ def with_sound(path, codec, seconds=2.0, frames=20, fps=10):
 
 
 def tone(path):
-    """Seconds of sound in the file, and its loudest frequency in Hz."""
+    """Seconds of audio in the file, and its loudest frequency in Hz."""
     with av.open(str(path)) as container:
         samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     loudest = np.abs(np.fft.rfft(samples.astype(float))).argmax() * 48000 / len(samples)
@@ -46,8 +46,8 @@ def pictures(count):
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("libopus", ".mkv")])
-def test_sound_is_copied_as_long_as_there_are_frames(tmp_path, codec, suffix):
-    source = with_sound(tmp_path / f"in{suffix}", codec)
+def test_audio_is_copied_as_long_as_there_are_frames(tmp_path, codec, suffix):
+    source = with_audio(tmp_path / f"in{suffix}", codec)
     write_video(tmp_path / f"whole{suffix}", pictures(20), 10.0, source)
     write_video(tmp_path / f"half{suffix}", pictures(10), 10.0, source)
     seconds, frequency = tone(tmp_path / f"whole{suffix}")
@@ -56,24 +56,24 @@ def test_sound_is_copied_as_long_as_there_are_frames(tmp_path, codec, suffix):
     assert tone(tmp_path / f"half{suffix}")[0] == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_video_without_sound_stays_without(tmp_path):
+def test_a_video_without_audio_stays_without(tmp_path):
     write_video(tmp_path / "silent.mp4", pictures(5), 10.0)
     write_video(tmp_path / "out.mp4", pictures(5), 10.0, tmp_path / "silent.mp4")
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert not container.streams.audio
 
 
-def test_sound_that_the_format_cannot_hold_is_left_out_and_said(tmp_path, caplog):
-    source = with_sound(tmp_path / "in.avi", "pcm_mulaw")
+def test_audio_that_the_format_cannot_hold_is_left_out_and_said(tmp_path, caplog):
+    source = with_audio(tmp_path / "in.avi", "pcm_mulaw")
     with caplog.at_level(logging.WARNING):
         write_video(tmp_path / "out.mp4", pictures(5), 10.0, source)
-    assert "its sound (pcm_mulaw) does not go into this format; left out" in caplog.text
+    assert "its audio (pcm_mulaw) cannot be stored in this format; left out" in caplog.text
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert not container.streams.audio
 
 
-def test_a_playlist_opens_no_other_file_for_its_sound(tmp_path):
-    source = with_sound(tmp_path / "in.mp4", "aac")
+def test_a_playlist_opens_no_other_file_for_its_audio(tmp_path):
+    source = with_audio(tmp_path / "in.mp4", "aac")
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {source}\n")
     with pytest.raises(VideoError, match="a playlist"):
         write_video(tmp_path / "out.mp4", pictures(5), 10.0, tmp_path / "list.mp4")

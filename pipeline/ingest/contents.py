@@ -1,0 +1,56 @@
+"""What the files of a folder contain: one record per content, however many files have it."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.ingest.cache import ContentCache
+from pipeline.ingest.folder import Entry
+from pipeline.ingest.job import Outcome
+
+
+@dataclass
+class Content:
+    """One video's content, and what became of it."""
+
+    content_hash: str
+    entries: list[Entry] = field(default_factory=list)  # that have it, in order of their names
+    outcome: Outcome | None = None  # None: to be decoded
+    lost_worker: bool = False  # over it, perhaps by this machine's fault: the next run tries again
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file, or the images of a sequence, to decode."""
+        return self.entries[0].paths
+
+
+def content_hashes(entries: Iterable[Entry], cache: ContentCache) -> dict[str, str]:
+    """The content hash of each entry, by name; without those that are refused or cannot be read.
+
+    Files are read again only where their times say that they changed.
+    """
+    entries = list(entries)
+    file_hashes = cache.hashes([path for entry in entries for path in entry.paths])
+    found = {}
+    for entry in entries:
+        hashes = [file_hashes[path] for path in entry.paths]
+        if hashes and all(hashes):
+            found[entry.name] = _sequence_hash(entry.paths, hashes) if entry.is_sequence else hashes[0]
+    return found
+
+
+def _sequence_hash(paths: Iterable[Path], hashes: Iterable[str]) -> str:
+    """One hash for the images of a sequence in their order; their kinds count, their names do not."""
+    listing = "".join(f"{path.suffix.lower()} {each}\n" for path, each in zip(paths, hashes, strict=True))
+    return hashlib.sha256(f"image sequence\n{listing}".encode()).hexdigest()
+
+
+def group_by_content(entries: Iterable[Entry], hashes: dict[str, str]) -> list[Content]:
+    """The contents of the entries that have a hash."""
+    contents: dict[str, Content] = {}
+    for entry in entries:
+        if entry.name in hashes:
+            content_hash = hashes[entry.name]
+            contents.setdefault(content_hash, Content(content_hash)).entries.append(entry)
+    return list(contents.values())

@@ -1,0 +1,56 @@
+"""Which videos are decoded when, and with how many threads, by the local processes or a Dask cluster."""
+
+import os
+from collections.abc import Generator, Sequence
+
+from tqdm import tqdm
+
+from pipeline.ingest import job, workers
+from pipeline.ingest.cache import ContentCache
+from pipeline.ingest.contents import Content
+from pipeline.ingest.job import Job, Outcome
+from pipeline.params import ExtractParams
+
+
+def decode_all(
+    contents: Sequence[Content], cache: ContentCache, params: ExtractParams
+) -> Generator[tuple[Content, Outcome | workers.WorkerDied]]:
+    """Each content with its outcome, as they are done; the arrays are in the cache, see `part`."""
+    if not contents:
+        return
+    cores = len(os.sched_getaffinity(0))
+    # where there are videos enough, processes of one thread each are the fastest; else twice as many threads as their
+    # share of the cores, so that these have work while a picture is converted
+    threads = 1 if len(contents) >= cores else 2 * cores // len(contents)
+    # the longest first, so that no worker is left alone with it at the end
+    order = sorted(contents, key=lambda content: -sum(path.stat().st_size for path in content.paths))
+    jobs = [_job(content, cache, params, threads) for content in order]
+    task = workers.Task(
+        job.__name__,
+        job.extract_video.__name__,
+        Job.__name__,
+        Outcome.__name__,
+        params.timeout_seconds,
+        params.max_memory_mb,
+    )
+    pool = workers.dask(task) if params.executor == "dask" else workers.local(task, min(cores, len(jobs)))
+    with pool as run, tqdm(total=len(jobs), desc="extract", unit="video") as progress:
+        for number, result in run(jobs):
+            progress.update()
+            yield order[number], result
+
+
+def _job(content: Content, cache: ContentCache, params: ExtractParams, threads: int) -> Job:
+    return Job(
+        paths=[str(path) for path in content.paths],
+        is_sequence=content.entries[0].is_sequence,
+        array=str(cache.part(content.content_hash).absolute()),
+        size=params.size,
+        fit=params.fit,
+        color=params.color,
+        fps=params.fps,
+        image_fps=params.image_fps,
+        max_pixels=params.max_pixels,
+        max_seconds=params.max_seconds,
+        threads=threads,
+    )
