@@ -1,7 +1,6 @@
 """The page is whole, asks no other host, and says the right figures."""
 
 import re
-import tomllib
 from html.parser import HTMLParser
 
 import pytest
@@ -104,10 +103,3 @@ def test_the_same_table_in_markdown():
         "| background |  2.00 |   8.5 |      25.00 |  0.700 |",
         "| last frame |  3.00 |   8.0 |      20.00 |  0.500 |",
     ]
-
-
-def test_a_wheel_holds_the_template_and_its_style(request):
-    project = tomllib.loads((request.config.rootpath / "pyproject.toml").read_text())
-    packed = project["tool"]["setuptools"]["package-data"]["pipeline.pages"]
-    files = (request.config.rootpath / "pipeline/pages").iterdir()
-    assert sorted(packed) == sorted(path.name for path in files if path.is_file() and path.suffix != ".py")
