@@ -5,11 +5,15 @@ field does. Whatever lies outside is an error that counts in mse and mae, and is
 at pictures.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # torch takes two seconds to import, and those who show the table need none of it
+    from torch import Tensor
 
 SIGMA, REACH = 1.5, 5  # pixels: the Gaussian window of SSIM, which is 11 wide
 C1, C2 = 0.01**2, 0.03**2  # what keeps SSIM's quotients away from 0 / 0
@@ -27,7 +31,7 @@ def mae(predicted: Tensor, truth: Tensor) -> Tensor:
 
 def psnr(predicted: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each frame, in dB; inf where the frames are equal."""
-    return -10 * torch.log10(_difference(predicted.clamp(-1, 1), truth).square().mean(dim=(2, 3, 4)))
+    return -10 * _difference(predicted.clamp(-1, 1), truth).square().mean(dim=(2, 3, 4)).log10()
 
 
 def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:
     1 where neither has a gradient, inf where only the truth has none.
     """
     energy, reference = _gradient_energy(predicted), _gradient_energy(truth)
-    return torch.where((energy == 0) & (reference == 0), 1, energy / reference)
+    return (energy / reference).masked_fill((energy == 0) & (reference == 0), 1)
 
 
 def flicker(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -70,7 +74,9 @@ def flicker(predicted: Tensor, truth: Tensor) -> Tensor:
     NaN.
     """
     change = _difference(predicted, truth).diff(dim=1).square().mean(dim=(2, 3, 4)).sqrt() * 255  # (B, T - 1)
-    return torch.cat([change.new_full((len(change), 1), torch.nan), change], dim=1)
+    values = change.new_full(predicted.shape[:2], math.nan)
+    values[:, 1:] = change
+    return values
 
 
 def _unit(frames: Tensor) -> Tensor:
@@ -89,6 +95,8 @@ def _gradient_energy(frames: Tensor) -> Tensor:
 
 def _window(size: int, reach: int) -> Tensor:
     """The matrix (size - 2 reach, size) that blurs a row of `size` pixels, where the whole window fits."""
+    import torch
+
     taps = torch.arange(-reach, reach + 1, dtype=torch.float64)
     sigma = max(reach, 1) * SIGMA / REACH
     taps = torch.exp(-((taps / sigma) ** 2) / 2)

@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
+from pipeline.metrics import METRICS
+
 
 def page(
     card: Mapping[str, Any],
@@ -66,8 +68,6 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 def _figures(summary: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, float]], dict[str, tuple[str, int, bool]]]:
     """The rows, in the order in which they are shown, and of their metrics: heading, digits, is more better."""
-    from pipeline.metrics import METRICS  # imports torch, which takes two seconds
-
     rows = {method: values for method, values in summary.items() if isinstance(values, Mapping)}
     order = ["model", *sorted(rows.keys() - {"model"}, key=lambda method: rows[method]["mse"])]
     columns = {
