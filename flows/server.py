@@ -146,7 +146,7 @@ def run(host: str, port: int) -> None:
     settings = get_current_settings().server
     origins = [text.strip().lower() for text in settings.api.cors_allowed_origins.split(",")]
     origins = [origin for origin in origins if origin not in ("", "*")]  # "*" is Prefect's default
-    hosts = [name.strip(" []").lower() for name in [host, *os.environ.get(HOSTS, "").split(",")]]
+    hosts = [name.strip(" []").lower() for name in [host, *os.environ.get(HOSTS, "").split(",")] if name.strip()]
     with temporary_settings(
         {PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ",".join(origins)},
         # relative, so that the dashboard is of one origin with its API by whatever name it is opened

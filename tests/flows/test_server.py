@@ -200,9 +200,8 @@ def test_loopback_is_never_sent_to_a_proxy(api):
 def test_what_is_kept_from_a_proxy_stays_so(name, value, extended):
     code = "import flows, os; print(*{os.environ[name] for name in ('NO_PROXY', 'no_proxy') if name in os.environ})"
     environment = {key: value for key, value in os.environ.items() if key.lower() != "no_proxy"} | {name: value}
-    assert (
-        subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True) == f"{extended}\n"
-    )
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True)
+    assert found == f"{extended}\n"
 
 
 def test_the_dashboard_asks_the_server_that_it_came_from(server):
@@ -324,7 +323,9 @@ at_the_prompt(probe)
 
 
 @pytest.mark.slow
-def test_with_a_password_the_api_answers_those_who_send_it(tmp_path, monkeypatch):
+def test_with_a_password_the_api_answers_those_who_send_it_and_configured_names_pass(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOREFRAME_HOSTS", "runs.lan, other.lan")
+    monkeypatch.setenv("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "*, https://page.lan")  # "*" opens nothing
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "someone:secret")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "someone:secret")
     port = free_port()
@@ -334,6 +335,11 @@ def test_with_a_password_the_api_answers_those_who_send_it(tmp_path, monkeypatch
         assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
         assert httpx.post(f"{api}/flows/filter", json={}).status_code == 401
         assert httpx.post(f"{api}/flows/filter", json={}, auth=("someone", "secret")).status_code == 200
+        for host, status in (("other.lan:80", 200), ("runs.lan", 200), ("evil.example", 403)):
+            assert httpx.get(f"{api}/health", headers={"Host": host}).status_code == status
+        for origin, allowed in (("https://page.lan", "https://page.lan"), (FOREIGN, None)):
+            answer = httpx.options(f"{api}/flows/", headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
+            assert answer.headers.get("access-control-allow-origin") == allowed
         with temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: "someone:secret"}):
             with get_client(sync_client=True) as client:
                 assert client.read_flows() == []
