@@ -42,6 +42,7 @@ from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
 from flows.retrain import retrain
+from flows.server import check_api_url, check_host, check_running, url
 from pipeline.errors import PipelineError
 from pipeline.params import Params, load_params
 
@@ -139,20 +140,19 @@ def _set(client: SyncPrefectClient, run: FlowRun, state: Any) -> None:
 
 
 @contextmanager
-def server(port: int) -> Iterator[None]:
-    """A Prefect server with its dashboard on 127.0.0.1, with SQLite; restarted if it dies, used if it runs already."""
-    address = f"http://127.0.0.1:{port}"
+def server(port: int, host: str = "127.0.0.1") -> Iterator[None]:
+    """A Prefect server with its dashboard on `host`, with SQLite; restarted if it dies, used if it runs already."""
+    check_host(host)
+    address = url(host, port)
     if _healthy(address):  # a predecessor that was killed left it, or it is somebody else's
-        home = httpx.get(f"{address}/api/admin/settings").json()["home"]
-        if home != str(_home()):
-            raise PipelineError(f"{address} is the server of {home}; choose another --port, or set PREFECT_API_URL")
+        check_running(address, _home())
     stopping = threading.Event()
     started: list[subprocess.Popen[bytes]] = []
 
     def keep_running() -> None:
         while not stopping.is_set():
             if not (started and started[-1].poll() is None) and not _healthy(address):
-                started.append(_start(port))
+                started.append(_start(host, port))
             stopping.wait(1)
 
     keeper = threading.Thread(target=keep_running, daemon=True)
@@ -179,17 +179,13 @@ def _home() -> Path:
     return Path(os.environ.get("PREFECT_HOME", ".prefect")).resolve()
 
 
-def _start(port: int) -> subprocess.Popen[bytes]:
+def _start(host: str, port: int) -> subprocess.Popen[bytes]:
     log = _home() / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env={
-                **os.environ,
-                "PREFECT_HOME": str(_home()),
-                "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
-            },
+            [sys.executable, "-m", "flows.server", "--host", host, "--port", str(port)],
+            env={**os.environ, "PREFECT_HOME": str(_home())},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -224,15 +220,17 @@ def main() -> None:
     """Start what is needed and serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded server (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="the embedded server listens on (default: %(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         params = load_params(Path("params.yaml"))
         with pages():
-            if PREFECT_API_URL.value():
+            if api_url := PREFECT_API_URL.value():
+                check_api_url(api_url)
                 serve(params, alone=False)
             else:
-                with server(arguments.port):
+                with server(arguments.port, arguments.host):
                     serve(params, alone=True)
     except PipelineError as error:
         sys.exit(f"deploy: {error}")

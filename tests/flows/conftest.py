@@ -51,8 +51,8 @@ def start_server(home: Path, port: int) -> subprocess.Popen:
     """A server that is ready; its settings other than home and port are the project's own."""
     with (home.parent / "server.log").open("a") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"},
+            [sys.executable, "-m", "flows.server", "--port", str(port)],
+            env={**os.environ, "PREFECT_HOME": str(home)},
             cwd=ROOT,
             stdout=log,
             stderr=log,
