@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import at_the_prompt, workspace
+from flows import at_the_prompt, workspace_lock
 from flows.dvc_graph import plan
 from flows.repro import run
 from pipeline.params import Params, load_params
@@ -27,7 +27,7 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
     options = {"minutes": minutes, "generators": generators}
     settings = params.compare.model_copy(update={key: value for key, value in options.items() if value is not None})
     params = params.model_copy(update={"compare": settings})
-    with workspace.locked():
+    with workspace_lock.locked():
         run(plan(["tensorize"]))
     from pipeline import comparison
     from pipeline.data.task import Predict  # torch: only when there is something to compare

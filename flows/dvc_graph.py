@@ -14,7 +14,7 @@ from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from flows.guard import Order
+from flows.stage_process import Order
 from pipeline.errors import PipelineError
 from pipeline.params import load_params
 

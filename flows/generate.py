@@ -21,9 +21,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, contents
+from flows import at_the_prompt, videos
 from flows.report import notify
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.errors import PipelineError
 from pipeline.params import GenerateParams, load_params
 from pipeline.runtime.files import write_json
@@ -49,7 +49,7 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
     in OUTPUT/failed.json too, and tried again by the next run; it does not stop the others.
     """
     params = load_params(Path("params.yaml")).generate
-    champion = registry.champion()
+    champion = model_versions.champion()
     if champion is None:
         return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
     source, target = Path(videos or params.videos), Path(output or params.output)
@@ -140,7 +140,7 @@ def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job
 def pending(source: Path, output: Path, version: str) -> list[Job]:
     """The videos under `source` whose content `version` has not done yet, into `output`."""
     jobs = []
-    for video in contents.videos(source):
+    for video in videos.videos(source):
         name = video.path.relative_to(source)
         if output in video.path.parents or any(part.startswith(".") for part in name.parts):
             continue

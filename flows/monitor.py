@@ -18,9 +18,9 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows import at_the_prompt, contents, workspace
+from flows import at_the_prompt, videos, workspace_lock
 from flows.report import notify
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.errors import PipelineError, TooShort
 from pipeline.params import Params, load_params
 
@@ -31,10 +31,10 @@ DRIFT = "foreframe.drift"  # the event on which flows/deploy.py starts retrain
 def monitor() -> State[Any]:
     """Measure the champion on videos that came after its promotion; drift starts `retrain`."""
     params = load_params(Path("params.yaml"))
-    champion = registry.champion()
+    champion = model_versions.champion()
     if champion is None:
         return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
-    record = registry.record(champion)
+    record = model_versions.record(champion)
     videos = arrived(Path(params.data.videos), set(record["videos"]))
     if not videos:
         return Completed(name="Nothing new", message=f"no video in {params.data.videos} is newer than {champion.name}")
@@ -47,7 +47,7 @@ def monitor() -> State[Any]:
 
 def arrived(folder: Path, known: set[str]) -> list[Path]:
     """The videos under `folder` whose SHA-256 is not `known`."""
-    return [video.path for video in contents.videos(folder) if video.content_hash not in known]
+    return [video.path for video in videos.videos(folder) if video.content_hash not in known]
 
 
 @task(cache_policy=NO_CACHE)
@@ -75,7 +75,7 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
                 return {}
             raise PipelineError(result.stderr.strip())
         try:
-            with workspace.locked():  # not while a retrain replaces them
+            with workspace_lock.locked():  # not while a retrain replaces them
                 scoring.all_for_test(folder / "frames", folder / "clips", Path("data/clips"))
         except TooShort as error:
             get_run_logger().info("%s", error)

@@ -14,12 +14,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.transactions import Transaction, transaction
 
-from flows import dvc_graph, registry_tags, repro
+from flows import dvc_graph, repro, version_tags
 from flows.git import git, signature
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.runtime.files import write_json
 
-JOURNAL = registry.MODELS / "promoting.json"
+JOURNAL = model_versions.MODELS / "promoting.json"
 
 
 def promote(candidate: Path, facts: dict[str, Any], tracked: list[str], message: str, *, commit: bool) -> str:
@@ -30,7 +30,7 @@ def promote(candidate: Path, facts: dict[str, Any], tracked: list[str], message:
     were.
     """
     push()  # first, so that no commit or tag names what the remote lacks
-    with registry.locked(), transaction():
+    with model_versions.locked(), transaction():
         version = store(candidate, facts)
         revision = record_revision(version, tracked, message, commit)
         tag(version, revision, message)
@@ -40,7 +40,7 @@ def promote(candidate: Path, facts: dict[str, Any], tracked: list[str], message:
 
 def settle() -> None:
     """Take back what a promotion that was killed had begun, and make the registry's tags name the champion."""
-    with registry.locked():
+    with model_versions.locked():
         _take_back()
         _align_tags()
 
@@ -48,7 +48,7 @@ def settle() -> None:
 def rollback() -> str:
     """Make the version before the champion the champion again; returns its name. ModelError where there is none."""
     settle()
-    version = registry.rollback()
+    version = model_versions.rollback()
     settle()
     return version
 
@@ -64,7 +64,7 @@ def push() -> None:
 def store(candidate: Path, facts: dict[str, Any]) -> str:
     """Store a copy of the candidate as a version that is not in force yet; returns its name."""
     _take_back()  # of a promotion that was killed
-    version = registry.store(candidate, facts, taken=registry_tags.versions())
+    version = model_versions.store(candidate, facts, taken=version_tags.versions())
     _note({"version": version, "head": git("rev-parse", "HEAD")})
     return version
 
@@ -96,15 +96,15 @@ def record_revision(version: str, tracked: list[str], message: str, commit: bool
 @task(cache_policy=NO_CACHE, task_run_name="tag")
 def tag(version: str, revision: str, message: str) -> None:
     """Register the version of the commit `revision` and assign it the champion's stage, both as git tags."""
-    _note({"revision": revision, "tags_before": registry_tags.tags()})
-    registry_tags.register(version, revision, message)
-    registry_tags.assign(version, message)
+    _note({"revision": revision, "tags_before": version_tags.tags()})
+    version_tags.register(version, revision, message)
+    version_tags.assign(version, message)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="switch")
 def switch(version: str) -> None:
     """Put the version in force: one rename."""
-    registry.activate(version)
+    model_versions.activate(version)
     JOURNAL.unlink()
 
 
@@ -119,26 +119,26 @@ def _take_back() -> None:
     if not JOURNAL.exists():
         return
     journal = json.loads(JOURNAL.read_text())
-    current = registry.champion()
+    current = model_versions.champion()
     if current is None or current.name != journal["version"]:
         if "tags_before" in journal:
-            pointing = registry_tags.tags("--points-at", journal["revision"])
+            pointing = version_tags.tags("--points-at", journal["revision"])
             for made in sorted(set(pointing) - set(journal["tags_before"])):
-                registry_tags.delete(made)
+                version_tags.delete(made)
         if "commit" in journal and git("rev-parse", "HEAD") == journal["commit"]:
             git("update-ref", "HEAD", journal["head"], journal["commit"], **signature())
             git("reset", "--quiet", "--", *journal["tracked"])
-        registry.discard(journal["version"])
+        model_versions.discard(journal["version"])
     JOURNAL.unlink()
 
 
 def _align_tags() -> None:
     """Where the champion was switched without the tags (`foreframe rollback`), assign it the stage."""
-    current = registry.champion()
-    if current is None or current.name not in registry_tags.versions():
+    current = model_versions.champion()
+    if current is None or current.name not in version_tags.versions():
         return
-    if registry_tags.assigned() != current.name:
-        registry_tags.assign(current.name, f"{current.name} is in force again")
+    if version_tags.assigned() != current.name:
+        version_tags.assign(current.name, f"{current.name} is in force again")
 
 
 def _commit(parent: str, tracked: list[str], message: str, *, everything: bool) -> str:

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from tabulate import tabulate
 
 from flows.dvc_graph import Stage
-from pipeline.registry import Verdict
+from pipeline.model_versions import Verdict
 
 NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
 PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves data/renders

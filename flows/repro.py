@@ -18,10 +18,10 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import at_the_prompt, workspace
+from flows import at_the_prompt, workspace_lock
 from flows.dvc_graph import Stage
-from flows.guard import DVC, Order
 from flows.overrides import prepare
+from flows.stage_process import DVC, Order
 from pipeline.errors import PipelineError
 
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner()
@@ -112,7 +112,7 @@ def _show_progress(stage: str, artifact: Any, percent: float) -> Any:
 
 
 class Guards:
-    """The processes that run a flow's stages (flows/guard.py), to be stopped together."""
+    """The processes that run a flow's stages (flows/stage_process.py), to be stopped together."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -162,7 +162,7 @@ def _run_name() -> str:
 @flow(name="repro", task_runner=THREADS, flow_run_name=_run_name)
 def repro(targets: list[str] | None = None, overrides: list[str] | None = None) -> dict[str, str]:
     """Bring every stage of dvc.yaml up to date (or `targets` and what they need), with `overrides` in params.yaml."""
-    with workspace.locked():
+    with workspace_lock.locked():
         return run(prepare(overrides or [], targets)[1])
 
 

@@ -14,18 +14,18 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from ruamel.yaml import YAML
 
-from flows import at_the_prompt, contents, dvc_graph, promotion, report, repro, workspace
+from flows import at_the_prompt, dvc_graph, promotion, report, repro, videos, workspace_lock
 from flows.dvc_graph import Stage
 from flows.overrides import prepare
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.errors import ModelError
+from pipeline.model_versions import Verdict
 from pipeline.params import Params
-from pipeline.registry import Verdict
 from pipeline.runtime.files import write_json
 
 DATA = Path("data")
 CANDIDATE = DATA / "model"
-JUDGED = registry.MODELS / "judged.json"  # the last verdict and what it is about
+JUDGED = model_versions.MODELS / "judged.json"  # the last verdict and what it is about
 
 
 @flow(
@@ -40,7 +40,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
     `overrides`, such as `model.name=lstm`, are written into params.yaml.
     """
-    with workspace.locked():
+    with workspace_lock.locked():
         promotion.settle()
         params, stages = prepare(overrides or [])
         log_changes(stages, Path(params.data.videos))
@@ -84,7 +84,7 @@ def changed_videos(folder: Path) -> list[str]:
 
     table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
     extracted = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
-    present = {video.name: video.content_hash for video in contents.videos(folder)}
+    present = {video.name: video.content_hash for video in videos.videos(folder)}
     differences = {
         "new": present.keys() - extracted.keys(),
         "changed": {name for name in present.keys() & extracted.keys() if present[name] != extracted[name]},
@@ -99,7 +99,7 @@ def changed_videos(folder: Path) -> list[str]:
 
 def judgement(params: Params) -> dict[str, Any]:
     """What a verdict is about: the candidate's content hash and the rules of promotion."""
-    return {"candidate": registry.content_hash(CANDIDATE), "promote": params.promote.model_dump()}
+    return {"candidate": model_versions.content_hash(CANDIDATE), "promote": params.promote.model_dump()}
 
 
 def is_judged(params: Params) -> bool:
@@ -136,7 +136,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     scores: dict[str, Any] = {
         "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[metric].mean().to_dict()}
     }
-    current, trouble = registry.champion(), ""
+    current, trouble = model_versions.champion(), ""
     if current is not None:
         try:
             champion = score(current, *clips)
@@ -148,8 +148,8 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
         else:
             scores["champion"] = {"version": current.name, "means": means(champion)}
             errors = (candidate[metric].to_numpy(), champion[metric].to_numpy())
-            return registry.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
-    verdict = registry.beats_baselines(json.loads((DATA / "metrics/metrics.json").read_text()), params.promote)
+            return model_versions.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
+    verdict = model_versions.beats_baselines(json.loads((DATA / "metrics/metrics.json").read_text()), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
 
 
@@ -180,8 +180,8 @@ def label(version: str | None) -> None:
     """Name the run, and tag it with the data and the models that it worked with."""
     stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]
     data = next(out["md5"][:8] for out in stages["extract"]["outs"])
-    tags = [f"data:{data}", f"model:{registry.content_hash(CANDIDATE)[:8]}"]
-    current = registry.champion()
+    tags = [f"data:{data}", f"model:{model_versions.content_hash(CANDIDATE)[:8]}"]
+    current = model_versions.champion()
     tags += [f"champion:{current.name}"] if current else []
     with get_client(sync_client=True) as client:
         name = f"{'promoted ' + version if version else 'refused'} on data {data}"

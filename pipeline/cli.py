@@ -155,9 +155,9 @@ def rollback(
     models: Annotated[Path, Option(metavar="PATH", help="the folder of promoted models")] = MODELS,
 ) -> None:
     """Make the model that the champion replaced the champion again."""
-    from pipeline import registry
+    from pipeline import model_versions
 
-    echo(f"{registry.rollback(models)} is the champion")
+    echo(f"{model_versions.rollback(models)} is the champion")
 
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]

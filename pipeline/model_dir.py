@@ -15,7 +15,7 @@ from pipeline.data.task import Task, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError
 from pipeline.models import build
-from pipeline.nn.coloring import Coloring
+from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
 from pipeline.runtime.files import write_bytes, write_json
 from pipeline.runtime.hashing import content_hash

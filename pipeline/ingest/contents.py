@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.folder import Entry
-from pipeline.ingest.job import Outcome
+from pipeline.ingest.video_job import Outcome
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import VideoError
-from pipeline.video.sequences import is_image, numbered
+from pipeline.video.image_sequences import is_image, numbered
 
 # DVC's cache may stand behind a symbolic link for each file of a folder that it keeps (cache.type symlink)
 DVC_CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")

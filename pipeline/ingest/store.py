@@ -13,7 +13,7 @@ from pipeline.data.frames import COLUMNS, INDEX, array_is_whole, read_index
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
 from pipeline.ingest.folder import Entry
-from pipeline.ingest.job import DECODING_VERSION, Outcome
+from pipeline.ingest.video_job import DECODING_VERSION, Outcome
 from pipeline.params import ExtractParams
 from pipeline.video import versions
 

@@ -12,7 +12,7 @@ from pipeline.errors import TooShort
 from pipeline.measuring.evaluation import check_fit, measure, pick, predictor
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
-from pipeline.splitting.pairs import videos_of
+from pipeline.splitting.source_target_pairs import videos_of
 
 
 def score(directory: Path, frames: Path, clips: Path, evaluate: EvaluateParams) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pipeline.nn.layers import CHANNELS_LAST
-from pipeline.nn.packed import add_convolution, conv_input_grad, convolve
+from pipeline.nn.packed_convolutions import add_convolution, conv_input_grad, convolve
 from pipeline.nn.recurrence import GateConvolutions, gate_convolution_grads, tanh_, write_sigmoid_grad, write_tanh_grad
 
 

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.nn import fast_path
 from pipeline.nn.layers import CHANNELS_LAST, channels_last
-from pipeline.nn.packed import add_convolution, conv_input_grad, convolve
+from pipeline.nn.packed_convolutions import add_convolution, conv_input_grad, convolve
 from pipeline.nn.recurrence import (
     GateConvolutions,
     gate_convolution_grads,

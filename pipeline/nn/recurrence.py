@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.nn import fast_path
 from pipeline.nn.layers import empty_grid
-from pipeline.nn.packed import conv_input_grad, conv_weight_grad
+from pipeline.nn.packed_convolutions import conv_input_grad, conv_weight_grad
 
 
 def tanh(values: Tensor) -> Tensor:

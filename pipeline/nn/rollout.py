@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pipeline.nn.packed import PackedWeights
+from pipeline.nn.packed_convolutions import PackedWeights
 
 State = Any  # a nested tuple of tensors, batch first; None begins a sequence
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pipeline.nn.layers import channels_last, empty_grid
-from pipeline.nn.packed import (
+from pipeline.nn.packed_convolutions import (
     add_conv_input_grad,
     add_convolution,
     conv_input_grad,

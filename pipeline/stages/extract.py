@@ -13,9 +13,9 @@ from pipeline.errors import PipelineError, VideoError
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
 from pipeline.ingest.folder import list_folder
-from pipeline.ingest.job import Outcome
-from pipeline.ingest.schedule import decode_all
+from pipeline.ingest.pool import decode_all
 from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipe_of, refusals, remove_unused
+from pipeline.ingest.video_job import Outcome
 from pipeline.ingest.workers import WorkerDied
 from pipeline.params import ExtractParams
 

@@ -14,9 +14,9 @@ from pipeline.data.task import make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import DataError
 from pipeline.params import TensorizeParams, TranslateParams
-from pipeline.splitting.copies import content_hash, without_copies
-from pipeline.splitting.pairs import videos_of
+from pipeline.splitting.duplicates import content_hash, without_copies
 from pipeline.splitting.shots import find_shots
+from pipeline.splitting.source_target_pairs import videos_of
 from pipeline.splitting.splits import Part, Ranges, assign_splits, check_none_is_empty, choose_split
 
 logger = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from pipeline.data.clips import ClipDataset
 from pipeline.errors import ModelError
-from pipeline.nn.packed import PackedWeights
+from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.params import Recipe, TrainParams
 from pipeline.runtime.devices import accelerator, autocast_dtype, average_gradients, device_of
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.ema import Ema
-from pipeline.training.footprint import check_memory
+from pipeline.training.memory_check import check_memory
 from pipeline.training.meter import Meter
 from pipeline.training.objective import Objective
 from pipeline.training.optimizers import Optimizer

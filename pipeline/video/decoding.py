@@ -21,8 +21,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.containers import is_cut, is_encrypted, why_no_video
-from pipeline.video.skipping import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper
+from pipeline.video.broken_files import is_cut, is_encrypted, why_no_video
+from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper
 
 # demuxers of video containers and streams; left out are those that open other files (hls, dash, concat, image2, sdp),
 # that read stills, and that take text for a picture (tty)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.decoding import DecodedFrame, decode, opened
-from pipeline.video.pictures import FrameConverter, PictureFormat
-from pipeline.video.sequences import decode_images, numbered
-from pipeline.video.skipping import CannotSkip
+from pipeline.video.frame_conversion import FrameConverter, PictureFormat
+from pipeline.video.image_sequences import decode_images, numbered
+from pipeline.video.subsampling import CannotSkip
 from pipeline.video.timing import is_before
 
 Image = NDArray[np.uint8]

@@ -248,7 +248,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 PEAK = """
 import json, re, sys
 from pathlib import Path
-from pipeline.ingest.job import Job, extract_video
+from pipeline.ingest.video_job import Job, extract_video
 job = Job(**json.loads(sys.argv[1]))
 outcome = extract_video(job, lambda: None, lambda: 0)
 # not getrusage, which counts what the process was before it became this one

@@ -24,7 +24,7 @@ from pipeline.data.digits import load_digits
 from pipeline.metrics import mse, ssim
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
-from pipeline.nn.packed import PackedWeights
+from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.nn.rollout import auxiliary_loss, predict, teacher_forcing_mask, unroll
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
 from pipeline.stages.sample import bounce, share_out

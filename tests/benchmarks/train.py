@@ -20,7 +20,7 @@ from torch import nn
 
 from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.models import build
-from pipeline.nn.packed import PackedWeights
+from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.nn.rollout import unroll
 from pipeline.params import Params, load_params
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory

@@ -18,7 +18,7 @@ from pipeline.data.degradations import DEGRADATIONS, NEED_COLOR, degrade
 from pipeline.measuring.baselines import baseline
 from pipeline.metrics import flicker, psnr, ssim
 from pipeline.models import build
-from pipeline.nn.coloring import Coloring
+from pipeline.nn.colorization import Coloring
 from pipeline.runtime.devices import autocast_dtype
 from pipeline.training.losses import PixelLoss
 from pipeline.video import read_frames

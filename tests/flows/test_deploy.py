@@ -18,7 +18,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from ruamel.yaml import YAML
 
 from flows import deploy
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.model_dir import load
 from pipeline.params import load_params
 from tests.flows.conftest import ROOT, ask, task_runs
@@ -145,9 +145,9 @@ def test_the_pages_that_reports_link_to_are_served_on_loopback(tmp_path, monkeyp
 
 
 def champion_is_whole(folder: Path) -> Path:
-    current = registry.champion(folder / "models")
+    current = model_versions.champion(folder / "models")
     assert current is not None
-    assert registry.is_whole(current)
+    assert model_versions.is_whole(current)
     load(current)
     return current
 
@@ -156,7 +156,7 @@ def make_champion(folder: Path) -> None:
     """The model that is there, promoted, so that candidates have something to beat."""
     models = folder / "models"
     facts = {"videos": [], "scores": {"videos": {}}}
-    registry.activate(registry.store(folder / "data/model", facts, models=models), models)
+    model_versions.activate(model_versions.store(folder / "data/model", facts, models=models), models)
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_
         served.wait_for(lambda: served.run(second)["state_name"] == "AwaitingConcurrencySlot", 60)
         ask(served.api, f"flow_runs/{first}/set_state", state={"type": "CANCELLING"})
         seconds = served.wait_for(lambda: not served.processes(mark), 10)
-        gone = served.wait_for(lambda: not served.processes("flows.guard"), 10)
+        gone = served.wait_for(lambda: not served.processes("flows.stage_process"), 10)
         print(f"stage gone after {seconds:.1f} s, guard after {gone:.1f} s more")
         assert seconds + gone < 10
         Path("slow.sh").write_text("")
@@ -270,7 +270,7 @@ def test_ten_kills_at_random_moments_leave_a_whole_champion_and_a_workspace_that
         PIPELINE.replace("cmd: cp -r prepared/model", "cmd: sleep 2.75 && cp -r prepared/model")
     )
     rng = random.Random(6)
-    targets = ["prefect.engine", "sleep 2.75", "flows.server"] * 3 + ["flows.guard"]
+    targets = ["prefect.engine", "sleep 2.75", "flows.server"] * 3 + ["flows.stage_process"]
     with Served(workspace, dict(os.environ)) as served:
         assert served.finish(served.trigger())["state_name"] == "Promoted v1.0.0"
         for number, target in enumerate(targets):

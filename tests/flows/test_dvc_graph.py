@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.dvc_graph import has_remote, plan
-from flows.guard import Order
 from flows.overrides import set_params
+from flows.stage_process import Order
 from pipeline.errors import PipelineError
 
 

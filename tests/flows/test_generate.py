@@ -18,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import generate
 from flows.overrides import set_params
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.model_dir import save
 from pipeline.runtime.files import replacing
 from pipeline.video import read_frames
@@ -33,7 +33,7 @@ def workspace(tmp_path, monkeypatch, tiny, bar_video):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     set_params(["generate.num_frames=3", "generate.workers=1"])
-    registry.activate(registry.store(tiny.model, {}))
+    model_versions.activate(model_versions.store(tiny.model, {}))
     Path("inbox/sub").mkdir(parents=True)
     shutil.copy(bar_video, "inbox/a.mp4")
     shutil.copy(bar_video, "inbox/sub/b.mp4")
@@ -77,7 +77,7 @@ def test_every_video_is_continued_once_and_failures_are_listed(workspace, api, t
     assert json.loads(Path("generated/failed.json").read_text()) == {}
     assert {path: path.stat().st_mtime_ns for path in Path("generated").rglob("*.mp4")} == written
 
-    registry.activate(registry.store(tiny.model, {}))  # a new version continues them anew
+    model_versions.activate(model_versions.store(tiny.model, {}))  # a new version continues them anew
     third = generate.generate(return_state=True)
     assert set(task_runs(api, third.state_details.flow_run_id)) == {"a.mp4", "b.mp4"}
     assert len(outputs()) == 4
@@ -110,7 +110,7 @@ def test_a_champion_that_translates_does_so(workspace, api, monkeypatch):
     card = make_card(degradation="low_resolution", strength=2.0)
     torch.manual_seed(0)
     save(Path("translator"), card.build(), card)
-    registry.activate(registry.store(Path("translator"), {}))
+    model_versions.activate(model_versions.store(Path("translator"), {}))
     state = generate.generate(return_state=True)
     assert state.message.startswith("2 of 3 videos done by v2.0.0\n")
     assert outputs() == {"./a:v2.0.0.mp4": 12, "sub/b:v2.0.0.mp4": 12}  # every frame, none added

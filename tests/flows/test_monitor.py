@@ -14,10 +14,10 @@ import torch
 from filelock import FileLock, Timeout
 from prefect.logging import disable_run_logger
 
-from flows import contents, monitor
-from flows import workspace as workspace_lock
+from flows import monitor, videos
+from flows import workspace_lock as workspace_lock
 from flows.overrides import set_params
-from pipeline import measuring, registry
+from pipeline import measuring, model_versions
 from pipeline.data.clips import COLUMNS, write_clips
 from pipeline.measuring import scoring
 from pipeline.model_dir import save
@@ -51,7 +51,7 @@ def workspace(tmp_path, monkeypatch, tiny):
     with disable_run_logger():
         errors = monitor.measure.fn(tiny.model, paths, params)
     facts = {"videos": known, "scores": {"videos": errors}}
-    registry.activate(registry.store(tiny.model, facts))
+    model_versions.activate(model_versions.store(tiny.model, facts))
     assert len(scoring.score(tiny.model, tiny.frames, tiny.clips, params.evaluate)) == 6
     return tmp_path
 
@@ -95,7 +95,7 @@ def test_more_of_the_same_is_no_drift_and_other_videos_are(workspace, api):
 
 @pytest.mark.slow
 def test_a_champion_that_translates_is_held_to_the_videos_that_its_sources_are_made_from(workspace, api):
-    known = registry.record(registry.champion())["videos"]
+    known = model_versions.record(model_versions.champion())["videos"]
     set_params(["task=translate", "translate.degradation=noise"])
     params = load_params(Path("params.yaml"))
     card = make_card(channels=1, frame_shape=(1, 8, 8), context=3, horizon=4)
@@ -108,7 +108,7 @@ def test_a_champion_that_translates_is_held_to_the_videos_that_its_sources_are_m
     with disable_run_logger():
         errors = monitor.measure.fn(Path("translator"), sorted(Path("videos").glob("*.mp4")), params)
     facts = {"videos": known, "scores": {"videos": errors}}
-    registry.activate(registry.store(Path("translator"), facts))
+    model_versions.activate(model_versions.store(Path("translator"), facts))
     for number in range(6):
         video(f"more-{number}.mp4", moving_bar(11, number + 1))
     state = monitor.monitor(return_state=True)
@@ -122,7 +122,7 @@ def test_a_folder_of_numbered_images_arrives_as_one_video(tmp_path, monkeypatch)
         write_png(Path("videos/walk") / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
     Path("videos/.part").write_text("hidden")
     assert monitor.arrived(Path("videos"), set()) == [Path("videos/walk")]
-    assert monitor.arrived(Path("videos"), {video.content_hash for video in contents.videos(Path("videos"))}) == []
+    assert monitor.arrived(Path("videos"), {video.content_hash for video in videos.videos(Path("videos"))}) == []
 
 
 def test_videos_that_cannot_be_measured_are_no_failure_and_the_log_says_why(workspace, api):
@@ -147,6 +147,6 @@ def test_clips_are_read_only_while_no_other_flow_can_make_them_anew(workspace, m
     stub = SimpleNamespace(all_for_test=all_for_test, score=scoring.score)
     monkeypatch.setattr(measuring, "scoring", stub)
     with disable_run_logger():
-        champion, params = registry.champion(), load_params(Path("params.yaml"))
+        champion, params = model_versions.champion(), load_params(Path("params.yaml"))
         assert monitor.measure.fn(champion, sorted(Path("videos").glob("*.mp4")), params)
     assert len(asked) == 1

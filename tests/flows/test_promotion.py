@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from flows import promotion, registry_tags
-from pipeline import registry
+from flows import promotion, version_tags
+from pipeline import model_versions
 from pipeline.errors import ModelError, PipelineError
 from tests.flows.conftest import git_and_dvc
 
@@ -21,17 +21,19 @@ LOCK = "schema: '2.0'\nstages: {}\n"  # as DVC wants it
 # runs a promotion that dies when the step named in argv is done, before the next begins
 KILLED = """
 import os, signal, sys
-from pipeline import registry
+from pipeline import model_versions
 from tests.flows.test_promotion import promote, promotion
-activate = registry.activate
+activate = model_versions.activate
 def die(*_arguments, **_options):
     if sys.argv[1] == "switch":
         activate("v2.0.0")
     os.kill(os.getpid(), signal.SIGKILL)
-owner, name = {"record_revision": (promotion, "tag"), "tag": (promotion, "switch"), "switch": (registry, "activate")}[
-    sys.argv[1]
-]
-setattr(owner, name, die)
+steps = {
+    "record_revision": (promotion, "tag"),
+    "tag": (promotion, "switch"),
+    "switch": (model_versions, "activate"),
+}
+setattr(*steps[sys.argv[1]], die)
 promote(commit=True)
 """
 
@@ -69,9 +71,9 @@ def promote(commit: bool = False) -> str:
 
 
 def in_force() -> str:
-    current = registry.champion()
+    current = model_versions.champion()
     assert current is not None
-    assert registry.is_whole(current)
+    assert model_versions.is_whole(current)
     return current.name
 
 
@@ -82,8 +84,8 @@ def tags() -> list[str]:
 def state() -> tuple:
     """All that a promotion that fails must leave as it was."""
     return (
-        registry.champion(),
-        registry.versions(),
+        model_versions.champion(),
+        model_versions.versions(),
         tags(),
         git("rev-parse", "HEAD"),
         git("status", "--porcelain"),
@@ -101,8 +103,8 @@ def test_a_promotion_without_commit_tags_what_the_model_was_made_from_beside_the
     assert git("status", "--porcelain") == "M code.py\n M dvc.lock"  # (strip took the first blank)
     assert git("show", "generator@v1.0.0:code.py") == "# as changed"
     assert git("show", "generator@v1.0.0:dvc.lock") == LOCK + "# retrained"
-    assert registry_tags.assigned() == "v1.0.0"
-    assert registry.record(registry.champion())["why"] == "test"
+    assert version_tags.assigned() == "v1.0.0"
+    assert model_versions.record(model_versions.champion())["why"] == "test"
     assert not promotion.JOURNAL.exists()
 
 
@@ -160,8 +162,8 @@ def test_a_failure_at_any_step_is_taken_back(workspace, api, monkeypatch, step):
     # what lies outside of each step: git's tree, the registry's tags, the rename
     broken = {
         "record_revision": (promotion, "_commit"),
-        "tag": (registry_tags, "assign"),
-        "switch": (registry, "activate"),
+        "tag": (version_tags, "assign"),
+        "switch": (model_versions, "activate"),
     }
     with monkeypatch.context() as patch:
         patch.setattr(*broken[step], fail)
@@ -217,8 +219,8 @@ def test_rollback_assigns_the_stage_anew_and_a_rollback_without_the_tags_is_made
         candidate(content)
         promote()
     assert promotion.rollback() == "v2.0.0"
-    assert registry_tags.assigned() == "v2.0.0"
-    registry.rollback()  # as `foreframe rollback` does, which knows no tags
+    assert version_tags.assigned() == "v2.0.0"
+    model_versions.rollback()  # as `foreframe rollback` does, which knows no tags
     promotion.settle()
     assert in_force() == "v1.0.0"
-    assert registry_tags.assigned() == "v1.0.0"
+    assert version_tags.assigned() == "v1.0.0"

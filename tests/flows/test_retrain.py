@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from flows import promotion, retrain
-from pipeline import model_dir, registry
+from pipeline import model_dir, model_versions
 from pipeline.data.clips import write_clips
 from pipeline.errors import ModelError
 from pipeline.model_dir import ModelCard
@@ -177,7 +177,7 @@ def test_a_candidate_is_promoted_or_refused_and_can_be_rolled_back(workspace, ap
 @pytest.mark.slow
 def test_a_corrupt_champion_is_replaced_by_what_beats_the_baselines(workspace, api):
     run()
-    weights = registry.champion() / "model.safetensors"
+    weights = model_versions.champion() / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7])
     prepare_model(0.38)  # worse than the champion was
     state = run()

@@ -4,14 +4,14 @@ from contextlib import nullcontext
 
 import pytest
 
-from pipeline.nn import packed
-from pipeline.nn.packed import PackedWeights
+from pipeline.nn import packed_convolutions
+from pipeline.nn.packed_convolutions import PackedWeights
 
 
 @pytest.fixture(autouse=True)
 def check_packed_weights(monkeypatch):
     """Every PackedWeights that a test enters notices weights that change meanwhile."""
-    monkeypatch.setattr(packed, "CHECK", True)
+    monkeypatch.setattr(packed_convolutions, "CHECK", True)
 
 
 @pytest.fixture(params=[PackedWeights, nullcontext])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.cli import COMMANDS, main
 from pipeline.model_dir import load_card, save
 from pipeline.video import read_frames
@@ -143,8 +143,8 @@ def test_a_shell_completes_commands_and_options(typed, completed):
 def test_rollback_puts_the_model_before_back_and_says_when_there_is_none(tiny, tmp_path, capsys):
     models = tmp_path / "models"
     for _ in range(2):
-        registry.activate(registry.store(tiny.model, {}, models=models), models)
+        model_versions.activate(model_versions.store(tiny.model, {}, models=models), models)
     assert run("rollback", "--models", models) == 0
     assert capsys.readouterr().out == "v1.0.0 is the champion\n"
-    assert registry.champion(models) == models / "v1.0.0"
+    assert model_versions.champion(models) == models / "v1.0.0"
     assert run("rollback", "--models", models) == f"foreframe rollback: {models}: there is no version before v1.0.0"

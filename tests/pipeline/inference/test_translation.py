@@ -13,7 +13,7 @@ from pipeline.errors import ModelError, PipelineError
 from pipeline.inference.generation import describe_model
 from pipeline.inference.translation import plan, to_picture, to_source, translate_video, translated
 from pipeline.model_dir import ModelCard
-from pipeline.nn.coloring import Coloring
+from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
 from pipeline.nn.rollout import translate
 from pipeline.runtime import memory

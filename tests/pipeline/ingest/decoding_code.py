@@ -12,16 +12,16 @@ from typing import Any
 
 import grimp
 
-from pipeline.ingest import job
+from pipeline.ingest import video_job
 
 RECORD = Path(__file__).with_suffix(".json")
 DECIDE_NO_FRAME = {"pipeline.errors", "pipeline.runtime.files"}  # classes of exceptions; write-then-rename
 
 
 def modules() -> list[str]:
-    """pipeline.ingest.job and every module of ours that it imports, directly or not, and that decides a frame."""
+    """pipeline.ingest.video_job and every module of ours that it imports, directly or not, and that decides a frame."""
     graph = grimp.build_graph("pipeline", cache_dir=None)
-    return sorted(({job.__name__} | graph.find_upstream_modules(job.__name__)) - DECIDE_NO_FRAME)
+    return sorted(({video_job.__name__} | graph.find_upstream_modules(video_job.__name__)) - DECIDE_NO_FRAME)
 
 
 def code_of(source: str) -> Any:
@@ -55,7 +55,7 @@ def code_hash() -> str:
 
 def main() -> None:
     """Record the hash of the code as it is, and its version."""
-    record = {"code_hash": code_hash(), "decoding_version": job.DECODING_VERSION}
+    record = {"code_hash": code_hash(), "decoding_version": video_job.DECODING_VERSION}
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -1,8 +1,8 @@
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
 from pipeline.ingest.folder import list_folder
-from pipeline.ingest.job import Outcome
 from pipeline.ingest.store import index_rows, refusals
+from pipeline.ingest.video_job import Outcome
 
 
 def contents_of(folder):

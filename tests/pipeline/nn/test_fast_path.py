@@ -8,7 +8,7 @@ from pipeline.nn import fast_path
 from pipeline.nn.convgru import ConvGru
 from pipeline.nn.convlstm import ConvLstmLayer
 from pipeline.nn.fast_path import fast_path_available, packing_available
-from pipeline.nn.packed import PackedWeights
+from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.nn.rollout import auxiliary_loss, tensors
 
 BATCH, WIDTH, SIZE = 2, 3, (4, 5)

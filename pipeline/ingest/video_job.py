@@ -8,10 +8,10 @@ from pathlib import Path
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.decoding import DecodedFrame, decode
-from pipeline.video.pictures import PictureFormat
+from pipeline.video.frame_conversion import PictureFormat
+from pipeline.video.image_sequences import decode_images
 from pipeline.video.reading import Report, read_resized
-from pipeline.video.sequences import decode_images
-from pipeline.video.skipping import CannotSkip
+from pipeline.video.subsampling import CannotSkip
 
 # To be changed when the same file and parameters may result in other frames: every video is then decoded anew. The
 # first value is the hash that the code had when this constant was introduced; changing it only costs that decoding.

@@ -1,12 +1,12 @@
-"""Tests of pipeline/training/footprint.py: what does not fit is refused before it is taken, with what to change."""
+"""Tests of pipeline/training/memory_check.py: what does not fit is refused before it is taken, with what to change."""
 
 import copy
 
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.training.footprint import check_memory
 from pipeline.training.loop import Training, fit
+from pipeline.training.memory_check import check_memory
 from tests.pipeline.training.conftest import make, same
 
 

@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from pipeline.ingest.job import Job, extract_video
-from pipeline.video import pictures, write_png, write_video
+from pipeline.ingest.video_job import Job, extract_video
+from pipeline.video import frame_conversion, write_png, write_video
 
 
 def job(folder, **changes):
@@ -34,7 +34,9 @@ def test_pictures_that_fill_their_size_are_not_copied_into_a_padded_one(tmp_path
     sent = Job(**json.loads(json.dumps(asdict(job(tmp_path)))))
     padded = []
     zeros = np.zeros
-    monkeypatch.setattr(pictures.np, "zeros", lambda *args, **kwargs: padded.append(args) or zeros(*args, **kwargs))
+    monkeypatch.setattr(
+        frame_conversion.np, "zeros", lambda *args, **kwargs: padded.append(args) or zeros(*args, **kwargs)
+    )
     assert run(sent)[1].stored_frames == 3
     assert padded == []
     run(replace(sent, size=(16, 16)))

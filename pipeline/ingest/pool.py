@@ -5,10 +5,10 @@ from collections.abc import Generator, Sequence
 
 from tqdm import tqdm
 
-from pipeline.ingest import job, workers
+from pipeline.ingest import video_job, workers
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
-from pipeline.ingest.job import Job, Outcome
+from pipeline.ingest.video_job import Job, Outcome
 from pipeline.params import ExtractParams
 
 
@@ -26,8 +26,8 @@ def decode_all(
     order = sorted(contents, key=lambda content: -sum(path.stat().st_size for path in content.paths))
     jobs = [_job(content, cache, params, threads) for content in order]
     task = workers.Task(
-        job.__name__,
-        job.extract_video.__name__,
+        video_job.__name__,
+        video_job.extract_video.__name__,
         Job.__name__,
         Outcome.__name__,
         params.timeout_seconds,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.splitting.copies import content_hash, without_copies
+from pipeline.splitting.duplicates import content_hash, without_copies
 
 
 def test_a_hash_is_of_frames_and_shape(numbered):

@@ -4,7 +4,7 @@ import torch
 
 from pipeline.data.color import luma
 from pipeline.models import build
-from pipeline.nn.coloring import Coloring
+from pipeline.nn.colorization import Coloring
 from pipeline.nn.rollout import auxiliary_loss
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import registry_tags
+from flows import version_tags
 from flows.git import git
 from pipeline.errors import PipelineError
 from tests.flows.conftest import git_and_dvc
@@ -50,22 +50,22 @@ def tag_objects() -> dict[str, str]:
     """Every tag as git stores it, less its time."""
     return {
         tag: "\n".join(line.partition("> ")[0] if line.startswith("tagger") else line for line in lines)
-        for tag in registry_tags.tags()
+        for tag in version_tags.tags()
         if (lines := subprocess.check_output(["git", "cat-file", "-p", tag], text=True).split("\n"))
     }
 
 
 def test_tags_are_byte_for_byte_those_that_gto_writes(repository):
     pytest.importorskip("gto")
-    registry_tags.register("v1.0.0", "HEAD", MESSAGE)
-    registry_tags.assign("v1.0.0", MESSAGE)
-    registry_tags.assign("v1.0.0", "again")
+    version_tags.register("v1.0.0", "HEAD", MESSAGE)
+    version_tags.assign("v1.0.0", MESSAGE)
+    version_tags.assign("v1.0.0", "again")
     ours = tag_objects()
     assert sorted(ours) == ["generator#champion#1", "generator#champion#2", "generator@v1.0.0"]
     assert "tagger Ann <ann@localhost" in ours["generator@v1.0.0"]
     for tag in ours:
-        registry_tags.delete(tag)
-    assert registry_tags.tags() == []
+        version_tags.delete(tag)
+    assert version_tags.tags() == []
     subprocess.run([sys.executable, "-c", WRITTEN_BY_GTO], check=True)
     assert tag_objects() == ours
 
@@ -74,55 +74,55 @@ def test_gto_shows_the_versions_and_the_champion_that_we_wrote(repository, monke
     pytest.importorskip("gto")
     for second, version in enumerate(("v1.0.0", "v2.0.0"), start=1):
         monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-01-01T00:00:0{second}")  # it goes by time, ours by number
-        registry_tags.register(version, commit(version), "new")
-        registry_tags.assign(version, "new")
+        version_tags.register(version, commit(version), "new")
+        version_tags.assign(version, "new")
     shown = json.loads(gto("show", "--json"))["generator"]
     assert shown["version"] == "v2.0.0"
     assert shown["stage"]["champion"] == "v2.0.0"
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-01T00:00:03")
-    registry_tags.assign("v1.0.0", "in force again")
+    version_tags.assign("v1.0.0", "in force again")
     assert json.loads(gto("show", "--json"))["generator"]["stage"]["champion"] == "v1.0.0"
     assert [row["event"] for row in json.loads(gto("history", "generator", "--json"))].count("assignment") == 3
 
 
 def test_we_understand_what_gto_takes_back(repository):
     pytest.importorskip("gto")
-    registry_tags.register("v1.0.0", "HEAD", "new")
-    registry_tags.assign("v1.0.0", "new")
+    version_tags.register("v1.0.0", "HEAD", "new")
+    version_tags.assign("v1.0.0", "new")
     gto("deprecate", "generator", "v1.0.0", "champion")
-    assert "generator#champion!#2" in registry_tags.tags()
-    assert registry_tags.assigned() is None
-    assert registry_tags.versions() == ["v1.0.0"]
-    registry_tags.assign("v1.0.0", "again")
-    assert "generator#champion#3" in registry_tags.tags()
-    assert registry_tags.assigned() == "v1.0.0"
+    assert "generator#champion!#2" in version_tags.tags()
+    assert version_tags.assigned() is None
+    assert version_tags.versions() == ["v1.0.0"]
+    version_tags.assign("v1.0.0", "again")
+    assert "generator#champion#3" in version_tags.tags()
+    assert version_tags.assigned() == "v1.0.0"
 
 
 def test_the_assignment_with_the_highest_number_counts(repository):
-    assert registry_tags.assigned() is None
+    assert version_tags.assigned() is None
     first = git("rev-parse", "HEAD")
-    registry_tags.register("v1.0.0", first, "new")
-    registry_tags.register("v2.0.0", commit("two"), "new")
-    assert registry_tags.versions() == ["v1.0.0", "v2.0.0"]
+    version_tags.register("v1.0.0", first, "new")
+    version_tags.register("v2.0.0", commit("two"), "new")
+    assert version_tags.versions() == ["v1.0.0", "v2.0.0"]
     for number in range(1, 12):  # 10 and 11 come before 2 in the alphabet
-        registry_tags.assign("v1.0.0" if number % 2 else "v2.0.0", "change")
-    assert registry_tags.assigned() == "v1.0.0"
+        version_tags.assign("v1.0.0" if number % 2 else "v2.0.0", "change")
+    assert version_tags.assigned() == "v1.0.0"
     assert git("rev-parse", "generator#champion#11^{commit}") == first
 
 
 def test_a_commit_has_one_version_and_a_version_one_commit(repository):
-    registry_tags.register("v1.0.0", "HEAD", "new")
+    version_tags.register("v1.0.0", "HEAD", "new")
     with pytest.raises(PipelineError, match=r"HEAD: is generator@v1\.0\.0 already, so it cannot be v2\.0\.0"):
-        registry_tags.register("v2.0.0", "HEAD", "new")
+        version_tags.register("v2.0.0", "HEAD", "new")
     with pytest.raises(PipelineError, match="already exists"):
-        registry_tags.register("v1.0.0", commit("two"), "new")
+        version_tags.register("v1.0.0", commit("two"), "new")
     with pytest.raises(PipelineError, match="git tag"):
-        registry_tags.assign("v7.0.0", "never registered")
-    assert registry_tags.tags() == ["generator@v1.0.0"]
+        version_tags.assign("v7.0.0", "never registered")
+    assert version_tags.tags() == ["generator@v1.0.0"]
 
 
 def test_tags_are_not_signed_with_a_key_even_where_git_is_told_to(repository):
     git("config", "tag.gpgSign", "true")
     git("config", "gpg.program", os.devnull)
-    registry_tags.register("v1.0.0", "HEAD", "new")
-    assert registry_tags.versions() == ["v1.0.0"]
+    version_tags.register("v1.0.0", "HEAD", "new")
+    assert version_tags.versions() == ["v1.0.0"]

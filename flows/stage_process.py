@@ -1,8 +1,8 @@
 """Runs one stage by `dvc repro`: stops it when the caller ends, and restores its last good outputs if it fails.
 
 DVC leaves a stage running when DVC is killed, and deletes a stage's outputs before it starts. So this small process
-stands between a flow and DVC: `python -m flows.guard JSON`. Its standard input is a pipe that the caller holds open;
-when it closes, because the caller closed it or died, the stage is stopped.
+stands between a flow and DVC: `python -m flows.stage_process JSON`. Its standard input is a pipe that the caller
+holds open; when it closes, because the caller closed it or died, the stage is stopped.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Order:
 
     def command(self) -> list[str]:
         """The command line that carries out this order."""
-        return [sys.executable, "-m", "flows.guard", json.dumps(asdict(self))]
+        return [sys.executable, "-m", "flows.stage_process", json.dumps(asdict(self))]
 
 
 def carry_out(order: Order) -> int:

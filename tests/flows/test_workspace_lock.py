@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from flows import workspace
+from flows import workspace_lock
 from tests.flows.conftest import ROOT
 
-HOLDER = "from flows import workspace\nwith workspace.locked():\n    print('held', flush=True)\n    input()"
+HOLDER = "from flows import workspace\nwith workspace_lock.locked():\n    print('held', flush=True)\n    input()"
 
 
 def test_one_flow_at_a_time_works_in_a_folder_and_one_that_is_killed_lets_go(tmp_path, monkeypatch):
@@ -23,5 +23,5 @@ def test_one_flow_at_a_time_works_in_a_folder_and_one_that_is_killed_lets_go(tmp
         with pytest.raises(Timeout):
             FileLock(Path(".dvc/tmp/workspace.lock"), timeout=0).acquire()
         holder.kill()
-    with workspace.locked(), pytest.raises(Timeout):
-        FileLock(workspace.LOCK, timeout=0).acquire()
+    with workspace_lock.locked(), pytest.raises(Timeout):
+        FileLock(workspace_lock.LOCK, timeout=0).acquire()

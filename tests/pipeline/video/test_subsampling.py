@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipeline.ingest.job import Job, _extract, extract_video
+from pipeline.ingest.video_job import Job, _extract, extract_video
 from pipeline.video.decoding import decode
-from pipeline.video.skipping import CannotSkip
+from pipeline.video.subsampling import CannotSkip
 from tests.corpus.build import Encoding, encode
 from tests.corpus.refused import DAMAGED, cut, made_of
 from tests.corpus.videos import CODECS, PIXELS, SHAPES, TIMES

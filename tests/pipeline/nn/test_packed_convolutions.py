@@ -1,4 +1,4 @@
-"""Tests of pipeline/nn/packed.py: the same values as torch's convolutions, whatever was packed before."""
+"""Tests of pipeline/nn/packed_convolutions.py: the same values as torch's convolutions, whatever was packed before."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from pipeline.models import build
 from pipeline.nn.layers import CHANNELS_LAST, channels_last, same_conv
-from pipeline.nn.packed import (
+from pipeline.nn.packed_convolutions import (
     PackedWeights,
     add_conv_input_grad,
     add_convolution,
@@ -141,7 +141,7 @@ def test_a_check_notices_weights_that_have_changed_while_packed(dtype):
 
 def test_the_check_is_a_debug_mode_that_is_on_in_tests(monkeypatch):
     assert PackedWeights().check
-    monkeypatch.setattr("pipeline.nn.packed.CHECK", False)
+    monkeypatch.setattr("pipeline.nn.packed_convolutions.CHECK", False)
     assert not PackedWeights().check
     layer, grid = conv(), images(5)
     with PackedWeights() as packed:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.data.frames import FrameStore
 from pipeline.errors import DataError
-from pipeline.splitting.pairs import pair_videos
+from pipeline.splitting.source_target_pairs import pair_videos
 
 NAMES = ("rough/a.mp4", "clean/a.mp4", "rough/deep/b.mp4", "clean/deep/b.mp4", "else/c.mp4")
 

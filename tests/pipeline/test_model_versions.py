@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from pipeline import registry
+from pipeline import model_versions
 from pipeline.errors import ModelError
 from pipeline.params import PromoteParams
 
@@ -31,13 +31,13 @@ def model(folder: Path, content: str) -> Path:
 def promoted(models: Path, tmp_path: Path, *contents: str) -> list[str]:
     names = []
     for content in contents:
-        names.append(registry.store(model(tmp_path / content, content), {}, models=models))
-        registry.activate(names[-1], models)
+        names.append(model_versions.store(model(tmp_path / content, content), {}, models=models))
+        model_versions.activate(names[-1], models)
     return names
 
 
 def test_a_better_candidate_clears_the_margin():
-    verdict = registry.is_better(CHAMPION * 0.9, CHAMPION, VIDEOS, PROMOTE)
+    verdict = model_versions.is_better(CHAMPION * 0.9, CHAMPION, VIDEOS, PROMOTE)
     assert verdict.better
     assert verdict.improvement == pytest.approx(0.1)
     assert (verdict.low, verdict.high) == pytest.approx((0.1, 0.1))  # the same tenth on every clip: no spread
@@ -45,7 +45,7 @@ def test_a_better_candidate_clears_the_margin():
 
 @pytest.mark.parametrize("factor", [1.0, 1.1, 0.995])
 def test_an_equal_a_worse_and_a_hardly_better_candidate_are_refused(factor):
-    verdict = registry.is_better(CHAMPION * factor, CHAMPION, VIDEOS, PROMOTE)
+    verdict = model_versions.is_better(CHAMPION * factor, CHAMPION, VIDEOS, PROMOTE)
     assert not verdict.better
     assert verdict.improvement == pytest.approx(1 - factor)
     assert "does not clear the margin of 1.0%" in verdict.reason
@@ -54,14 +54,14 @@ def test_an_equal_a_worse_and_a_hardly_better_candidate_are_refused(factor):
 def test_an_improvement_that_one_video_makes_is_chance():
     candidate = CHAMPION.copy()
     candidate[:5] = 0  # five clips, all of video 00: 5 % better on the mean
-    verdict = registry.is_better(candidate, CHAMPION, VIDEOS, PROMOTE)
+    verdict = model_versions.is_better(candidate, CHAMPION, VIDEOS, PROMOTE)
     assert verdict.improvement == pytest.approx(CHAMPION[:5].sum() / CHAMPION.sum())
     assert not verdict.better
     assert verdict.low == pytest.approx(0, abs=1e-9)  # many draws leave video 00 out
 
 
 def test_clips_of_a_single_video_are_drawn_one_by_one():
-    verdict = registry.is_better(CHAMPION * 0.5, CHAMPION, np.zeros(100), PROMOTE)
+    verdict = model_versions.is_better(CHAMPION * 0.5, CHAMPION, np.zeros(100), PROMOTE)
     assert verdict.better
     assert "100 clips)" in verdict.reason
 
@@ -69,51 +69,51 @@ def test_clips_of_a_single_video_are_drawn_one_by_one():
 def test_a_candidate_that_is_not_a_number_is_refused_and_such_a_champion_replaced():
     broken = CHAMPION.copy()
     broken[7] = np.nan
-    assert registry.is_better(broken, CHAMPION, VIDEOS, PROMOTE).reason == (
+    assert model_versions.is_better(broken, CHAMPION, VIDEOS, PROMOTE).reason == (
         "the candidate's error is not a finite number on 1 of 100 clips"
     )
-    assert registry.is_better(CHAMPION, broken, VIDEOS, PROMOTE).better
-    assert not registry.is_better(CHAMPION[:0], CHAMPION[:0], VIDEOS[:0], PROMOTE).better
-    assert not registry.is_better(CHAMPION, CHAMPION * 0, VIDEOS, PROMOTE).better
+    assert model_versions.is_better(CHAMPION, broken, VIDEOS, PROMOTE).better
+    assert not model_versions.is_better(CHAMPION[:0], CHAMPION[:0], VIDEOS[:0], PROMOTE).better
+    assert not model_versions.is_better(CHAMPION, CHAMPION * 0, VIDEOS, PROMOTE).better
 
 
 def test_a_first_model_must_beat_the_best_baseline():
     metrics = {"model": {"mse": 80.0}, "last_frame": {"mse": 100.0}, "background": {"mse": 90.0}, "useful_horizon": 3}
-    assert registry.beats_baselines(metrics, PROMOTE).improvement == pytest.approx(1 / 9)
-    assert registry.beats_baselines(metrics, PROMOTE).better
+    assert model_versions.beats_baselines(metrics, PROMOTE).improvement == pytest.approx(1 / 9)
+    assert model_versions.beats_baselines(metrics, PROMOTE).better
     metrics["stateless"] = {"mse": 1.0}  # of a translation: the network itself, without its state
-    assert registry.beats_baselines(metrics, PROMOTE).better
+    assert model_versions.beats_baselines(metrics, PROMOTE).better
     metrics["model"]["mse"] = 89.5
-    assert not registry.beats_baselines(metrics, PROMOTE).better
+    assert not model_versions.beats_baselines(metrics, PROMOTE).better
     metrics["model"]["mse"] = float("nan")
-    assert not registry.beats_baselines(metrics, PROMOTE).better
+    assert not model_versions.beats_baselines(metrics, PROMOTE).better
 
 
 def test_versions_go_up_and_the_champion_is_the_last_activated(tmp_path):
     models = tmp_path / "models"
-    assert registry.champion(models) is None
+    assert model_versions.champion(models) is None
     assert promoted(models, tmp_path, "a", "b") == ["v1.0.0", "v2.0.0"]
-    assert registry.champion(models) == models / "v2.0.0"
+    assert model_versions.champion(models) == models / "v2.0.0"
     assert (models / "champion/model.safetensors").read_text() == "b" * 100
-    assert registry.store(tmp_path / "a", {}, taken=["v7.0.0"], models=models) == "v8.0.0"
-    assert registry.champion(models) == models / "v2.0.0"  # stored, not in force
+    assert model_versions.store(tmp_path / "a", {}, taken=["v7.0.0"], models=models) == "v8.0.0"
+    assert model_versions.champion(models) == models / "v2.0.0"  # stored, not in force
 
 
 def test_rollback_follows_what_was_in_force_and_skips_damage(tmp_path):
     models = tmp_path / "models"
     promoted(models, tmp_path, "a", "b", "c")
-    assert registry.rollback(models) == "v2.0.0"
+    assert model_versions.rollback(models) == "v2.0.0"
     promoted(models, tmp_path, "d")  # v4 replaced v2, not v3
-    assert registry.record(models / "v4.0.0")["previous"] == "v2.0.0"
+    assert model_versions.record(models / "v4.0.0")["previous"] == "v2.0.0"
     (models / "v2.0.0/model.safetensors").write_text("damage")
-    assert registry.rollback(models) == "v1.0.0"
+    assert model_versions.rollback(models) == "v1.0.0"
     with pytest.raises(ModelError, match=r"no version before v1\.0\.0"):
-        registry.rollback(models)
+        model_versions.rollback(models)
 
 
 def test_one_promotion_or_rollback_at_a_time(tmp_path):
     models = tmp_path / "models"
-    with registry.locked(models), pytest.raises(Timeout):
+    with model_versions.locked(models), pytest.raises(Timeout):
         FileLock(models / ".lock", timeout=0).acquire()
     FileLock(models / ".lock", timeout=0).acquire().lock.release()
 
@@ -122,8 +122,8 @@ def test_rollback_works_where_the_champion_itself_is_damaged(tmp_path):
     models = tmp_path / "models"
     promoted(models, tmp_path, "a", "b")
     (models / "v2.0.0/promotion.json").write_text("{")
-    assert not registry.is_whole(models / "v2.0.0")
-    assert registry.rollback(models) == "v1.0.0"
+    assert not model_versions.is_whole(models / "v2.0.0")
+    assert model_versions.rollback(models) == "v1.0.0"
 
 
 def test_what_is_no_model_is_not_stored_and_a_damaged_version_not_activated(tmp_path):
@@ -131,14 +131,14 @@ def test_what_is_no_model_is_not_stored_and_a_damaged_version_not_activated(tmp_
     promoted(models, tmp_path, "a")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"model\.json"):
-        registry.store(tmp_path / "empty", {}, models=models)
-    name = registry.store(model(tmp_path / "b", "b"), {}, models=models)
+        model_versions.store(tmp_path / "empty", {}, models=models)
+    name = model_versions.store(model(tmp_path / "b", "b"), {}, models=models)
     (models / name / "model.safetensors").write_text("cut")
     with pytest.raises(ModelError, match="the champion stays"):
-        registry.activate(name, models)
-    assert registry.champion(models) == models / "v1.0.0"
-    registry.discard(name, models)
-    assert registry.versions(models) == ["v1.0.0"]
+        model_versions.activate(name, models)
+    assert model_versions.champion(models) == models / "v1.0.0"
+    model_versions.discard(name, models)
+    assert model_versions.versions(models) == ["v1.0.0"]
 
 
 def test_the_champion_is_whole_at_every_moment_of_a_promotion_that_is_killed(tmp_path):
@@ -147,22 +147,22 @@ def test_the_champion_is_whole_at_every_moment_of_a_promotion_that_is_killed(tmp
     promoted(models, tmp_path, "first")
     loop = f"""
 from pathlib import Path
-from pipeline import registry
+from pipeline import model_versions
 while True:
-    name = registry.store(Path({str(candidate)!r}), {{}}, models=Path({str(models)!r}))
-    registry.activate(name, Path({str(models)!r}))
+    name = model_versions.store(Path({str(candidate)!r}), {{}}, models=Path({str(models)!r}))
+    model_versions.activate(name, Path({str(models)!r}))
 """
     delays = np.random.default_rng(0).uniform(0, 0.15, 5)
     for delay in delays:
         process = subprocess.Popen([sys.executable, "-c", loop], cwd=Path(__file__).parents[2])
-        seen = len(registry.versions(models))
-        while len(registry.versions(models)) == seen and process.poll() is None:
+        seen = len(model_versions.versions(models))
+        while len(model_versions.versions(models)) == seen and process.poll() is None:
             time.sleep(0.005)
         time.sleep(delay)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        current = registry.champion(models)
+        current = model_versions.champion(models)
         assert current is not None
-        assert registry.is_whole(current)
-    assert promoted(models, tmp_path, "last") == [registry.champion(models).name]
+        assert model_versions.is_whole(current)
+    assert promoted(models, tmp_path, "last") == [model_versions.champion(models).name]
     assert not list(models.glob(".incoming-*"))
