@@ -88,3 +88,19 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         assert kept < 0.8 * usual  # an aligned block does not always fit where one was
     else:
         assert kept <= 1.1 * usual
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "1000"), ("7", "7")])
+def test_threads_that_wait_give_their_core_away_unless_a_person_says_otherwise(own, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    if own is not None:
+        environment["GOMP_SPINCOUNT"] = own
+    code = "import pipeline.runtime.devices, os; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
+
+
+def test_the_package_is_imported_before_torch_is_loaded():
+    """Later the setting would be read no more."""
+    code = "import sys, pipeline; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
