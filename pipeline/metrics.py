@@ -54,7 +54,7 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
     covariance = blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
     structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
-    return (luminance * structure).mean(dim=(2, 3, 4)).float()
+    return (luminance * structure).mean(dim=(2, 3, 4)).float().to(predicted.device)
 
 
 def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:

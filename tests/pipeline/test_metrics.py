@@ -122,3 +122,12 @@ def test_better_frames_are_on_the_side_that_the_table_says(name):
 def test_a_model_is_promoted_by_an_error():
     names = get_args(PromoteParams.model_fields["metric"].annotation)
     assert [METRICS[name].higher_is_better for name in names] == [False, False]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_stays_on_the_device_of_its_frames(name):
+    predicted, truth = (torch.rand(2, 3, 1, 16, 16, device="cuda") * 2 - 1 for _ in range(2))
+    values = METRICS[name].function(predicted, truth)
+    assert values.device == predicted.device
+    torch.testing.assert_close(values.cpu(), METRICS[name].function(predicted.cpu(), truth.cpu()), equal_nan=True)
