@@ -4,6 +4,7 @@ import errno
 import json
 import mmap
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,9 +45,9 @@ def _refusal(error: Exception, part: Path) -> int | None:
         # writing to a file that is open names no file; a library may name the temporary one
         about_part = error.filename is None or os.fspath(error.filename) == str(part)
         return error.errno if about_part else None
-    if isinstance(error, RuntimeError) and _is_full(part.parent):
-        return errno.ENOSPC  # torch tells it in words of its own
-    return None
+    if told_by_rust := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors
+        return int(told_by_rust[1])
+    return errno.ENOSPC if isinstance(error, RuntimeError) and _is_full(part.parent) else None  # torch
 
 
 def _is_full(folder: Path) -> bool:
@@ -55,6 +56,17 @@ def _is_full(folder: Path) -> bool:
         return shutil.disk_usage(folder).free < mmap.PAGESIZE
     except OSError:
         return False
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError that names no file names `path`: for libraries that write there on their own."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
