@@ -3,12 +3,16 @@
 import logging
 import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.errors import PipelineError
+import psutil
+
+from pipeline.errors import PipelineError, told
+from pipeline.runtime.parents import end_with
 
 # no telemetry; here, because Prefect reads it when it is imported
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -24,22 +28,29 @@ def _keep_loopback_from_proxies() -> None:
 
 _keep_loopback_from_proxies()
 
+if "PREFECT__FLOW_RUN_ID" in os.environ:  # a run that a runner started: it ends with it, and takes its stages along
+    end_with([process for process in [psutil.Process().parent()] if process is not None])
+
 
 def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a flow for a person at a terminal: a PipelineError ends in one line and exit code 1."""
+    """Run a flow for a person at a terminal: a mistake, or what the system refuses, ends in one line, exit code 1."""
     try:
-        with _temporary_server_with_password():
+        with _server_of_our_own(flow):
             return flow(*arguments)
     except PipelineError as error:
         sys.exit(f"{flow.__name__}: {error}")
+    except OSError as error:
+        sys.exit(f"{flow.__name__}: {told(error)}")
 
 
 @contextmanager
-def _temporary_server_with_password() -> Iterator[None]:
-    """The server that Prefect starts where no API is set answers this process and its children alone.
+def _server_of_our_own(flow: Callable[..., Any]) -> Iterator[None]:
+    """The server that Prefect starts where no API is set is flows/server.py, with a password, and ends as we do.
 
-    It checks neither Host nor Origin (flows/server.py does), so that any web page could reach it.
+    Prefect's own checks neither Host nor Origin, so that any web page could reach it, and lives on if we are killed.
+    Where an API is set, it must answer: PipelineError if it does not.
     """
+    from prefect import Flow
     from prefect.settings import (  # not above: it reads the environment that is set there
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
@@ -47,17 +58,42 @@ def _temporary_server_with_password() -> Iterator[None]:
         temporary_settings,
     )
 
-    if PREFECT_API_URL.value():
+    if api_url := PREFECT_API_URL.value():
+        if isinstance(flow, Flow):
+            from flows.server import check_answers
+
+            check_answers(api_url)
         yield
     else:
+        if isinstance(flow, Flow):
+            from prefect.server.api.server import SubprocessASGIServer
+
+            SubprocessASGIServer._run_uvicorn_command = _start_server  # type: ignore[method-assign, assignment]
         password = f"foreframe:{secrets.token_urlsafe()}"
         with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: password, PREFECT_API_AUTH_STRING: password}):
             yield
 
 
+def _start_server(prefects: Any) -> "subprocess.Popen[bytes]":
+    """In place of the method by which Prefect's SubprocessASGIServer starts its server, once it is needed."""
+    from prefect.settings import get_current_settings
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.server", "--port", str(prefects.port), "--until-eof"],
+        env={
+            **os.environ,
+            **get_current_settings().to_environment_variables(exclude_unset=True),
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT__SERVER_EPHEMERAL": "1",  # without the services that schedules need
+            "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        },
+        stdin=subprocess.PIPE,  # held open as long as this process lives
+    )
+
+
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """A logging filter: a PipelineError's message says all that a user needs, so its traceback is left out."""
-    if record.exc_info and isinstance(record.exc_info[1], PipelineError):
+    """A logging filter: these messages say all that a user needs, so the traceback is left out."""
+    if record.exc_info and isinstance(record.exc_info[1], PipelineError | OSError):
         record.exc_info = None
     return True
 

@@ -43,10 +43,8 @@ from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
 from flows.retrain import retrain
 from flows.server import check_api_url, check_host, check_running, url
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, told
 from pipeline.params import Params, load_params
-
-logger = logging.getLogger(__name__)
 
 NAME = "scheduled"  # of every deployment
 PORT = 4200
@@ -162,7 +160,7 @@ def server(port: int, host: str = "127.0.0.1") -> Iterator[None]:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{address}: the server did not start; see {_home() / 'server.log'}")
         time.sleep(0.2)
-    logger.info("dashboard: %s", address)
+    print(f"dashboard: {address}", flush=True)  # noqa: T201 -- Prefect lets the root logger pass warnings only
     try:
         with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
             yield
@@ -184,9 +182,9 @@ def _start(host: str, port: int) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.server", "--host", host, "--port", str(port)],
+            [sys.executable, "-m", "flows.server", "--host", host, "--port", str(port), "--until-eof"],
             env={**os.environ, "PREFECT_HOME": str(_home())},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # held open as long as this process lives, so that the server never outlives it
             stdout=file,
             stderr=file,
             start_new_session=True,  # so that Ctrl-C does not end it before its clients
@@ -232,8 +230,12 @@ def main() -> None:
             else:
                 with server(arguments.port, arguments.host):
                     serve(params, alone=True)
+    except KeyboardInterrupt:
+        sys.exit(130)  # the shells' exit code for Ctrl-C
     except PipelineError as error:
         sys.exit(f"deploy: {error}")
+    except OSError as error:
+        sys.exit(f"deploy: {told(error)}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import argparse
 import ipaddress
 import os
 import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 HOSTS = "FOREFRAME_HOSTS"  # environment variable: names beside loopback's by which the server may be called, a,b,c
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to one user:password"  # noqa: S105 -- a text
+PATIENCE_SECONDS = 5.0  # for an end in order
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(?::\d{1,5})?")  # host[:port], RFC 3986 without user
 
 
@@ -125,6 +129,17 @@ def check_api_url(api_url: str) -> None:
     )
 
 
+def check_answers(api_url: str) -> None:
+    """PipelineError if no server answers at `api_url`."""
+    try:
+        httpx.get(f"{api_url}/health", timeout=20)
+    except httpx.TransportError as error:
+        raise PipelineError(
+            f"PREFECT_API_URL: no server answers at {api_url} ({error}); start it (`python -m flows.deploy` is one), "
+            "or unset PREFECT_API_URL and PREFECT_PROFILE for a temporary one"
+        ) from error
+
+
 def check_running(address: str, home: Path) -> None:
     """PipelineError if the server that already runs at `address` is not of this home, or is open to web pages."""
     if httpx.get(f"{address}/api/health", headers={"Host": "foreframe.invalid"}).status_code != 403:
@@ -163,13 +178,29 @@ def run(host: str, port: int) -> None:
         )
 
 
+def end_at_eof() -> None:
+    """From now on end when standard input ends: a pipe that the owner held open until it ended or was killed."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE_SECONDS)  # a connection that stays open keeps a server from ending
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main() -> None:
     """Start the server."""
     parser = argparse.ArgumentParser(prog="python -m flows.server", description=(__doc__ or "").splitlines()[0])
     settings = get_current_settings().server.api
     parser.add_argument("--host", default=settings.host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=settings.port, help="(default: %(default)s)")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input, a pipe, does")
     arguments = parser.parse_args()
+    if arguments.until_eof:
+        end_at_eof()
     try:
         check_host(arguments.host)
     except PipelineError as error:

@@ -22,7 +22,7 @@ from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 from pipeline.params import Params
 from pipeline.runtime.devices import huge_pages, keep_freed_memory
-from pipeline.runtime.files import write_json
+from pipeline.runtime.files import replacing, write_json, write_text
 from pipeline.runtime.hashing import sampled_content_hash
 from pipeline.training.checkpoint import CheckpointFile, loaded_sources
 from pipeline.training.loop import fit
@@ -141,9 +141,8 @@ def frames_per_second(model: nn.Module, card: ModelCard) -> float:
 def write(rows: list[Row], folder: Path) -> pd.DataFrame:
     """Write comparison.csv, comparison.md and comparison.png, best first; returns the table."""
     table = pd.DataFrame(rows).sort_values(["mse", "generator"]).reset_index(drop=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "comparison.csv", index=False, lineterminator="\n", float_format="%.6g")
-    (folder / "comparison.md").write_text(markdown(table))
+    write_text(folder / "comparison.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_text(folder / "comparison.md", markdown(table))
     draw(table, folder / "comparison.png")
     return table
 
@@ -173,4 +172,5 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         dots = [Line2D([], [], color=color, marker="o", linestyle="", label=name) for name, color in colors.items()]
         lines = figure.axes[0].get_legend_handles_labels()[0]
         figure.legend(handles=[*dots, *lines], loc="outside lower center", ncols=len(dots) + len(lines), fontsize=8)
-        figure.savefig(path, dpi=110, metadata={"Software": None})
+        with replacing(path) as part:
+            figure.savefig(part, format=path.suffix[1:], dpi=110, metadata={"Software": None})

@@ -1,17 +1,13 @@
-"""Runs a stage function as a command: paths from argv, sections from params.yaml; a user's mistake is one line."""
+"""Runs a stage function as a command: paths from argv, sections from params.yaml; a mistake is one line."""
 
 import argparse
 import inspect
 import logging
-import multiprocessing
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, told
 from pipeline.params import load_params
 
 
@@ -27,23 +23,11 @@ def run(function: Callable[..., None]) -> None:
     arguments = parser.parse_args()
     sections = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
-    if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         params = load_params(Path("params.yaml"))
         function(*vars(arguments).values(), **{name: getattr(params, name) for name in sections})
     except PipelineError as error:
         sys.exit(f"{function.__name__}: {error}")
-
-
-def _die_with(parent: int) -> None:
-    """End this process and its workers when `parent` is gone.
-
-    DVC that is killed leaves its stage running: the next `dvc repro` would then write the same outputs beside it.
-    """
-    while os.getppid() == parent:
-        time.sleep(0.3)
-    for worker in multiprocessing.active_children():
-        worker.kill()
-    os._exit(1)
+    except OSError as error:
+        sys.exit(f"{function.__name__}: {told(error)}")

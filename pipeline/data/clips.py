@@ -22,6 +22,7 @@ from pipeline.data.frames import FrameStore
 from pipeline.data.task import Task, Window, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import DataError
+from pipeline.runtime.files import write_json, write_text
 
 __all__ = ["COLUMNS", "NORMALIZATION", "SPLITS", "ClipDataset", "to_float", "to_uint8", "windows", "write_clips"]
 
@@ -46,13 +47,12 @@ def write_clips(
     translation: Translation | None = None,
 ) -> None:
     """Write the clips folder: `table` has the columns of clips.csv; `translation` is for the task translate."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table[COLUMNS].to_csv(folder / "clips.csv", index=False, lineterminator="\n")
+    write_text(folder / "clips.csv", table[COLUMNS].to_csv(index=False, lineterminator="\n"))
     settings: dict[str, Any] = {"task": task, "context": context, "horizon": horizon, "stride": stride}
     settings["normalization"] = NORMALIZATION
     if translation is not None:
         settings["translation"] = translation.model_dump()
-    (folder / "clips.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    write_json(folder / "clips.json", settings)
 
 
 def task_of(settings: Mapping[str, Any]) -> Task:

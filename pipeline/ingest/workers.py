@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, told
 from pipeline.video import log_errors_to_stderr
 
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
@@ -193,7 +193,7 @@ def serve(task: Task) -> None:
             answer = {"out_of_memory": True}
         except OSError as error:
             # a full disk, say; without a file it is a bug
-            answer = {"file_error": f"{error.filename}: {error.strerror}"} if error.filename else _bug()
+            answer = {"file_error": told(error)} if error.filename else _bug()
         except Exception:
             answer = _bug()
         signal.setitimer(signal.ITIMER_REAL, 0)

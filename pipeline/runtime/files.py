@@ -1,9 +1,13 @@
 """Files that are whole or not there: written beside their place under another name, then renamed."""
 
+import errno
 import json
+import mmap
 import os
+import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +18,55 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     Its name is the same for whoever writes `path`, so that what a killed process left behind is overwritten. `durable`
     has the kernel write content and name to the disk before this returns: for what a reader may follow even if the
-    power fails.
+    power fails. What the system refuses is an OSError that names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         if durable:
             sync(part)
         part.replace(path)
         if durable:
             sync(path.parent)
+    except Exception as error:
+        refused = _refusal(error, part)
+        if refused is None:
+            raise
+        raise OSError(refused, os.strerror(refused), str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written to holds nothing of ours
+            part.unlink(missing_ok=True)
+
+
+def _refusal(error: Exception, part: Path) -> int | None:
+    """The system's number for why `part` could not be written; None where `error` is about something else."""
+    if isinstance(error, OSError):
+        # writing to a file that is open names no file; a library may name the temporary one
+        about_part = error.filename is None or os.fspath(error.filename) == str(part)
+        return error.errno if about_part else None
+    if told_by_rust := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors
+        return int(told_by_rust[1])
+    return errno.ENOSPC if isinstance(error, RuntimeError) and _is_full(part.parent) else None  # torch
+
+
+def _is_full(folder: Path) -> bool:
+    """Has the disk less than a page left?"""
+    try:
+        return shutil.disk_usage(folder).free < mmap.PAGESIZE
+    except OSError:
+        return False
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError that names no file names `path`: for libraries that write there on their own."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:

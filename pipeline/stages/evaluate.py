@@ -1,6 +1,5 @@
 """Stage: measure the model on the test clips at every horizon step, beside non-learned baselines."""
 
-import json
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -21,6 +20,7 @@ from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, p
 from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
+from pipeline.runtime.files import replacing, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     table = tabulate(measure(predictors, dataset, indices, evaluate.batch_size))
     summary = summarize(table)
 
-    metrics.mkdir(parents=True, exist_ok=True)
-    table.to_csv(metrics / "horizon.csv", index=False, float_format="%.6g", lineterminator="\n")
-    (metrics / "metrics.json").write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n")
-    draw(table).savefig(metrics / "horizon.png", dpi=110, metadata={"Software": None})  # no version: the same bytes
+    write_text(metrics / "horizon.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_json(metrics / "metrics.json", summary)
+    with replacing(metrics / "horizon.png") as part:
+        draw(table).savefig(part, format="png", dpi=110, metadata={"Software": None})  # no version: the same bytes
     logger.info(
         "%d of %d test clips; the model beats every baseline at %d of %d steps",
         len(indices),

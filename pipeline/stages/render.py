@@ -14,7 +14,7 @@ from pipeline.pages.contact_sheet import Clip, comparison, long_rollout, preview
 from pipeline.pages.page import page
 from pipeline.params import RenderParams
 from pipeline.runtime.devices import best_device
-from pipeline.runtime.files import write_text
+from pipeline.runtime.files import write_bytes, write_text
 from pipeline.video import Image as Picture
 from pipeline.video import write_animation, write_png, write_video
 
@@ -51,7 +51,7 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
         write_video(renders / "rollout.mp4", hold(pictures, render.fps), render.fps)
     write_png(renders / "sheet.png", sheet(drawn, render.scale))
     write_animation(renders / "preview.webp", preview(drawn[:MOST_PREVIEW_CLIPS], render.scale), render.fps)
-    shutil.copyfile(metrics / "horizon.png", renders / "horizon.png")
+    write_bytes(renders / "horizon.png", (metrics / "horizon.png").read_bytes())
     html = page(
         card.model_dump(),
         num_parameters=sum(parameter.numel() for parameter in generator.parameters()),

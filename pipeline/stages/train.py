@@ -19,7 +19,7 @@ from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.nn.rollout import draw_noise, with_noise
 from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
 from pipeline.runtime.devices import accelerator, huge_pages, keep_freed_memory
-from pipeline.runtime.files import write_text
+from pipeline.runtime.files import naming, write_text
 from pipeline.runtime.hashing import sampled_content_hash
 from pipeline.training.checkpoint import CheckpointFile, loaded_sources
 from pipeline.training.gradients import gradient_norms
@@ -68,6 +68,7 @@ def train(
     with ExitStack() as stack:
         log: Callable[[Row], None] = lambda row: None  # noqa: E731
         if accelerator().is_main_process:  # under `torchrun` all processes train and one writes
+            stack.enter_context(naming(history))  # it writes once more when it is closed
             log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
         checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
         recipe = model.selected.recipe
@@ -122,9 +123,10 @@ def _probe(val_clips: ClipDataset, train: TrainParams) -> tuple[Tensor, Tensor]:
 
 def _log_to(live: Live) -> Callable[[Row], None]:
     def log(row: Row) -> None:
-        for name, value in row.items():
-            live.log_metric(name, value)
-        live.next_step()
+        with naming(Path(live.dir)):
+            for name, value in row.items():
+                live.log_metric(name, value)
+            live.next_step()
 
     return log
 

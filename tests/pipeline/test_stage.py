@@ -1,5 +1,6 @@
-"""A stage function becomes a command: paths from argv, sections from params.yaml, one line for a user's mistake."""
+"""A stage function becomes a command: paths from argv, sections from params.yaml, one line for a mistake."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -66,35 +67,81 @@ def test_missing_paths_print_the_usage(in_workspace, monkeypatch, capsys):
     assert "python -m pipeline.stages.cut" in capsys.readouterr().err
 
 
-def test_a_stage_dies_with_the_dvc_that_started_it(in_workspace):
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "cut: data/x: No space left on device; free some space there, then run it again"),
+        (errno.EROFS, "cut: data/x: Read-only file system; it can only be read there: write to another folder"),
+        (errno.EACCES, "cut: data/x: Permission denied; give yourself the permission"),
+        (errno.ENOENT, "cut: data/x: No such file or directory; it was removed or renamed meanwhile"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_with_a_remedy(number, message, in_workspace, monkeypatch):
+    def cut(frames: Path) -> None:
+        raise OSError(number, os.strerror(number), "data/x")
+
+    monkeypatch.setattr(sys, "argv", ["cut", "a"])
+    with pytest.raises(SystemExit) as error:
+        stage.run(cut)
+    assert error.value.code.startswith(message)
+    assert len(error.value.code.splitlines()) == 1
+
+
+@pytest.mark.parametrize("moment", ["in its imports", "at work"])
+def test_a_stage_dies_with_the_dvc_that_started_it(moment, in_workspace):
     """With its worker processes: none may go on to write beside the next run."""
-    (in_workspace / "endless.py").write_text(
-        "import multiprocessing, os, time\n"
-        "from pathlib import Path\n"
-        "from pipeline import stage\n\n"
+    work = (
+        "import multiprocessing\n"
         "def work():\n"
         "    Path('worker').write_text(str(os.getpid()))\n"
         "    time.sleep(60)\n\n"
-        "def endless():\n"
-        "    multiprocessing.Process(target=work).start()\n"
-        "    Path('stage').write_text(str(os.getpid()))\n"
-        "    time.sleep(60)\n\n"
-        "if __name__ == '__main__':\n"
-        "    stage.run(endless)\n"
+        "multiprocessing.get_context('fork').Process(target=work).start()\n"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, 'endless.py'])"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "endless"},
+    (in_workspace / "endless.py").write_text(
+        "import pipeline.stages, os, time\n"
+        "from pathlib import Path\n"
+        f"{work if moment == 'at work' else ''}"
+        "Path('stage').write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
     )
-    wait_for(lambda: all((in_workspace / name).exists() and (in_workspace / name).read_text() for name in PROCESSES))
-    pids = [int((in_workspace / name).read_text()) for name in PROCESSES]
+    parent = start_stage("endless.py")
+    names = ("stage", "worker") if moment == "at work" else ("stage",)
+    wait_for(lambda: all((in_workspace / name).exists() and (in_workspace / name).read_text() for name in names))
+    pids = [int((in_workspace / name).read_text()) for name in names]
     assert all(is_running(pid) for pid in pids)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 
-PROCESSES = ("stage", "worker")
+def test_a_stage_whose_dvc_was_killed_before_its_first_line_does_nothing(in_workspace):
+    (in_workspace / "late.py").write_text(
+        "import os, time\n"
+        "from pathlib import Path\n"
+        "Path('stage').write_text(str(os.getpid()))\n"
+        "while not Path('killed').exists():\n"
+        "    time.sleep(0.05)\n"
+        "import pipeline.stages\n"
+        "time.sleep(2)\n"
+        "Path('result').write_text('')\n"
+    )
+    parent = start_stage("late.py")
+    wait_for(lambda: (in_workspace / "stage").exists() and (in_workspace / "stage").read_text())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    (in_workspace / "killed").touch()
+    wait_for(lambda: not is_running(int((in_workspace / "stage").read_text())))
+    assert not (in_workspace / "result").exists()
+
+
+def start_stage(script: str) -> "subprocess.Popen[bytes]":
+    """A process that runs the script as DVC does: by a shell, with its variable, in a session of its own."""
+    code = (
+        "import os, subprocess, sys; "
+        f"subprocess.run(['/bin/sh', '-c', sys.executable + ' {script}; true'], env=os.environ | {{'DVC_STAGE': 'x'}})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
 
 
 def is_running(pid: int) -> bool:
@@ -104,7 +151,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds: float = 15) -> None:
+def wait_for(condition, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"
