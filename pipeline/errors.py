@@ -27,3 +27,7 @@ class TooShort(DataError):
 
 class ModelError(PipelineError):
     """A model directory is missing, not whole, or not made for what is asked of it."""
+
+
+class UnfitModel(ModelError):
+    """A model is whole, and made for other clips or by other code."""
