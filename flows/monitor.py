@@ -35,6 +35,9 @@ def monitor() -> State[Any]:
     if champion is None:
         return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
     record = model_versions.record(champion)
+    if not {"videos", "scores"} <= record.keys():
+        message = f"{champion.name} was restored without its record: its errors at promotion are not known any more"
+        return Completed(name="Nothing to compare with", message=message)
     videos = arrived(Path(params.data.videos), set(record["videos"]))
     if not videos:
         return Completed(name="Nothing new", message=f"no video in {params.data.videos} is newer than {champion.name}")

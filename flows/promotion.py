@@ -6,6 +6,8 @@ after it the new one.
 """
 
 import json
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,14 @@ from prefect.transactions import Transaction, transaction
 
 from flows import dvc_graph, repro, version_tags
 from flows.git import git, signature
-from pipeline import model_versions
+from flows.stage_process import DVC
+from pipeline import integrity, model_versions
+from pipeline.errors import ModelError, PipelineError
+from pipeline.integrity import MODEL
+from pipeline.model_versions import MODELS
 from pipeline.runtime.files import write_json
 
-JOURNAL = model_versions.MODELS / "promoting.json"
+JOURNAL = MODELS / "promoting.json"
 
 
 def promote(candidate: Path, facts: dict[str, Any], tracked: list[str], message: str, *, commit: bool) -> str:
@@ -46,11 +52,57 @@ def settle() -> None:
 
 
 def rollback() -> str:
-    """Make the version before the champion the champion again; returns its name. ModelError where there is none."""
+    """Make the version before the champion the champion again; returns its name. ModelError where there is none.
+
+    What git tags know and models/ has lost is brought back first.
+    """
     settle()
-    version = model_versions.rollback()
+    if model_versions.in_force() is None and version_tags.assigned():
+        restore()
+    try:
+        version = model_versions.rollback()
+    except ModelError:
+        lost = version_tags.before(model_versions.in_force() or "")
+        if lost is None or model_versions.is_whole(MODELS / lost):
+            raise
+        with model_versions.locked():
+            _bring_back(lost)
+        version = model_versions.rollback()
     settle()
     return version
+
+
+def restore() -> str:
+    """Bring the champion that git tags name back from DVC's cache or remote, or raise ModelError; returns its name."""
+    with model_versions.locked():
+        _take_back()
+        version = version_tags.assigned()
+        if version is None:
+            raise ModelError(f"{MODELS}: git tags name no champion (`git tag --list 'generator#champion*'`)")
+        if not model_versions.is_whole(MODELS / version):
+            _bring_back(version)
+        model_versions.activate(version)
+    return version
+
+
+def champion() -> Path | None:
+    """The champion's model directory, whose bytes are those of its promotion; None where there is none.
+
+    One that git tags know and models/ has lost is brought back. Raises ModelError where it is damaged, or lost for
+    good: without it a worse model could be promoted.
+    """
+    if model_versions.champion() is None and (version := version_tags.assigned()):
+        try:
+            restore()
+        except ModelError as error:
+            raise ModelError(
+                f"{MODELS}: the champion {version}, which git tags name, is not here ({error}); "
+                f"`git tag '{version_tags.next_dismissal()}'` declares that there is none, to begin anew"
+            ) from error
+    current = model_versions.champion()
+    if current is not None:
+        model_versions.check(current)
+    return current
 
 
 @task(cache_policy=NO_CACHE, task_run_name="push")
@@ -110,17 +162,29 @@ def switch(version: str) -> None:
 
 def _note(facts: dict[str, Any]) -> None:
     """Add to the journal, before what it names is done."""
-    known = json.loads(JOURNAL.read_text()) if JOURNAL.exists() else {}
+    known = _read_journal() if JOURNAL.exists() else {}
     write_json(JOURNAL, {**known, **facts})
+
+
+def _read_journal() -> dict[str, Any]:
+    try:
+        journal = json.loads(JOURNAL.read_text(encoding="utf-8"))
+        if isinstance(journal, dict) and "version" in journal:
+            return journal
+    except ValueError:
+        pass
+    raise PipelineError(
+        f"{JOURNAL}: is damaged, so that what a killed promotion began cannot be taken back; remove it, and, "
+        "if `git tag --list 'generator@*'` lists a version that models/ lacks, delete that tag"
+    )
 
 
 def _take_back() -> None:
     """Undo what the journal names, unless its version is in force; then the journal goes."""
     if not JOURNAL.exists():
         return
-    journal = json.loads(JOURNAL.read_text())
-    current = model_versions.champion()
-    if current is None or current.name != journal["version"]:
+    journal = _read_journal()
+    if model_versions.in_force() != journal["version"]:
         if "tags_before" in journal:
             pointing = version_tags.tags("--points-at", journal["revision"])
             for made in sorted(set(pointing) - set(journal["tags_before"])):
@@ -134,11 +198,41 @@ def _take_back() -> None:
 
 def _align_tags() -> None:
     """Where the champion was switched without the tags (`foreframe rollback`), assign it the stage."""
-    current = model_versions.champion()
-    if current is None or current.name not in version_tags.versions():
+    name = model_versions.in_force()
+    if name is None or name not in version_tags.versions():
         return
-    if version_tags.assigned() != current.name:
-        version_tags.assign(current.name, f"{current.name} is in force again")
+    if version_tags.assigned() != name:
+        version_tags.assign(name, f"{name} is in force again")
+
+
+def _bring_back(version: str) -> None:
+    """Put the model of a version that git tags know into models/, as dvc.lock at its tag names it."""
+    tag = version_tags.version_tag(version)
+    outs = {out.path: out.md5 for out in integrity.locked_outs(git("show", f"{tag}:dvc.lock"))}
+    if str(MODEL) not in outs:
+        raise ModelError(f"{MODELS / version}: dvc.lock at {tag} names no {MODEL}")
+    incoming = MODELS / f".incoming-{version}"
+    shutil.rmtree(incoming, ignore_errors=True)
+    # DVC asks its cache, then the remote
+    command = [*DVC, "get", ".", str(MODEL), "--rev", tag, "--out", str(incoming)]
+    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR: ")]
+        raise ModelError(
+            f"{MODELS / version}: neither DVC's cache nor a remote has it ({(lines or ['no output'])[0]}); "
+            "copy it from a backup or another clone"
+        )
+    if integrity.folder_md5(incoming) != outs[str(MODEL)]:
+        shutil.rmtree(incoming)
+        raise ModelError(
+            f"{MODELS / version}: its copy in DVC's cache is damaged; `foreframe check` names the objects to remove, "
+            f"`dvc fetch --all-tags {MODEL}` then asks the remote"
+        )
+    try:
+        facts = model_versions.record(MODELS / version)
+    except ModelError:  # lost with it: the errors at its promotion, which `monitor` compares with, are not known
+        facts = {"reason": f"brought back from {tag}", "previous": version_tags.before(version)}
+    model_versions.adopt(incoming, version, facts)
 
 
 def _commit(parent: str, tracked: list[str], message: str, *, everything: bool) -> str:

@@ -4,8 +4,10 @@ import argparse
 import os
 import re
 import subprocess
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
@@ -22,10 +24,12 @@ from flows import at_the_prompt, workspace_lock
 from flows.dvc_graph import Stage
 from flows.overrides import prepare
 from flows.stage_process import DVC, Order
-from pipeline.errors import PipelineError
+from pipeline import integrity
+from pipeline.errors import DataError, PipelineError
 
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner()
 LAST_LINES = 20  # of a failed stage's log, told in its state
+LOCK_READS = 10
 PROGRESS = re.compile(r"\b(?:step|epoch) (\d+)/(\d+)\b")
 
 
@@ -90,8 +94,20 @@ def reproduce(stage: Stage, guards: "Guards") -> State:
     if status != 0:
         raise StageError("\n".join([f"{stage.name} ended with status {status}; its last lines:", *last]))
     if not ran:
+        check_restored(stage.outs)
         return Completed(name="Cached", message="DVC had its result already")
     return Completed(message="; ".join(stage.changes) or "what it depends on has changed")
+
+
+def check_restored(paths: Collection[str]) -> None:
+    """Raises DataError where what DVC has restored is not what dvc.lock names: DVC does not look itself."""
+    for _ in range(LOCK_READS):
+        faults = list(integrity.restored_faults(Path(), paths))
+        if not any(fault.startswith(f"{integrity.LOCK}: ") for fault in faults):
+            break
+        time.sleep(0.5)  # DVC writes dvc.lock in place, perhaps at this moment for a stage beside this one
+    if faults:
+        raise DataError("\n".join(["what DVC restored is damaged:", *faults]))
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:

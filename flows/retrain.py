@@ -18,7 +18,7 @@ from flows import at_the_prompt, dvc_graph, promotion, report, repro, videos, wo
 from flows.dvc_graph import Stage
 from flows.overrides import prepare
 from pipeline import model_versions
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_versions import Verdict
 from pipeline.params import Params
 from pipeline.runtime.files import write_json
@@ -42,6 +42,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
     """
     with workspace_lock.locked():
         promotion.settle()
+        promotion.champion()  # whole, or this stops before anything is trained
         params, stages = prepare(overrides or [])
         log_changes(stages, Path(params.data.videos))
         if not any(stage.stale for stage in stages) and is_judged(params):
@@ -119,14 +120,16 @@ def absent(stages: list[Stage]) -> list[str]:
 def pull(paths: list[str]) -> None:
     """Fetch outputs from the remote; retried, because networks and services fail for a while."""
     repro.dvc("pull", "--allow-missing", *paths)
+    repro.check_restored(paths)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare")
 def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     """Is the candidate better than the champion, or, where there is none, than the non-learned baselines?
 
-    Both are measured on the present test clips. The second value holds the mean of every metric for the candidate and,
-    where it can be run, the champion, and the candidate's mean error on every video.
+    Both are measured on the present test clips. A champion that is whole and not made for them (another task or size)
+    counts as none; one that is damaged or lost raises ModelError. The second value holds the mean of every metric for
+    the candidate and, where it can be run, the champion, and the candidate's mean error on every video.
     """
     from pipeline.measuring.scoring import score  # torch takes two seconds to import
 
@@ -136,13 +139,13 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     scores: dict[str, Any] = {
         "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[metric].mean().to_dict()}
     }
-    current, trouble = model_versions.champion(), ""
+    current, trouble = promotion.champion(), ""
     if current is not None:
         try:
             champion = score(current, *clips)
-        except ModelError as error:
+        except UnfitModel as error:
             trouble = (
-                f"the champion cannot be run on today's clips ({error}), "
+                f"the champion is whole, but not made for today's clips or code ({error}), "
                 "so the candidate is compared with the non-learned baselines: "
             )
         else:
@@ -193,12 +196,14 @@ if __name__ == "__main__":
     parser.add_argument(
         "action",
         nargs="?",
-        choices=["rollback"],
-        help="instead, make the version before the champion the champion again",
+        choices=["rollback", "restore"],
+        help="instead, make the version before the champion the champion again; or bring the champion, damaged or "
+        "lost, back from DVC's cache or remote",
     )
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    if arguments.action == "rollback":
-        os.write(1, f"{at_the_prompt(promotion.rollback)} is the champion\n".encode())
+    if arguments.action is not None:
+        action = {"rollback": promotion.rollback, "restore": promotion.restore}[arguments.action]
+        os.write(1, f"{at_the_prompt(action)} is the champion\n".encode())
     else:
         at_the_prompt(retrain, arguments.overrides)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.integrity import restored_faults
 from pipeline.runtime.files import replacing
 
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
@@ -106,6 +107,8 @@ def _put_back(order: Order, kept: Path) -> None:
     if order.cached:
         print(f"putting back the last good {', '.join(order.cached)}", flush=True)  # noqa: T201 -- the task's log
         subprocess.run([*DVC, "checkout", "--quiet", "--force", *order.cached], check=False, start_new_session=True)
+        for fault in restored_faults(Path(), order.cached):
+            print(fault, flush=True)  # noqa: T201
 
 
 def _md5(path: Path) -> str | None:

@@ -25,13 +25,17 @@ def register(version: str, revision: str, message: str) -> None:
     """Tag the commit `revision` as the one that `version` was made from; PipelineError where it has a version."""
     if known := _version_at(revision):
         raise PipelineError(f"{revision[:12]}: is {ARTIFACT}@{known} already, so it cannot be {version}")
-    _tag(_version_tag(version), revision, message)
+    _tag(version_tag(version), revision, message)
 
 
 def assign(version: str, message: str) -> None:
     """Make `version`, which is registered, the champion: a tag with the next number."""
-    number = max((int(match[1]) for tag in tags() if (match := COUNTED.fullmatch(tag))), default=0) + 1
-    _tag(f"{ARTIFACT}#{STAGE}#{number}", f"{_version_tag(version)}^{{commit}}", message)
+    _tag(f"{ARTIFACT}#{STAGE}#{_next_number()}", f"{version_tag(version)}^{{commit}}", message)
+
+
+def next_dismissal() -> str:
+    """The name of the tag that would say that no version is the champion any more."""
+    return f"{ARTIFACT}#{STAGE}!#{_next_number()}"
 
 
 def assigned() -> str | None:
@@ -41,6 +45,15 @@ def assigned() -> str | None:
         return None
     _, tag, cancelled = max(found)
     return None if cancelled else _version_at(tag)
+
+
+def before(version: str) -> str | None:
+    """The version that was the champion when `version` became it for the first time; None where none was."""
+    numbered = sorted((int(match[2]), tag) for tag in tags() if (match := ASSIGNMENT.fullmatch(tag)) and not match[1])
+    history = [_version_at(tag) for _, tag in numbered]
+    if version not in history[1:]:
+        return None
+    return history[history.index(version) - 1] if history[0] != version else None
 
 
 def versions() -> list[str]:
@@ -58,6 +71,10 @@ def delete(tag: str) -> None:
     git("tag", "--delete", tag)
 
 
+def _next_number() -> int:
+    return max((int(match[1]) for tag in tags() if (match := COUNTED.fullmatch(tag))), default=0) + 1
+
+
 def _version_at(revision: str) -> str | None:
     return next(iter(_versions_among(tags("--points-at", f"{revision}^{{commit}}"))), None)
 
@@ -66,7 +83,7 @@ def _versions_among(names: list[str]) -> list[str]:
     return [match[1] for name in names if (match := VERSION.fullmatch(name))]
 
 
-def _version_tag(version: str) -> str:
+def version_tag(version: str) -> str:
     return f"{ARTIFACT}@{version}"
 
 

@@ -30,6 +30,7 @@ examples:
   foreframe info data/model
   foreframe info data/metrics
   foreframe rollback
+  foreframe check
   foreframe --install-completion
 """
 
@@ -198,6 +199,27 @@ def rollback(
     from pipeline import model_versions
 
     echo(f"{model_versions.rollback(models)} is the champion")
+
+
+@app.command(short_help="look for files that a disk or a copy has damaged")
+def check(
+    folder: Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")] = Path(),
+) -> None:
+    """Read frames, models, training states and what dvc.lock names: one line per damaged file, and exit code 1."""
+    from pipeline import integrity
+
+    found: set[str] = set()
+    for name, faults in integrity.parts(folder):
+        count = len(found)
+        for fault in faults():
+            path = fault.partition(": ")[0]
+            if path not in found:
+                echo(fault)
+            found.add(path)
+        if len(found) == count:
+            echo(f"{name}: sound")
+    if found:
+        raise PipelineError(f"{len(found)} {'files are' if len(found) > 1 else 'file is'} not as written")
 
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]

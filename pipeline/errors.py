@@ -51,6 +51,10 @@ class ModelError(PipelineError):
     """A model directory is missing, not whole, or not made for what is asked of it."""
 
 
+class UnfitModel(ModelError):
+    """A model is whole, and made for other clips or by other code."""
+
+
 def told(error: OSError) -> str:
     """One line for what the system refused: the path, its reason, and what to do."""
     path = error.filename2 or error.filename

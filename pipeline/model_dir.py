@@ -13,7 +13,7 @@ from torch import nn
 from pipeline.data.clips import NORMALIZATION
 from pipeline.data.task import Task, make_task
 from pipeline.data.translation import Translation
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, UnfitModel
 from pipeline.models import build
 from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
@@ -117,7 +117,7 @@ def load(model_dir: Path, device: torch.device | str = "cpu") -> tuple[nn.Module
         model.load_state_dict(load_tensors(weights))
     except RuntimeError as error:
         # whole, and of another shape: the code of the model changed since
-        raise ModelError(f"{path}: does not fit the {card.name} of this foreframe: {_one_line(error)}") from error
+        raise UnfitModel(f"{path}: does not fit the {card.name} of this foreframe: {_one_line(error)}") from error
     return model.to(device).eval(), card
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
 from pipeline.params import PromoteParams
+from pipeline.runtime import hashing as hashes
 from pipeline.runtime.files import sync, write_json
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 MODELS = Path("models")
 CHAMPION = "champion"
 RECORD = "promotion.json"
+RESTORE = (
+    "`python -m flows.retrain restore` brings it back from DVC's cache or remote, "
+    "`foreframe rollback` puts the version before it in force, or copy it from a backup"
+)
 
 
 @dataclass(frozen=True)
@@ -120,26 +125,59 @@ def content_hash(model_dir: Path) -> str:
 
 
 def record(model_dir: Path) -> dict[str, Any]:
-    """What was recorded when the version in `model_dir` was stored; raises ModelError where it is unreadable."""
+    """What was recorded when the version in `model_dir` was stored; raises ModelError where it is damaged."""
+    path = model_dir / RECORD
     try:
-        return json.loads((model_dir / RECORD).read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{model_dir / RECORD}: cannot be read ({error})") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is damaged (no JSON)") from error
+    if not isinstance(content, dict) or not {"version", "previous", "digest"} <= content.keys():
+        raise ModelError(f"{path}: is damaged (it is no record of a promotion)")
+    if content.get("sha256", (seal := _seal(content))) != seal:
+        raise ModelError(f"{path}: is damaged (its content hash differs)")
+    return content
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """The content hash of a record, less the hash itself."""
+    return hashes.content_hash(json.dumps({**content, "sha256": None}, sort_keys=True).encode())
+
+
+def check(model_dir: Path) -> None:
+    """Raises ModelError, which says how to restore it, where the model's bytes are not those that were stored."""
+    try:
+        whole = content_hash(model_dir) == record(model_dir)["digest"]
+    except ModelError as error:
+        raise ModelError(f"{error}; {RESTORE}") from error
+    if not whole:
+        raise ModelError(f"{model_dir}: is damaged (its content hash is not the one in {RECORD}); {RESTORE}")
 
 
 def is_whole(model_dir: Path) -> bool:
     """Are the model's bytes those that were stored?"""
     try:
-        return content_hash(model_dir) == record(model_dir)["digest"]
+        check(model_dir)
     except ModelError as error:
         logger.warning("%s", error)
         return False
+    return True
 
 
 def champion(models: Path = MODELS) -> Path | None:
-    """The model directory of the version in force, None before the first promotion."""
+    """The model directory of the version in force, None before the first promotion.
+
+    Raises ModelError where the link is broken: a champion that was lost must not pass for none.
+    """
     link = models / CHAMPION
-    return link.resolve() if link.is_symlink() and link.exists() else None
+    if link.is_symlink() and link.exists():
+        return link.resolve()
+    if link.is_symlink():
+        raise ModelError(f"{link}: leads to {link.readlink()}, which is not there; {RESTORE}")
+    if link.exists():
+        raise ModelError(f"{link}: is no link to a version; remove it, then {RESTORE}")
+    return None
 
 
 def versions(models: Path = MODELS) -> list[str]:
@@ -153,7 +191,7 @@ def store(candidate: Path, facts: dict[str, Any], taken: list[str] | None = None
     `facts` go into the version's record. Names in `taken` (versions that git tags know) are not used again. The copy
     appears whole or not at all. Raises ModelError where the candidate is no model.
     """
-    current = champion(models)
+    current = champion(models) if (models / CHAMPION).exists() else None
     number = max(_numbers([*versions(models), *(taken or [])]), default=0) + 1
     name = f"v{number}.0.0"
     models.mkdir(exist_ok=True)
@@ -164,13 +202,28 @@ def store(candidate: Path, facts: dict[str, Any], taken: list[str] | None = None
     shutil.copytree(candidate, incoming)
     if content_hash(incoming) != expected:
         raise ModelError(f"{candidate}: changed while it was copied")
-    content = {**facts, "version": name, "previous": current.name if current else None, "digest": expected}
-    write_json(incoming / RECORD, content)
+    _settle(incoming, models / name, {**facts, "previous": current.name if current else None})
+    return name
+
+
+def adopt(incoming: Path, name: str, facts: dict[str, Any], models: Path = MODELS) -> None:
+    """Put the model in `incoming`, a folder in `models`, in the place of version `name`, which is lost or damaged."""
+    discarded = models / f".damaged-{name}"
+    shutil.rmtree(discarded, ignore_errors=True)
+    if (models / name).exists():
+        (models / name).rename(discarded)
+    _settle(incoming, models / name, facts)
+    shutil.rmtree(discarded, ignore_errors=True)
+
+
+def _settle(incoming: Path, version: Path, facts: dict[str, Any]) -> None:
+    """Write the record of the model in `incoming`, and make it the new `version` with one rename."""
+    content = {**facts, "version": version.name, "digest": content_hash(incoming)}
+    write_json(incoming / RECORD, {**content, "sha256": _seal(content)})
     for path in [*sorted(incoming.rglob("*")), incoming]:
         sync(path)
-    incoming.rename(models / name)
-    sync(models)
-    return name
+    incoming.rename(version)
+    sync(version.parent)
 
 
 def activate(name: str, models: Path = MODELS) -> None:
@@ -186,23 +239,31 @@ def activate(name: str, models: Path = MODELS) -> None:
 
 def discard(name: str, models: Path = MODELS) -> None:
     """Remove a version that is not in force, if it is there."""
-    current = champion(models)
-    assert current is None or current.name != name, "the champion is never removed"
+    assert in_force(models) != name, "the champion is never removed"
     if (models / name).exists():
         shutil.rmtree(models / name)
 
 
 def previous(models: Path = MODELS) -> str:
     """The version that the champion replaced, or the nearest whole one before it; ModelError where there is none."""
-    current = champion(models)
+    current = in_force(models)
     if current is None:
-        raise ModelError(f"{models}: no model was promoted yet")
-    name = _predecessor(current.name, models)
+        raise ModelError(
+            f"{models}: no model was promoted yet, as far as this folder knows; where git tags know better "
+            "(`git tag --list 'generator@*'`), `python -m flows.retrain restore` brings the champion back"
+        )
+    name = _predecessor(current, models)
     while name is not None:
         if is_whole(models / name):
             return name
         name = _predecessor(name, models)
-    raise ModelError(f"{models}: there is no version before {current.name}")
+    raise ModelError(f"{models}: there is no version before {current}")
+
+
+def in_force(models: Path = MODELS) -> str | None:
+    """The name of the version in force, which may be damaged or lost."""
+    link = models / CHAMPION
+    return Path(link.readlink()).name if link.is_symlink() else None
 
 
 def _predecessor(name: str, models: Path) -> str | None:

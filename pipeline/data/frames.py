@@ -2,22 +2,42 @@
 
 An array is named after its video's content hash, so that equal content is stored once and a renamed file keeps its
 array; index.csv says which file has which. Files are written under a temporary name and renamed: none is ever partial.
+hashes.json holds the content hashes of all, so that a bit that flipped on the disk does not become the truth; it lies
+in the store, so that a checkout or a copy can be checked as well.
 """
 
-from collections.abc import Iterable
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DataError
-from pipeline.runtime.files import replacing
+from pipeline.runtime.files import replacing, write_json
+from pipeline.runtime.hashing import content_hash, file_content_hash
 
-__all__ = ["COLUMNS", "INDEX", "FrameStore", "array_is_whole", "read_index", "write_array", "write_index"]
+__all__ = [
+    "COLUMNS",
+    "HASHES",
+    "INDEX",
+    "FrameStore",
+    "faults",
+    "read_hashes",
+    "read_index",
+    "sound_rows",
+    "write_array",
+    "write_hashes",
+    "write_index",
+]
 
-INDEX = "index.csv"
+INDEX, HASHES = "index.csv", "hashes.json"
+REPAIR = "remove it and run `dvc repro extract`"
 # the types are given on reading, because a column without a value in any row would otherwise become text
 COLUMNS = {
     "path": "str",  # relative to the folder of videos, with forward slashes
@@ -66,29 +86,29 @@ class FrameStore:
 
     def load(self, video: str) -> Frames:
         """The frames of `video` (a path of the index), uint8 (T, H, W, C), memory-mapped and read-only."""
-        return np.load(self.folder / self.index.loc[video, "array"], mmap_mode="r")
+        name = self.index.loc[video, "array"]
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise DataError(f"{self.folder / INDEX}: the array of {video} lies outside the store ({name}); {REPAIR}")
+        try:
+            return np.load(self.folder / name, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{self.folder / name}: cannot be read ({_one_line(error)}); {REPAIR}") from error
 
 
 def read_index(folder: Path) -> pd.DataFrame:
-    """index.csv in `folder`; absent text is "", absent numbers are NA."""
+    """index.csv in `folder`; absent text is "", absent numbers are NA. Raises DataError where it is none."""
     # a video may be called "NA" or "null", which pandas would take for absent
     absent = {name: [""] for name, kind in COLUMNS.items() if kind != "str"}
-    return pd.read_csv(
-        folder / INDEX,
-        dtype=COLUMNS,
-        keep_default_na=False,
-        na_values=absent,
-        float_precision="round_trip",
-    )
-
-
-def array_is_whole(path: Path, num_frames: int, size: tuple[int, int]) -> bool:
-    """Whether the array at `path` exists and has `num_frames` frames of `size`, (height, width)."""
     try:
-        shape = np.load(path, mmap_mode="r").shape
-    except (OSError, ValueError, EOFError):
-        return False
-    return len(shape) == 4 and shape[:3] == (num_frames, *size)
+        return pd.read_csv(
+            folder / INDEX,
+            dtype=COLUMNS,
+            keep_default_na=False,
+            na_values=absent,
+            float_precision="round_trip",
+        )
+    except (ValueError, TypeError) as error:  # a field that is no number, bytes that are no text, ragged rows
+        raise DataError(f"{folder / INDEX}: is damaged ({_one_line(error)}); {REPAIR}") from error
 
 
 def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:
@@ -96,3 +116,94 @@ def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:
     index = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS).sort_values("path")
     with replacing(folder / INDEX) as part:
         index.to_csv(part, index=False, lineterminator="\n")
+
+
+def write_hashes(folder: Path, arrays: Mapping[str, str]) -> None:
+    """Write hashes.json: the content hashes of `arrays` (by file), of index.csv, and of each of its rows."""
+    write_json(folder / HASHES, _hashes((folder / INDEX).read_bytes(), arrays))
+
+
+def _hashes(index: bytes, arrays: Mapping[str, str]) -> dict[str, Any]:
+    rows = {row["path"]: _row_hash(row) for row in _rows(index)}
+    return {"arrays": dict(arrays), "index": content_hash(index), "rows": rows}
+
+
+def read_hashes(folder: Path) -> dict[str, Any]:
+    """What write_hashes wrote; empty where there is none or it is damaged beyond reading."""
+    empty = {"arrays": {}, "index": "", "rows": {}}
+    try:
+        known = json.loads((folder / HASHES).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return empty
+    if not isinstance(known, dict):
+        return empty
+    return {name: known[name] if isinstance(known.get(name), type(value)) else value for name, value in empty.items()}
+
+
+def sound_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of index.csv that are as they were written, numbers as numbers; damage costs only its own row."""
+    try:
+        content = (folder / INDEX).read_bytes()
+    except OSError:
+        return []
+    known = read_hashes(folder)["rows"]
+    sound = [row for row in _rows(content) if known.get(row["path"]) == _row_hash(row)]
+    return [{name: _value(row[name], kind) for name, kind in COLUMNS.items()} for row in sound]
+
+
+def _rows(content: bytes) -> Iterator[dict[str, str]]:
+    """The rows of an index as text; those that have not as many fields as there are COLUMNS are left out."""
+    lines = csv.reader(io.StringIO(content.decode(errors="replace"), newline=""))
+    next(lines, None)
+    while True:
+        try:
+            fields = next(lines, None)
+        except csv.Error:  # a field without an end, say
+            continue
+        if fields is None:
+            return
+        if len(fields) == len(COLUMNS):
+            yield dict(zip(COLUMNS, fields, strict=True))
+
+
+def _row_hash(row: dict[str, str]) -> str:
+    return content_hash(json.dumps(row).encode())
+
+
+def _value(text: str, kind: str) -> str | int | float | None:
+    if kind == "str":
+        return text
+    return None if not text else int(text) if kind == "Int64" else float(text)
+
+
+def faults(folder: Path) -> Iterator[str]:
+    """Reads the whole store: one line for each file that is not what hashes.json says, with what to do."""
+    if not (folder / HASHES).is_file():
+        yield f"{folder / HASHES}: no such file, so that nothing can be checked; `dvc repro --force extract` writes it"
+        return
+    known = read_hashes(folder)
+    expected = {INDEX: known["index"], **known["arrays"]}
+    named = {row["array"] for row in sound_rows(folder) if row["array"]}
+    arrays, sound = {}, True
+    for name in sorted(expected.keys() | named):
+        path = folder / name
+        try:
+            arrays[name] = file_content_hash(path)
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        else:
+            problem = f"is damaged (its content hash differs from the one in {HASHES})"
+        if arrays.get(name) != expected.get(name):
+            yield f"{path}: {problem}; {REPAIR}"
+            sound = False
+    if unknown := sorted({path.name for path in folder.iterdir()} - expected.keys() - named - {HASHES}):
+        yield f"{folder / unknown[0]}: belongs to no row of {INDEX} ({len(unknown)} such files); {REPAIR}"
+    elif sound:
+        del arrays[INDEX]
+        text = json.dumps(_hashes((folder / INDEX).read_bytes(), arrays), indent=2, sort_keys=True) + "\n"
+        if (folder / HASHES).read_bytes() != text.encode():
+            yield f"{folder / HASHES}: is damaged; {REPAIR}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,7 +1,8 @@
 """What a run of extraction leaves for the next, beside the store: content hashes of files, outcomes, and a lock.
 
-None of it changes a result: without it the work is done again. It is not in the store, whose bytes depend on the
-videos and the parameters alone.
+None of it changes a result: without it the work is done again, and what is damaged in it is as if it were not there
+(each file or line carries its own content hash). It is not in the store, whose bytes depend on the videos and the
+parameters alone.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.runtime.files import write_bytes
+from pipeline.runtime.hashing import content_hash
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,6 @@ class ContentCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._parts = folder / "parts"
-        self._hashes = folder / "hashes.json"
         self._journal = folder / "journal.jsonl"
 
     @contextmanager
@@ -54,11 +55,15 @@ class ContentCache:
         """Where the array of this content is written before it is put into the store."""
         return self._parts / f"{content_hash}.npy"
 
-    def hashes(self, paths: list[Path]) -> dict[Path, str]:
-        """The SHA-256 of each file, "" if it cannot be read; read again only if its inode, size or times changed."""
+    def hashes(self, paths: list[Path], kind: str) -> dict[Path, str]:
+        """The SHA-256 of each file, "" if it cannot be read; read again only if its inode, size or times changed.
+
+        What is known is kept by `kind` ("videos" or "arrays"), of the last call's `paths` alone.
+        """
+        file = self.folder / f"{kind}.json"
         try:
-            known = json.loads(self._hashes.read_bytes())
-        except (FileNotFoundError, ValueError):
+            known = _unsealed(file.read_bytes()) or {}
+        except OSError:
             known = {}
         clock = self.folder / "clock"
         clock.touch()  # the file system's own time, which may not be this machine's
@@ -86,25 +91,22 @@ class ContentCache:
                 if content_hash and max(state[3:]) < clock_ns - SETTLED_NANOSECONDS:
                     kept[str(path)] = [state, content_hash]
         if kept != known:
-            write_bytes(self._hashes, json.dumps(kept).encode(), durable=False)
+            write_bytes(file, _sealed(kept), durable=False)
         return found
 
-    def recorded(self, recipe: str) -> dict[str, dict[str, Any]]:
-        """The outcomes that an interrupted run with this recipe has recorded, by content hash."""
+    def recorded(self, recipe: str) -> dict[str, tuple[dict[str, Any], str]]:
+        """By content hash: outcomes that an interrupted run with this recipe has recorded, and their arrays' hashes."""
         outcomes = {}
         if self._journal.is_file():
             for line in self._journal.read_bytes().splitlines():
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    continue  # the line that was being written when the run was killed
-                if entry["key"] == recipe:
-                    outcomes[entry["sha256"]] = entry["outcome"]
+                entry = _unsealed(line)  # None: the line that was being written when the run was killed
+                if entry is not None and entry["key"] == recipe:
+                    outcomes[entry["sha256"]] = entry["outcome"], entry["array"]
         return outcomes
 
-    def record(self, recipe: str, content_hash: str, outcome: dict[str, Any]) -> None:
-        """Write down one outcome in case the run is interrupted."""
-        line = json.dumps({"key": recipe, "sha256": content_hash, "outcome": outcome}).encode()
+    def record(self, recipe: str, content_hash: str, outcome: dict[str, Any], array: str) -> None:
+        """Write down one outcome and the content hash of its array ("": none) in case the run is interrupted."""
+        line = _sealed({"key": recipe, "sha256": content_hash, "outcome": outcome, "array": array})
         with self._journal.open("ab") as file:
             file.write(b"\n" + line + b"\n")  # begins a line of its own even after one that was cut short
 
@@ -119,3 +121,15 @@ def _sha256(path: Path) -> str:
             return file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    """`content` as JSON, behind its content hash."""
+    text = json.dumps(content).encode()
+    return f"{content_hash(text)} ".encode() + text
+
+
+def _unsealed(line: bytes) -> dict[str, Any] | None:
+    """What _sealed was given; None where a bit of it is not as it was."""
+    seal, _, text = line.partition(b" ")
+    return json.loads(text) if seal == content_hash(text).encode() else None

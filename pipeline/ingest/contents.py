@@ -17,6 +17,7 @@ class Content:
     content_hash: str
     entries: list[Entry] = field(default_factory=list)  # that have it, in order of their names
     outcome: Outcome | None = None  # None: to be decoded
+    array_hash: str = ""  # content hash of its array, where it has frames
     lost_worker: bool = False  # over it, perhaps by this machine's fault: the next run tries again
 
     @property
@@ -31,7 +32,7 @@ def content_hashes(entries: Iterable[Entry], cache: ContentCache) -> dict[str, s
     Files are read again only where their times say that they changed.
     """
     entries = list(entries)
-    file_hashes = cache.hashes([path for entry in entries for path in entry.paths])
+    file_hashes = cache.hashes([path for entry in entries for path in entry.paths], "videos")
     found = {}
     for entry in entries:
         hashes = [file_hashes[path] for path in entry.paths]

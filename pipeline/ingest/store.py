@@ -2,20 +2,21 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from pipeline.data.frames import COLUMNS, INDEX, array_is_whole, read_index
+from pipeline.data.frames import HASHES, INDEX, read_hashes, sound_rows, write_hashes, write_index
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
 from pipeline.ingest.folder import Entry
 from pipeline.ingest.video_job import DECODING_VERSION, Outcome
 from pipeline.params import ExtractParams
 from pipeline.video import versions
+
+logger = logging.getLogger(__name__)
 
 NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb"}  # parameters that change no frame
 
@@ -35,37 +36,55 @@ def array_name(content: Content, recipe: str) -> str:
     return f"{content.content_hash[:32]}-{recipe}.npy"
 
 
-def recall_outcomes(
-    contents: Iterable[Content], frames: Path, cache: ContentCache, recipe: str, size: tuple[int, int]
-) -> None:
-    """Set the outcome of each content that the store in `frames`, or an interrupted run, has one of, with its array."""
+def recall_outcomes(contents: Iterable[Content], frames: Path, cache: ContentCache, recipe: str) -> None:
+    """Set the outcome of each content that the store in `frames`, or an interrupted run, has a sound one of.
+
+    An array is sound if it has the content hash that was written down with it; it is read again only where its inode,
+    size or times changed. What is not sound is left to be decoded again, and said.
+    """
     known = _indexed_outcomes(frames, recipe)
-    known |= {content_hash: Outcome(**outcome) for content_hash, outcome in cache.recorded(recipe).items()}
-    for content in contents:
-        outcome = known.get(content.content_hash)
-        if outcome is not None and (
-            not outcome.stored_frames
-            or array_is_whole(frames / array_name(content, recipe), outcome.stored_frames, size)
-        ):
-            content.outcome = outcome
+    for key, (values, array_hash) in cache.recorded(recipe).items():
+        known[key] = Outcome(**values), array_hash
+    recalled = [(content, *known[content.content_hash]) for content in contents if content.content_hash in known]
+    arrays = {
+        content.content_hash: frames / array_name(content, recipe)
+        for content, outcome, _ in recalled
+        if outcome.stored_frames
+    }
+    hashes = cache.hashes(list(arrays.values()), "arrays")
+    for content, outcome, array_hash in recalled:
+        array = arrays.get(content.content_hash)
+        if array is not None and hashes[array] != array_hash:
+            what = "is damaged (its content hash differs)" if hashes[array] else "cannot be read"
+            logger.warning("%s: %s; decoding %s again", array, what, content.entries[0].name)
+        else:
+            content.outcome, content.array_hash = outcome, array_hash
 
 
-def _indexed_outcomes(frames: Path, recipe: str) -> dict[str, Outcome]:
-    """The outcomes in the index of `frames`, by content hash, as far as they were made by `recipe`."""
-    if not (frames / INDEX).is_file():
-        return {}
-    try:
-        index = read_index(frames)
-    except ValueError:  # not ours
-        return {}
-    if not set(COLUMNS) <= set(index):  # of an earlier version
-        return {}
-    known = {}
-    for row in index[index["recipe"] == recipe].to_dict("records"):
-        values: dict[str, Any] = {name: row[name] for name in Outcome.__dataclass_fields__}
-        values = {name: None if pd.isna(value) else value for name, value in values.items()}
-        known[row["sha256"]] = Outcome(**values)
-    return known
+def _indexed_outcomes(frames: Path, recipe: str) -> dict[str, tuple[Outcome, str]]:
+    """The outcomes in the index of `frames` and their arrays' hashes, by content hash, as far as `recipe` made them."""
+    rows, hashes = sound_rows(frames), read_hashes(frames)
+    if (frames / INDEX).is_file() and not hashes["rows"]:
+        logger.warning("%s: is missing or damaged: every video is decoded again", frames / HASHES)
+    elif damaged := len(hashes["rows"]) - len(rows):
+        logger.warning("%s: %d of its rows are damaged: their videos are decoded again", frames / INDEX, damaged)
+    return {
+        row["sha256"]: (_outcome(row), hashes["arrays"].get(row["array"], ""))
+        for row in rows
+        if row["recipe"] == recipe
+    }
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    return Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
+
+
+def write_store(frames: Path, rows: list[dict[str, Any]], contents: Iterable[Content]) -> None:
+    """Write the index of `frames`, then the content hashes of all, and remove the files that no row names."""
+    hashes = {content.content_hash: content.array_hash for content in contents}
+    write_index(frames, rows)
+    write_hashes(frames, {row["array"]: hashes[row["sha256"]] for row in rows if row["array"]})
+    _remove_unused(frames, rows)
 
 
 def refusals(entries: Iterable[Entry], contents: Iterable[Content]) -> Iterator[tuple[str, str]]:
@@ -104,9 +123,9 @@ def _row(entry: Entry, content_hash: str, outcome: Outcome, array: str = "", rec
     return {"path": entry.name, "sha256": content_hash, **asdict(outcome), "array": array, "recipe": recipe}
 
 
-def remove_unused(frames: Path, rows: Iterable[dict[str, Any]]) -> None:
+def _remove_unused(frames: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Remove the files in `frames` that no row names."""
-    kept = {row["array"] for row in rows} | {INDEX}
+    kept = {row["array"] for row in rows} | {INDEX, HASHES}
     for path in sorted(frames.iterdir()):
         if path.name not in kept:
             path.unlink()

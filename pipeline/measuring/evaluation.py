@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.data.clips import ClipDataset
 from pipeline.data.color import to_float
-from pipeline.errors import ModelError
+from pipeline.errors import UnfitModel
 from pipeline.metrics import METRICS
 from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
@@ -79,13 +79,13 @@ def stateless(predictor: Predictor) -> Predictor:
 
 
 def check_fit(card: ModelCard, dataset: ClipDataset) -> None:
-    """Raises ModelError where the clips are not those that the model was made for."""
+    """Raises UnfitModel where the clips are not those that the model was made for."""
     if card.made_for != dataset.task:
-        raise ModelError(
+        raise UnfitModel(
             f"the model is for the task {card.made_for.label}, the clips are for {dataset.task.label}; train again"
         )
     if card.frame_shape != dataset.frame_shape:
-        raise ModelError(
+        raise UnfitModel(
             f"the model is for frames of {card.frame_shape} (channels, height, width), the frame store holds "
             f"{dataset.frame_shape}; set extract.size and extract.color as they were, or train again"
         )

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
-from pipeline.data.frames import INDEX, write_index
+from pipeline.data.frames import INDEX
 from pipeline.errors import PipelineError, VideoError
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
 from pipeline.ingest.folder import list_folder
 from pipeline.ingest.pool import decode_all
-from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipe_of, refusals, remove_unused
+from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipe_of, refusals, write_store
 from pipeline.ingest.video_job import Outcome
 from pipeline.ingest.workers import WorkerDied
 from pipeline.params import ExtractParams
+from pipeline.runtime.hashing import file_content_hash
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
             )
         hashes = content_hashes(entries, cache)
         contents = group_by_content(entries, hashes)
-        recall_outcomes(contents, frames, cache, recipe, extract.size)
+        recall_outcomes(contents, frames, cache, recipe)
         to_decode = [content for content in contents if content.outcome is None]
         logger.info("%d files under %s: %d to decode", len(entries), videos, len(to_decode))
 
@@ -50,16 +51,17 @@ def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
                     content.outcome, content.lost_worker = Outcome("skipped", str(result)), True
                 else:
                     if result.stored_frames:
-                        cache.part(content.content_hash).replace(frames / array_name(content, recipe))
-                    cache.record(recipe, content.content_hash, asdict(result))
+                        part = cache.part(content.content_hash)
+                        content.array_hash = file_content_hash(part)
+                        part.replace(frames / array_name(content, recipe))
+                    cache.record(recipe, content.content_hash, asdict(result), content.array_hash)
                     content.outcome = result
                 _stop_if_asked(videos / content.entries[0].name, content.outcome.reason, extract)
         for name, reason in refusals(entries, contents):
             _stop_if_asked(videos / name, reason, extract)
 
         rows = index_rows(entries, contents, recipe)
-        write_index(frames, rows)
-        remove_unused(frames, rows)
+        write_store(frames, rows, contents)
         cache.clear_records()
     _stop_without_videos(videos, rows)
     counts = {name: sum(row["status"] == name for row in rows) for name in ("ok", "damaged", "skipped")}

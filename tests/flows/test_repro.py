@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,11 @@ import pytest
 
 from flows import repro
 from flows.dvc_graph import plan
-from tests.flows.conftest import ask, logs, task_runs
+from flows.stage_process import DVC
+from pipeline import integrity
+from pipeline.errors import DataError
+from tests.damage import flip_bit
+from tests.flows.conftest import ask, git_and_dvc, logs, task_runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,3 +180,24 @@ def test_a_retry_of_the_run_runs_the_failed_stage_and_what_waited_for_it(diamond
     state = repro.repro.with_options(retries=1, retry_delay_seconds=0)(return_state=True)
     assert state.is_completed(), state.message
     assert states(api, state) == {"words": "Cached", "count": "Completed", "sort": "Cached", "join": "Completed"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_dvc_restores_from_a_damaged_cache_is_found(tmp_path, monkeypatch, seed):
+    git_and_dvc(tmp_path, monkeypatch)
+    Path("dvc.yaml").write_text("stages:\n  a: {cmd: mkdir d && cp in d/x && cp in d/y, deps: [in], outs: [d]}\n")
+    Path("in").write_text("content " * 100)
+    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    repro.check_restored(["d"])
+    rng = random.Random(seed)
+    flip_bit(rng.choice([path for path in sorted(Path(".dvc/cache/files/md5").glob("*/*")) if path.suffix == ""]), rng)
+    shutil.rmtree("d")
+    subprocess.run([*DVC, "repro", "--quiet"], check=True)  # from its cache, without a word
+    assert Path("d/x").read_text() != "content " * 100
+    with pytest.raises(DataError, match=r"what DVC restored is damaged:\n\.dvc/cache.*remove it, then `dvc fetch d`"):
+        repro.check_restored(["d"])
+    for line in integrity.restored_faults(Path(), ["d"]):  # as each line says
+        Path(line.partition(": ")[0]).unlink()
+    subprocess.run([*DVC, "repro", "--quiet", "--force", "a"], check=True)
+    repro.check_restored(["d"])
+    assert Path("d/y").read_text() == "content " * 100

@@ -5,8 +5,10 @@ What a model predicts is one shade of grey, so that its error is known: the near
 
 import hashlib
 import json
+import random
 import re
 import shutil
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,11 +18,14 @@ import pandas as pd
 import pytest
 import torch
 
-from flows import promotion, retrain
-from pipeline import model_dir, model_versions
+from flows import promotion, retrain, version_tags
+from flows.stage_process import DVC
+from pipeline import integrity, model_dir, model_versions
 from pipeline.data.clips import write_clips
 from pipeline.errors import ModelError
 from pipeline.model_dir import ModelCard
+from pipeline.params import load_params
+from tests.damage import flip_bit
 from tests.flows.conftest import ROOT, ask, git_and_dvc, task_runs
 from tests.flows.test_promotion import git, in_force
 
@@ -174,20 +179,121 @@ def test_a_candidate_is_promoted_or_refused_and_can_be_rolled_back(workspace, ap
         assert run().name == "Nothing new"  # what was rolled back is not promoted again
 
 
+def promote_by_hand() -> str:
+    """What a promotion leaves, without Prefect: version, champion, tags; of the pipeline as it is."""
+    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    revision = promotion._commit(git("rev-parse", "HEAD"), ["dvc.lock"], "promote", everything=True)
+    facts = {"videos": [], "scores": {"videos": {}}}
+    version = model_versions.store(Path("data/model"), facts, taken=version_tags.versions())
+    version_tags.register(version, revision, "why")
+    version_tags.assign(version, "why")
+    model_versions.activate(version)
+    return version
+
+
+def compared() -> tuple[model_versions.Verdict, dict]:
+    return retrain.compare.fn(load_params(Path("params.yaml")))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_damaged_champion_stops_and_does_not_lower_the_bar(workspace, name, seed):
+    promote_by_hand()
+    prepare_model(0.38)  # worse than the champion, better than the baselines
+    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    assert not compared()[0].better
+    flip_bit(model_versions.champion() / name, random.Random(seed))
+    with pytest.raises(ModelError, match=r"v1\.0\.0: is damaged .*retrain restore.*foreframe rollback.*backup"):
+        compared()
+    assert promotion.restore() == "v1.0.0"
+    verdict, _ = compared()
+    assert (verdict.better, in_force()) == (False, "v1.0.0")
+    assert model_versions.record(model_versions.champion())["scores"] == {"videos": {}}  # its record was sound
+
+
+def test_a_champion_of_another_task_counts_as_none_and_that_is_said(workspace):
+    promote_by_hand()
+    prepare_model(0.38)
+    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    champion = model_versions.champion()
+    shutil.rmtree(champion)
+    card = model_dir.load_card(Path("data/model")).model_copy(update={"frame_shape": (1, 8, 8)})
+    model_dir.save(Path("other"), card.build(), card)
+    model_versions.activate(model_versions.store(Path("other"), {}))
+    verdict, scores = compared()
+    assert verdict.better
+    assert "the champion is whole, but not made for today's clips or code (the model is for frames of" in verdict.reason
+    assert "so the candidate is compared with the non-learned baselines: mse" in verdict.reason
+    assert "champion" not in scores
+
+
+def test_a_champion_that_a_clean_took_comes_back_from_dvcs_cache_and_so_does_the_one_before(workspace):
+    hashes = {promote_by_hand(): model_versions.content_hash(model_versions.champion())}
+    prepare_model(0.48)
+    hashes[promote_by_hand()] = model_versions.content_hash(model_versions.champion())
+    shutil.rmtree("models")
+    assert not compared()[0].better  # than itself, which it is compared with again
+    assert in_force() == "v2.0.0"
+    shutil.rmtree("models")
+    assert promotion.rollback() == "v1.0.0"
+    assert in_force() == "v1.0.0"
+    assert {name: model_versions.content_hash(model_versions.MODELS / name) for name in hashes} == hashes
+    assert version_tags.assigned() == "v1.0.0"
+
+
+def test_a_champion_that_is_nowhere_stops_and_the_line_says_how_to_begin_anew(workspace):
+    promote_by_hand()
+    shutil.rmtree("models")
+    shutil.rmtree(".dvc/cache")
+    with pytest.raises(ModelError, match=r"v1\.0\.0.* is not here .*git tag 'generator#champion!#2'"):
+        compared()
+    with pytest.raises(ModelError, match=r"neither DVC's cache nor a remote has it"):
+        promotion.rollback()
+    git("tag", "generator#champion!#2")
+    assert compared()[0].better
+    with pytest.raises(ModelError, match=r"no model was promoted yet.*git tag --list 'generator@\*'"):
+        promotion.rollback()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_champion_whose_object_in_the_cache_is_damaged_is_not_brought_back(workspace, seed):
+    promote_by_hand()
+    rng = random.Random(seed)
+    flip_bit(rng.choice([path for path in sorted(Path(".dvc/cache/files/md5").glob("*/*")) if is_of_model(path)]), rng)
+    shutil.rmtree("models")
+    with pytest.raises(ModelError, match=r"v1\.0\.0: (its copy in DVC's cache is damaged|neither DVC's cache)"):
+        promotion.restore()
+    assert not (model_versions.MODELS / "v1.0.0").exists()
+
+
+def is_of_model(path: Path) -> bool:
+    wanted = {integrity.file_md5(file) for file in Path("data/model").iterdir()}
+    return path.parent.name + path.name in wanted
+
+
+@pytest.mark.parametrize("target", ["nowhere", "v9.0.0"])
+def test_a_champion_link_that_leads_nowhere_stops(workspace, target):
+    promote_by_hand()
+    link = model_versions.MODELS / "champion"
+    link.unlink()
+    link.symlink_to(target)
+    with pytest.raises(ModelError, match=f"champion: leads to {target}, which is not there"):
+        compared()
+    assert promotion.restore() == "v1.0.0"
+
+
 @pytest.mark.slow
-def test_a_corrupt_champion_is_replaced_by_what_beats_the_baselines(workspace, api):
+def test_a_flow_with_a_damaged_champion_fails_before_it_trains(workspace, api):
     run()
     weights = model_versions.champion() / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7])
     prepare_model(0.38)  # worse than the champion was
     state = run()
-    assert state.name == "Promoted v2.0.0"
-    assert "the champion cannot be run on today's clips" in state.message
-    assert "so the candidate is compared with the non-learned baselines: mse" in state.message
-    assert in_force() == "v2.0.0"
-    with pytest.raises(ModelError, match="no version before"):
-        promotion.rollback()  # v1 is not whole
-    assert in_force() == "v2.0.0"
+    assert state.is_failed()
+    assert "models/v1.0.0: is damaged" in state.message
+    assert "extract" not in task_runs(api, state.state_details.flow_run_id)
+    promotion.restore()
+    assert run().name == "Refused"
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_help_has_examples_and_loads_no_torch():
 
 
 def test_the_commands_are_those_that_people_know():
-    assert COMMANDS == ["predict", "translate", "info", "rollback"]
+    assert COMMANDS == ["predict", "translate", "info", "rollback", "check"]
 
 
 @pytest.mark.parametrize(

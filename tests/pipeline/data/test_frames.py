@@ -52,3 +52,24 @@ def test_a_store_without_videos_has_no_frame_shape(tmp_path):
     write_index(tmp_path, [row("a.txt", status="skipped", stored_frames=0)])
     with pytest.raises(DataError, match="holds no video"):
         _ = FrameStore(tmp_path).frame_shape
+
+
+def test_a_damaged_index_and_arrays_that_lie_elsewhere_are_one_line_that_says_what_to_do(tmp_path):
+    write_index(
+        tmp_path, [row("a.mp4", stored_frames=1, array="../a.npy"), row("b.mp4", stored_frames=1, array="b.npy")]
+    )
+    store = FrameStore(tmp_path)
+    with pytest.raises(DataError, match=r"a\.mp4 lies outside the store \(\.\./a\.npy\); remove it and run `dvc"):
+        store.load("a.mp4")
+    (tmp_path / "b.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"b\.npy: cannot be read .*remove it and run `dvc repro extract`"):
+        store.load("b.mp4")
+    whole = (tmp_path / "index.csv").read_bytes()
+    for damaged in (
+        whole.replace(b",1,", b",one,"),
+        whole.replace(b"a.mp4", b"\xff.mp4"),
+        whole.replace(b"b.mp4", b"b,,"),
+    ):
+        (tmp_path / "index.csv").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"index\.csv: is damaged .*remove it and run `dvc repro extract`"):
+            _ = FrameStore(tmp_path).index

@@ -1,4 +1,7 @@
 import os
+import random
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,13 +13,14 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from pipeline.data.frames import FrameStore
+from pipeline.data.frames import FrameStore, faults
 from pipeline.errors import PipelineError, VideoError
 from pipeline.ingest import workers
 from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
 from pipeline.video import write_video
 from tests.corpus.build import Encoding, encode
+from tests.damage import flip_bit
 
 ROOT = Path(__file__).parents[3]
 
@@ -137,7 +141,7 @@ def test_other_parameters_redo_every_video_and_leave_nothing_behind(tmp_path, mo
     write_some(tmp_path / "in", ["a.mp4", "b.mp4"])
     run_counting(monkeypatch, tmp_path)
     assert run_counting(monkeypatch, tmp_path, size=(4, 4)) == 2
-    assert len(store_bytes(tmp_path / "out")) == 3
+    assert len(store_bytes(tmp_path / "out")) == 4  # index, hashes and two arrays
     assert FrameStore(tmp_path / "out").frame_shape == (1, 4, 4)
     assert run_counting(monkeypatch, tmp_path, size=(4, 4), on_error="fail") == 0
 
@@ -163,6 +167,69 @@ def test_a_lost_or_short_array_is_made_again(tmp_path, monkeypatch):
     short.write_bytes(short.read_bytes()[:-10])
     assert run_counting(monkeypatch, tmp_path) == 2
     assert store_bytes(tmp_path / "out") == before
+
+
+def damaged_store(monkeypatch, tmp_path):
+    """A store of three videos and a file that is none, extracted twice so that all of it is known to be good."""
+    write_some(tmp_path / "in", ["a.mp4", "b.mp4", "c.mp4"])
+    (tmp_path / "in/notes.txt").write_text("no video")
+    for _ in range(2):
+        run_counting(monkeypatch, tmp_path)
+    return store_bytes(tmp_path / "out")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_bit_in_an_array_is_found_and_that_video_decoded_again(tmp_path, monkeypatch, caplog, seed):
+    before = damaged_store(monkeypatch, tmp_path)
+    rng = random.Random(seed)
+    array = rng.choice(sorted((tmp_path / "out").glob("*.npy")))
+    flip_bit(array, rng)
+    assert [line.split(":")[0] for line in faults(tmp_path / "out")] == [str(array)]
+    assert run_counting(monkeypatch, tmp_path) == 1
+    assert store_bytes(tmp_path / "out") == before
+    assert list(faults(tmp_path / "out")) == []
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1
+    assert re.fullmatch(rf"{array}: is damaged \(its content hash differs\); decoding [abc]\.mp4 again", said[0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["index.csv", "hashes.json"])
+def test_a_flipped_bit_in_what_is_said_about_the_arrays_is_put_right(tmp_path, monkeypatch, seed, name):
+    before = damaged_store(monkeypatch, tmp_path)
+    flip_bit(tmp_path / "out" / name, random.Random(seed))
+    assert list(faults(tmp_path / "out")) != []
+    assert run_counting(monkeypatch, tmp_path) <= 4
+    assert store_bytes(tmp_path / "out") == before
+    assert list(faults(tmp_path / "out")) == []
+
+
+def test_a_damaged_field_of_the_index_costs_only_its_own_video(tmp_path, monkeypatch, caplog):
+    before = damaged_store(monkeypatch, tmp_path)
+    index = tmp_path / "out/index.csv"
+    index.write_text(index.read_text().replace("b.mp4,ok", "b.mp4,no").replace("a.mp4,ok,", "a.mp4,ok,,"))
+    assert run_counting(monkeypatch, tmp_path) == 2
+    assert "2 of its rows are damaged: their videos are decoded again" in caplog.text
+    assert store_bytes(tmp_path / "out") == before
+
+
+def test_a_store_without_hashes_is_decoded_again(tmp_path, monkeypatch, caplog):
+    before = damaged_store(monkeypatch, tmp_path)
+    (tmp_path / "out/hashes.json").unlink()
+    assert "nothing can be checked" in "".join(faults(tmp_path / "out"))
+    assert run_counting(monkeypatch, tmp_path) == 4
+    assert "hashes.json: is missing or damaged: every video is decoded again" in caplog.text
+    assert store_bytes(tmp_path / "out") == before
+
+
+def test_a_copy_of_a_store_elsewhere_is_checked_as_well(tmp_path, monkeypatch):
+    damaged_store(monkeypatch, tmp_path)
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    flip_bit(sorted((tmp_path / "copy").glob("*.npy"))[0], random.Random(0))
+    (tmp_path / "out").rename(tmp_path / "old")
+    (tmp_path / "copy").rename(tmp_path / "out")
+    assert run_counting(monkeypatch, tmp_path) == 1
+    assert store_bytes(tmp_path / "out") == store_bytes(tmp_path / "old")
 
 
 def test_links_into_a_cache_are_replaced_and_never_written_through(tmp_path):

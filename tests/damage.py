@@ -1,0 +1,17 @@
+"""Damage to files, as a disk or a copy does it."""
+
+import random
+from pathlib import Path
+
+
+def flip_bit(path: Path, rng: random.Random, *, first: int = 0) -> int:
+    """Flip one bit of the file at a random position from byte `first` on; returns the byte's position.
+
+    The file is written anew, so that a link into a cache stays what it was.
+    """
+    content = bytearray(path.read_bytes())
+    position = rng.randrange(first, len(content))
+    content[position] ^= 1 << rng.randrange(8)
+    path.unlink()
+    path.write_bytes(content)
+    return position
