@@ -69,7 +69,7 @@ def needed(extras: tuple[str, ...]) -> set[str]:
 def licence(name: str) -> str:
     """What the metadata of an installed package say: its expression, else its field, else its classifiers."""
     metadata = distribution(name).metadata
-    stated = metadata["License-Expression"] or (metadata["License"] or "").strip()
+    stated = metadata.get("License-Expression") or (metadata.get("License") or "").strip()
     if not stated or "\n" in stated or stated == "Dual License":
         classifiers = metadata.get_all("Classifier") or []
         classes = [one.split(" :: ")[-1] for one in classifiers if one.startswith("License ::")]
