@@ -82,7 +82,7 @@ def deployments(params: Params) -> dict[str, RunnerDeployment]:
 def missed(last: datetime, cron: str, timezone: str, now: datetime) -> bool:
     """Was a run due after `last`, the time of the last one, and until `now`?"""
     following = asyncio.run(_dates(CronSchedule(cron=cron, timezone=timezone), last))
-    # in the hours around a change of the clock the list begins before its start
+    # the list begins with its start where that is a date
     return next(date for date in following if date > last) <= now
 
 

@@ -33,6 +33,7 @@ from tests.test_docs import COMMANDS, DOCS, ROOT, SHIPPED, STAGES, code_blocks, 
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # parsed_by runs it once more
 
+VALUES = ("--python-version", "-o")  # options of `uv pip compile` whose values are no files to read
 PLACEHOLDER = re.compile(r"[A-Z][A-Z|]*")  # IN, OUT, N, NAME: what stands for a reader's own
 
 
@@ -90,6 +91,8 @@ def test_a_command_of_the_docs_is_one_that_its_program_takes(line):
         "torchrun --nproc_per_node 2 -m pipeline.stages.train data/frames",
         "pytest tests/test_nothing.py",
         "pip install -e .[nothing]",
+        "uv pip compile nothing.toml",
+        "uvx pip-audit -r nothing.txt",
         "NO_SUCH_NAME=1 pytest",
         "PREFECT_NO_SUCH_NAME=1 pytest",
         "prefect work-pool create --sort process foreframe",
@@ -231,9 +234,25 @@ def check_install(arguments: list[str]) -> None:
 
 
 def check_uv(arguments: list[str]) -> None:
-    if arguments != ["venv"]:
-        assert arguments[0] == "pip", arguments
+    if arguments == ["venv"]:
+        return
+    assert arguments[0] == "pip", arguments
+    if arguments[1] == "compile":
+        check_pins(arguments[2:])
+    else:
         check_install(arguments[1:])
+
+
+def check_pins(arguments: list[str]) -> None:
+    """`uv pip compile pyproject.toml -c constraints.txt`, `pip-audit -r constraints.txt`: the files exist."""
+    files = [word for before, word in pairwise(["", *arguments]) if "." in word and before not in VALUES]
+    assert files, arguments
+    assert all((ROOT / word).is_file() for word in files), files
+
+
+def check_uvx(arguments: list[str]) -> None:
+    assert arguments[0] == "pip-audit", arguments
+    check_pins(arguments[1:])
 
 
 def check_git(arguments: list[str]) -> None:
@@ -262,6 +281,7 @@ CHECKS = {
     "pytest": check_pytest,
     "pip": check_install,
     "uv": check_uv,
+    "uvx": check_uvx,
     "torchrun": check_torchrun,
     "prefect": check_prefect,
     "git": check_git,

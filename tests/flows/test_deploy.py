@@ -39,8 +39,8 @@ def dates(cron: str, start: str, count: int) -> list[str]:
 
 
 def test_a_nightly_run_comes_once_a_night_when_the_clock_changes():
-    # 2:30 in Berlin is 1:30 UTC in winter, 0:30 in summer; on 29 March there is none, on 25 October there are two
-    assert dates("30 2 * * *", "2026-03-28", 3) == ["03-28 01:30", "03-29 00:30", "03-30 00:30"]
+    # 2:30 in Berlin is 1:30 UTC in winter, 0:30 in summer; on 29 March it is 3:30 (1:30 UTC), on 25 October the first
+    assert dates("30 2 * * *", "2026-03-28", 3) == ["03-28 01:30", "03-29 01:30", "03-30 00:30"]
     assert dates("30 2 * * *", "2026-10-24", 3) == ["10-24 00:30", "10-25 00:30", "10-26 01:30"]
 
 
@@ -50,7 +50,7 @@ def test_several_runs_an_hour_pause_in_the_hour_that_autumn_repeats():
 
 @pytest.mark.parametrize(
     ("day", "expected"),
-    [("2026-10-25", ["10-25 00:30", "10-26 01:30"]), ("2026-03-29", ["03-29 00:30", "03-30 00:30"])],
+    [("2026-10-25", ["10-25 00:30", "10-26 01:30"]), ("2026-03-29", ["03-29 01:30", "03-30 00:30"])],
 )
 def test_a_server_that_asks_again_and_again_about_the_change_plans_no_night_twice(day, expected):
     # it keeps a run a date, so what counts is which dates it ever sees
@@ -62,9 +62,9 @@ def test_a_server_that_asks_again_and_again_about_the_change_plans_no_night_twic
 @pytest.mark.parametrize(
     ("last", "now", "expected"),
     [
-        ("2026-03-28T01:30", "2026-03-29T00:29", False),
-        ("2026-03-28T01:30", "2026-03-29T00:30", True),
-        ("2026-03-29T00:31", "2026-03-29T20:00", False),
+        ("2026-03-28T01:30", "2026-03-29T01:29", False),
+        ("2026-03-28T01:30", "2026-03-29T01:30", True),
+        ("2026-03-29T01:31", "2026-03-29T20:00", False),
         ("2026-10-24T00:30", "2026-10-25T00:30", True),
         ("2026-10-25T00:30", "2026-10-25T20:00", False),  # not the second 2:30 of that night
         ("2026-10-25T01:10", "2026-10-25T20:00", False),  # a run by hand between the two
