@@ -38,9 +38,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
+from flows import prefect_database
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
+from flows.retention import tidy
 from flows.retrain import retrain
 from flows.server import check_api_url, check_host, check_running, url
 from pipeline.errors import PipelineError, told
@@ -49,15 +51,16 @@ from pipeline.params import Params, load_params
 NAME = "scheduled"  # of every deployment
 PORT = 4200
 START_SECONDS = 300  # for the server: it is ready in 8 on a quiet machine
-MOST_RUNS = 3  # at once: one of each flow
+MOST_RUNS = 4  # at once: one of each flow
 # What becomes of a run that is due while the one before it is still running. New videos may have come after the running
 # one looked for them, so a second retrain waits, and ends in seconds if there are none; the others are due again soon.
 COLLISIONS = {
     "retrain": ConcurrencyLimitStrategy.ENQUEUE,
     "generate": ConcurrencyLimitStrategy.CANCEL_NEW,
     "monitor": ConcurrencyLimitStrategy.CANCEL_NEW,
+    "tidy": ConcurrencyLimitStrategy.CANCEL_NEW,
 }
-FLOWS: list[Flow[Any, Any]] = [retrain, generate, monitor]
+FLOWS: list[Flow[Any, Any]] = [retrain, generate, monitor, tidy]
 
 
 def deployments(params: Params) -> dict[str, RunnerDeployment]:
@@ -228,6 +231,8 @@ def main() -> None:
                 check_api_url(api_url)
                 serve(params, alone=False)
             else:
+                prefect_database.compact()
+                prefect_database.rotate_log(params.retain.server_log_mb)
                 with server(arguments.port, arguments.host):
                     serve(params, alone=True)
     except KeyboardInterrupt:

@@ -75,6 +75,25 @@ def _next_number() -> int:
     return max((int(match[1]) for tag in tags() if (match := COUNTED.fullmatch(tag))), default=0) + 1
 
 
+def number(version: str) -> int:
+    """A version's place in their order."""
+    return int(version.removeprefix("v").split(".")[0])
+
+
+def own_tags(version: str) -> list[str]:
+    """The tags that the registry itself gave to a version's commit: its name, and every time it became the champion."""
+    return [tag for tag in _at(version) if VERSION.fullmatch(tag) or ASSIGNMENT.fullmatch(tag)]
+
+
+def foreign_tags(version: str) -> list[str]:
+    """Tags on a version's commit that are someone else's: marks of a user, other stages of GTO's."""
+    return [tag for tag in _at(version) if tag not in own_tags(version)]
+
+
+def _at(version: str) -> list[str]:
+    return git("tag", "--points-at", f"{version_tag(version)}^{{commit}}").splitlines()
+
+
 def _version_at(revision: str) -> str | None:
     return next(iter(_versions_among(tags("--points-at", f"{revision}^{{commit}}"))), None)
 

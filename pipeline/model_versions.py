@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,3 +296,16 @@ def locked(models: Path = MODELS) -> Iterator[None]:
 
 def _numbers(names: Iterable[str]) -> list[int]:
     return [int(match[1]) for name in names if (match := re.fullmatch(r"v(\d+)\.0\.0", name))]
+
+
+def prunable(keep: int, protected: Iterable[str] = (), models: Path = MODELS) -> list[str]:
+    """The stored versions that are none of the newest `keep`, not the champion, not what a rollback takes, and not
+    `protected`; oldest first. Nothing where no champion is known.
+    """
+    current = champion(models)
+    if current is None:
+        return []
+    kept = {*versions(models)[-keep:], current.name, *protected}
+    with suppress(ModelError):  # there is none before the champion
+        kept.add(previous(models))
+    return [name for name in versions(models) if name not in kept]

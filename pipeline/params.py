@@ -326,6 +326,18 @@ class MonitorParams(Section):
     bins: int = Field(ge=2)
 
 
+class RetainParams(Section):
+    """How much is kept of what every run adds to."""
+
+    model_versions: Positive | None
+    version_tags: Positive | None
+    cache: Literal["everything", "commits", "tags"]
+    runs_days: float | None = Field(gt=0)
+    generated_days: float | None = Field(gt=0)
+    training_states: Positive | None
+    server_log_mb: float | None = Field(gt=0)
+
+
 class SchedulesParams(Section):
     """When flows/deploy.py runs each flow: cron expressions, null for never."""
 
@@ -333,6 +345,7 @@ class SchedulesParams(Section):
     retrain: str | None
     generate: str | None
     monitor: str | None
+    tidy: str | None
 
 
 class Params(Section):
@@ -352,6 +365,7 @@ class Params(Section):
     generate: GenerateParams
     compare: CompareParams
     monitor: MonitorParams
+    retain: RetainParams
     schedules: SchedulesParams
 
     @model_validator(mode="after")

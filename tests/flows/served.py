@@ -34,7 +34,7 @@ class Served:
         self.environment.pop("PREFECT_API_URL", None)
         yaml = YAML()
         params = yaml.load(folder / "params.yaml")
-        params["schedules"].update({"retrain": None, "generate": None, "monitor": None, **schedules})
+        params["schedules"].update({"retrain": None, "generate": None, "monitor": None, "tidy": None, **schedules})
         yaml.dump(params, folder / "params.yaml")
 
     def __enter__(self) -> "Served":
@@ -127,5 +127,5 @@ class Served:
             time.sleep(0.2)
 
     def _deployed(self) -> bool:
-        names = ("retrain", "generate", "monitor")
+        names = ("retrain", "generate", "monitor", "tidy")
         return all(httpx.get(f"{self.api}/deployments/name/{name}/scheduled").is_success for name in names)

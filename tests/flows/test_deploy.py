@@ -93,10 +93,10 @@ def test_every_flow_is_served_once_at_a_time_with_its_schedule_and_drift_sets_of
     params = load_params(ROOT / "params.yaml")
     made = deploy.deployments(params)
     assert {name: deployment.schedules[0].schedule.cron for name, deployment in made.items()} == {
-        "retrain": "0 3 * * *", "generate": "*/15 * * * *", "monitor": "30 * * * *"
+        "retrain": "0 3 * * *", "generate": "*/15 * * * *", "monitor": "30 * * * *", "tidy": "0 5 * * 0"
     }  # fmt: skip
     assert {name: deployment.concurrency_options.collision_strategy for name, deployment in made.items()} == {
-        "retrain": "ENQUEUE", "generate": "CANCEL_NEW", "monitor": "CANCEL_NEW"
+        "retrain": "ENQUEUE", "generate": "CANCEL_NEW", "monitor": "CANCEL_NEW", "tidy": "CANCEL_NEW"
     }  # fmt: skip
     assert all(deployment.concurrency_limit == 1 for deployment in made.values())
     assert [list(trigger.expect) for trigger in made["retrain"].triggers] == [["foreframe.drift"]]
