@@ -14,11 +14,9 @@ def main() -> None:
     """Try what was asked for; exit with 1 if anything was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="WORD", help="faults with one of these in kind or name"
+        "--only", nargs="+", default=[], metavar="WORD", help="faults that have one of these in their name"
     )
-    parser.add_argument(
-        "--times", type=int, metavar="N", help="at most so many tries of each (default: its own number)"
-    )
+    parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file as well")
     arguments = parser.parse_args()
     rows: list[Row] = []

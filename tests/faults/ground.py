@@ -107,7 +107,7 @@ class Workspace:
         yaml.dump(params, self.folder / "params.yaml")
 
     def hashes(self, *outs: str) -> dict[str, str]:
-        """SHA-256 of every file in `outs` (files or folders), but for what hides: it helps the next run, and differs."""
+        """SHA-256 of every file in `outs` (files or folders) but for hidden ones, which may differ."""
         found = {}
         for out in outs:
             path = self.folder / out
@@ -210,6 +210,8 @@ class Ground:
         translator = self.copy(self.fresh)
         translator.set(task="translate")
         workspace = self.copy(self.fresh)
+        for name in (".git", ".github", ".dvc", "docs", "tests", "findings"):  # a copy for each trial is then small
+            shutil.rmtree(workspace.folder / name)
         for name in STAGES:
             check(workspace.quick(stage(name), 300), name)
             if name in ("sample", "extract"):

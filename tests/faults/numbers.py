@@ -1,4 +1,4 @@
-"""Odd numbers in params.yaml and on the command line: each is refused in one line, or gives a result of finite numbers."""
+"""Odd numbers in params.yaml and on the command line: refused in one line, or the results are finite numbers."""
 
 import json
 import math
@@ -9,7 +9,6 @@ from tests.faults.fault import Fault, Trial, refused, tracebacks
 from tests.faults.ground import STAGES, Ground, foreframe, stage
 from tests.faults.kills import PREDICT
 
-LATER = list(STAGES)[2:]  # from tensorize on
 RECIPE = "model__foreframe__recipe__"
 
 

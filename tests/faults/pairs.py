@@ -1,4 +1,4 @@
-"""Two of anything at once, in all pairs: both end well, and the one that waits or is refused says who holds the lock."""
+"""Two of anything at once, in all pairs: both end well, and who waits or is refused says who holds the lock."""
 
 import re
 import time
