@@ -237,6 +237,8 @@ class Ground:
             shutil.copy(video, workspace.folder / "inbox")
         shutil.copy(workspace.folder / "data/sample/test" / video.name, workspace.folder / "in.mp4")
         check(workspace.run([PYTHON, "-c", CHAMPION]), "two promotions")
+        longer = foreframe("predict", "in.mp4", "long.mp4", "--frames", "1000")
+        check(workspace.quick(longer, 300), "a longer video")
         return workspace
 
     def copy(self, of: Workspace, parent: Path | None = None) -> Workspace:

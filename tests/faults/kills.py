@@ -15,6 +15,8 @@ DATA = tuple(f"data/{name}" for name in ("sample", "frames", "clips", "model", "
 CHAMPION = ("models/champion/model.json", "models/champion/model.safetensors")
 PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "40")
 TRANSLATE = foreframe("translate", "in.mp4", "out.mp4", "--model", "translator")
+LONG_PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "1500")  # longer than Python's imports take
+LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "translator")
 SERVER_SECONDS = 300.0
 
 
@@ -93,10 +95,10 @@ FAULTS = [
     Fault("killed", "`dvc repro`, SIGKILL to all", killed("fresh", DVC, DATA, KILL, group=True), 15),
     Fault("killed", "`dvc repro`, SIGKILL to DVC alone", killed("fresh", DVC, DATA, KILL), 15),
     Fault("killed", "`dvc repro`, SIGTERM to all", killed("fresh", DVC, DATA, TERM, group=True), 10),
-    Fault("killed", "`foreframe predict`, SIGKILL", killed("staged", PREDICT, ("out.mp4",), KILL), 8, 1),
-    Fault("killed", "`foreframe predict`, SIGTERM", killed("staged", PREDICT, ("out.mp4",), TERM), 8, 1),
-    Fault("killed", "`foreframe translate`, SIGKILL", killed("staged", TRANSLATE, ("out.mp4",), KILL), 7),
-    Fault("killed", "`foreframe translate`, SIGTERM", killed("staged", TRANSLATE, ("out.mp4",), TERM), 7),
+    Fault("killed", "`foreframe predict`, SIGKILL", killed("staged", LONG_PREDICT, ("out.mp4",), KILL), 8, 1),
+    Fault("killed", "`foreframe predict`, SIGTERM", killed("staged", LONG_PREDICT, ("out.mp4",), TERM), 8, 1),
+    Fault("killed", "`foreframe translate`, SIGKILL", killed("staged", LONG_TRANSLATE, ("out.mp4",), KILL), 7),
+    Fault("killed", "`foreframe translate`, SIGTERM", killed("staged", LONG_TRANSLATE, ("out.mp4",), TERM), 7),
     Fault("killed", "`flows.repro`, SIGKILL", killed("fresh", _flow("repro"), DATA, KILL), 4),
     Fault("killed", "`flows.repro`, SIGTERM", killed("fresh", _flow("repro"), DATA, TERM), 4),
     Fault("killed", "`flows.retrain`, SIGKILL", killed("reproduced", RETRAIN, (*DATA, *CHAMPION), KILL), 4),
