@@ -151,7 +151,7 @@ OTHERS: dict[str, tuple[Change, list[str]]] = {
     "index.csv is text": (text("data/frames/index.csv", "text"), TENSORIZE),
     "index.csv is empty": (text("data/frames/index.csv", ""), TENSORIZE),
     "array is text": (lambda folder: next((folder / "data/frames").glob("*.npy")).write_text("x") and None, TENSORIZE),
-    "array is missing": (lambda folder: next((folder / "data/frames").glob("*.npy")).unlink(), TRAIN),
+    "array is missing": (lambda folder: next((folder / "data/frames").glob("*.npy")).unlink(), TENSORIZE),
     "clips.csv is empty": (text("data/clips/clips.csv", ""), EVALUATE),
     "clips.csv without its columns": (text("data/clips/clips.csv", "a,b\n1,2\n"), EVALUATE),
     "clips.csv names no video": (

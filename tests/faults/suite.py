@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults import disks, flips, hostile, kills, numbers, pairs
+from tests.faults import combinations, disks, flips, hostile, kills, numbers, pairs
 from tests.faults.fault import Fault, Skipped
 from tests.faults.ground import Ground
 
-MODULES = [kills, disks, flips, pairs, hostile, numbers]
+MODULES = [combinations, kills, disks, flips, pairs, hostile, numbers]
 if importlib.util.find_spec("tests.faults.soak"):  # many cycles, whose growth is measured
     MODULES.append(importlib.import_module("tests.faults.soak"))
 FAULTS: list[Fault] = [fault for module in MODULES for fault in module.FAULTS]
