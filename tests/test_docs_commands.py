@@ -122,6 +122,8 @@ def check_python(arguments: list[str]) -> None:
     assert importlib.util.find_spec(module) is not None, module
     if module == "venv":
         return
+    if Path(importlib.util.find_spec(module).origin).name == "__init__.py":
+        module = f"{module}.__main__"
     source = Path(importlib.util.find_spec(module).origin).read_text()
     if not re.search(r"ArgumentParser\(|stage\.run\(", source):
         assert rest == [], f"{module} takes no arguments"

@@ -51,7 +51,8 @@ def test_a_content_that_a_worker_was_lost_over_has_no_recipe_so_that_the_next_ru
 
 def test_hidden_files_and_copies_are_no_refusals(tmp_path):
     write(tmp_path, a_mp4=b"one", b_mp4=b"one", _hidden=b"x", c_mp4=b"two")
-    (tmp_path / "in/link.mp4").symlink_to("/etc/hostname")
+    (tmp_path / "beside.mp4").write_bytes(b"three")
+    (tmp_path / "in/link.mp4").symlink_to(tmp_path / "beside.mp4")
     entries, contents = contents_of(tmp_path)
     for content in contents:
         content.outcome = Outcome("damaged", "breaks off") if content.entries[0].name == "c.mp4" else Outcome("ok", "")

@@ -37,3 +37,10 @@ def test_a_folder_reached_through_a_link_is_read_but_its_links_out_are_not(tmp_p
     inside, outside = list_folder(tmp_path / "link")
     assert (inside.name, len(inside.paths)) == ("a.mp4", 1)
     assert (outside.paths, outside.reason) == ((), "a symbolic link that leaves the folder")
+
+
+def test_a_pipe_is_refused_without_being_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    os.close(os.open(tmp_path / "pipe.mp4", os.O_RDWR))  # its writer has come and gone
+    (entry,) = list_folder(tmp_path)
+    assert (entry.paths, entry.reason) == ((), "a pipe, a device or a socket, not a file")

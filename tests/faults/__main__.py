@@ -1,0 +1,48 @@
+"""The long form: `python -m tests.faults` makes every fault many times and prints a table of what was lost."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.faults.ground import Ground
+from tests.faults.suite import Row, chosen, table, tries
+
+BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->"
+
+
+def main() -> None:
+    """Try what was asked for; exit with 1 if anything was lost."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="faults that have one of these in their name"
+    )
+    parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file as well")
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        ground = Ground(Path(folder))
+        try:
+            for fault in chosen(arguments.only):
+                times = fault.times if arguments.times is None else min(fault.times, arguments.times)
+                row = tries(fault, ground, times)
+                rows.append(row)
+                print(
+                    f"{fault.kind}: {fault.name}: {row.nothing_lost} of {row.times} in {row.seconds:.0f} s", flush=True
+                )
+                for line in [*([row.skipped] if row.skipped else []), *row.lost]:
+                    print(f"    {line}", flush=True)
+        except KeyboardInterrupt:
+            print("stopped; what was tried until then:")
+        finally:
+            ground.close()
+    print(f"\n{table(rows)}")
+    if arguments.write is not None:
+        text = arguments.write.read_text()
+        before, rest = text.split(BEGIN)
+        arguments.write.write_text(f"{before}{BEGIN}{table(rows)}{END}{rest.split(END)[1]}")
+    raise SystemExit(any(row.lost for row in rows))
+
+
+if __name__ == "__main__":
+    main()

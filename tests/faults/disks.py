@@ -1,0 +1,161 @@
+"""A disk that is full, on a real small file system, or read-only; and readers of our output that go away."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+from tests.faults.fault import Fault, Skipped, Trial, differences, finished, refused, tracebacks
+from tests.faults.ground import PYTHON, STAGES, Ground, Workspace, foreframe, stage
+from tests.faults.kills import DATA, PREDICT, TRANSLATE
+
+WRITES = {  # what the stage writes; what it is given stays
+    "sample": ("data/sample",),
+    "extract": ("data/frames",),
+    "tensorize": ("data/clips",),
+    "train": ("data/model", "data/training"),
+    "evaluate": ("data/metrics",),
+    "render": ("data/renders",),
+}
+FULL = ("no space", "disk is full", "disk full")
+READ_ONLY = ("read-only",)
+
+
+@contextmanager
+def small_disk(ground: Ground, of: Workspace) -> Iterator[Workspace]:
+    """A copy of a workspace on a tmpfs of its own."""
+    place = ground.folder / f"disk-{ground.count}"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        raise Skipped(f"this machine mounts no tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        workspace = ground.copy(of, place)
+        logs = ground.folder / f"disk-logs-{ground.count}"  # what is said is not to be lost with the disk
+        logs.mkdir()
+        workspace.logs = logs
+        yield workspace
+        workspace.survivors(0)
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def filled(workspace: Workspace, free: int) -> Iterator[None]:
+    """The disk has only `free` bytes left."""
+    ballast = workspace.folder.parent / "ballast"
+    with ballast.open("wb") as file:
+        status = os.statvfs(workspace.folder)
+        os.posix_fallocate(file.fileno(), 0, max(1, status.f_bavail * status.f_frsize - free))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+@contextmanager
+def read_only(workspace: Workspace) -> Iterator[None]:
+    """Nothing can be written to the disk."""
+    place = workspace.folder.parent
+    subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+
+
+def full(of: str, command: list[str], outs: tuple[str, ...], *, quick: bool = True) -> Trial:
+    """A trial on a disk that has less room than the outputs need, or none."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        with small_disk(ground, getattr(ground, of)) as workspace:
+            run = workspace.quick if quick else workspace.run
+            expected = _expected(ground, of, command, outs, quick)
+            size = _clear(workspace, command, outs)
+            with filled(workspace, random.choice([0, random.randrange(size + 1)]) if size else 0):
+                first = run(command)
+                lost = tracebacks(first) if first.code == 0 else refused(first, *FULL)
+                if quick:
+                    lost += [f"half: {what}" for what in differences(expected, workspace.hashes(*outs), whole=False)]
+            return lost + _once_more(workspace, run(command), expected, outs)
+
+    return trial
+
+
+def locked_disk(of: str, command: list[str], outs: tuple[str, ...], *, quick: bool = True) -> Trial:
+    """A trial on a disk that is read-only for a while."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        with small_disk(ground, getattr(ground, of)) as workspace:
+            run = workspace.quick if quick else workspace.run
+            expected = _expected(ground, of, command, outs, quick)
+            _clear(workspace, command, outs)
+            with read_only(workspace):
+                first = run(command)
+            return refused(first, *READ_ONLY) + _once_more(workspace, run(command), expected, outs)
+
+    return trial
+
+
+def _expected(ground: Ground, of: str, command: list[str], outs: tuple[str, ...], quick: bool) -> dict[str, str]:
+    """What the outputs are: of a stage, they stand in the workspace already."""
+    known = ground.staged.hashes(*outs) if quick else {}
+    return known or ground.undisturbed(of, command, *outs)[0]
+
+
+def _clear(workspace: Workspace, command: list[str], outs: tuple[str, ...]) -> int:
+    """Remove the outputs, as DVC does before a stage; returns how many bytes they had, or a guess."""
+    size = 0
+    for out in outs:
+        path = workspace.folder / out
+        size += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        shutil.rmtree(path, ignore_errors=True)
+    for kept in (".train", "data/.frames"):  # what would make it quick
+        shutil.rmtree(workspace.folder / kept, ignore_errors=True)
+    return size or 20_000
+
+
+def _once_more(workspace: Workspace, again, expected: dict[str, str], outs: tuple[str, ...]) -> list[str]:
+    return finished(again) + differences(expected, workspace.hashes(*outs)) + workspace.litter()
+
+
+def closed_output(command: list[str]) -> Trial:
+    """A trial whose reader has gone before the first line, as `… | head` does."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        workspace = ground.copy(ground.staged)
+        reader, writer = os.pipe()
+        os.close(reader)
+        log = workspace.logs / "errors.log"
+        with log.open("wb") as errors:
+            done = subprocess.run(
+                command, cwd=workspace.folder, env=workspace.environment, stdout=writer, stderr=errors
+            )
+        os.close(writer)
+        said = log.read_text()
+        workspace.remove()
+        wrong = [f"says: {said.strip().splitlines()[-1]}"] if "Traceback" in said or "Exception ignored" in said else []
+        return wrong + ([f"exit status {done.returncode}"] if done.returncode not in (0, 1, -13, 141) else [])
+
+    return trial
+
+
+REPRO = [PYTHON, "-m", "dvc", "repro"]
+GENERATE = [PYTHON, "-m", "flows.generate"]
+FAULTS = [
+    *(Fault("disk full", f"stage {name}", full("staged", stage(name), WRITES[name]), 5, 1) for name in STAGES),
+    Fault("disk full", "`foreframe predict`", full("staged", PREDICT, ("out.mp4",)), 5, 1),
+    Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5, 1),
+    Fault("disk full", "`dvc repro`", full("fresh", REPRO, DATA, quick=False), 3),
+    Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",), quick=False), 2),
+    *(Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, 1) for name in STAGES),
+    Fault("read-only", "`foreframe predict`", locked_disk("staged", PREDICT, ("out.mp4",)), 1, 1),
+    Fault("read-only", "`foreframe translate`", locked_disk("staged", TRANSLATE, ("out.mp4",)), 1),
+    Fault("read-only", "`dvc repro`", locked_disk("fresh", REPRO, DATA, quick=False), 1),
+    Fault("closed output", "`foreframe info` of metrics", closed_output(foreframe("info", "data/metrics")), 3, 1),
+    Fault("closed output", "`foreframe info` of a model", closed_output(foreframe("info", "data/model")), 3, 1),
+    Fault("closed output", "`foreframe info` of a video", closed_output(foreframe("info", "in.mp4")), 3),
+    Fault("closed output", "`foreframe --help`", closed_output(foreframe("--help")), 3),
+]

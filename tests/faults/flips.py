@@ -1,0 +1,148 @@
+"""One bit of a file is another: it is noticed or mended, and what comes of it is never taken for the truth.
+
+"Mended" is the bytes of an undisturbed run, "noticed" an error that names the file. What people write themselves
+(params.yaml, their videos) may say something else with a bit changed; it must only be no traceback.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.faults.fault import Fault, differences, finished, tracebacks
+from tests.faults.ground import PYTHON, Ground, Workspace, foreframe, stage
+from tests.faults.kills import DATA, PREDICT
+
+DVC = [PYTHON, "-m", "dvc", "repro"]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A kind of file, and a command that reads it."""
+
+    file: str  # a pattern
+    command: list[str]
+    outs: tuple[str, ...] = ()  # what it writes, compared; none: only what is said counts
+    forget: tuple[str, ...] = ()  # removed before: the command is to make it anew
+    of: str = "staged"
+    words: tuple[str, ...] = ()  # one of which a refusal says, beside the file's name
+
+
+def flip(path: Path, random: Random, *, keep_time: bool = False) -> None:
+    """Change one bit in place; `keep_time`: as a disk does, which touches no date."""
+    status = path.stat()
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    bit = random.randrange(8 * len(content))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    if keep_time:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def flipped(read: Read):
+    """A trial of one file of a kind."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        workspace, path = _damaged(ground, read, random, keep_time=False)
+        run = workspace.quick if read.of == "staged" and "flows" not in " ".join(read.command) else workspace.run
+        expected = getattr(ground, read.of).hashes(*read.outs)
+        if read.outs == ("out.mp4",):
+            expected = ground.undisturbed(read.of, read.command, *read.outs)[0]
+        ran = run(read.command)
+        lost = tracebacks(ran)
+        if read.outs and not lost:
+            lost = _mended_or_noticed(workspace, ran, read, path, expected)
+        workspace.remove()
+        return lost
+
+    return trial
+
+
+def checked(pattern: str):
+    """A trial of `foreframe check`, which finds what a disk did without touching any date."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        workspace, path = _damaged(ground, Read(pattern, []), random, keep_time=True)
+        ran = workspace.quick(foreframe("check"))
+        workspace.remove()
+        if ran.code == 0:
+            return ["was not noticed"]
+        return tracebacks(ran) or ([] if path.name in ran.output else [f"{path.name} is not named: {ran.last_line}"])
+
+    return trial
+
+
+def _damaged(ground: Ground, read: Read, random: Random, *, keep_time: bool) -> tuple[Workspace, Path]:
+    workspace = ground.copy(getattr(ground, read.of if read.command else "reproduced"))
+    path = random.choice([path for path in sorted(workspace.folder.glob(read.file)) if path.stat().st_size])
+    flip(path, random, keep_time=keep_time)
+    for out in read.forget:
+        shutil.rmtree(workspace.folder / out)
+    return workspace, path
+
+
+def _mended_or_noticed(workspace: Workspace, ran, read: Read, path: Path, expected: dict[str, str]) -> list[str]:
+    if ran.code:
+        known = [path.name, path.parent.name, *read.words]
+        return [] if any(word in ran.output for word in known) else [f"names no file: {ran.last_line}"]
+    damaged = str(path.relative_to(workspace.folder))
+    wrong = differences(expected, workspace.hashes(*read.outs))
+    return [f"taken for the truth: {what}" for what in wrong if not what.startswith(f"{damaged} ")] or finished(ran)
+
+
+def _object_of_model(of: str = "reproduced") -> Read:
+    return Read(
+        ".dvc/cache/files/md5/??/*",
+        [PYTHON, "-m", "flows.repro"],
+        DATA,
+        forget=("data/model", "data/frames", "data/clips", "data/sample", "data/renders"),
+        of=of,
+        words=("cache",),
+    )
+
+
+ROLLBACK = foreframe("rollback")
+READS = {
+    "array of frames, `extract`": Read("data/frames/*.npy", stage("extract"), ("data/frames",)),
+    "index.csv, `extract`": Read("data/frames/index.csv", stage("extract"), ("data/frames",)),
+    "index.csv, `tensorize`": Read("data/frames/index.csv", stage("tensorize")),
+    "hashes.json, `extract`": Read("data/.frames/hashes.json", stage("extract"), ("data/frames",)),
+    "clips.csv, `evaluate`": Read("data/clips/clips.csv", stage("evaluate")),
+    "clips.json, `evaluate`": Read("data/clips/clips.json", stage("evaluate")),
+    "model.json, `predict`": Read("data/model/model.json", PREDICT, ("out.mp4",)),
+    "model.safetensors, `predict`": Read("data/model/model.safetensors", PREDICT, ("out.mp4",)),
+    "model.json, `info`": Read("data/model/model.json", foreframe("info", "data/model")),
+    "training state, `train`": Read(
+        ".train/*/*", stage("train"), ("data/model",), forget=("data/model", "data/training")
+    ),
+    "metrics.json, `info`": Read("data/metrics/metrics.json", foreframe("info", "data/metrics")),
+    "metrics.json, `render`": Read("data/metrics/metrics.json", stage("render")),
+    "params.yaml, `tensorize`": Read("params.yaml", stage("tensorize")),
+    "promotion.json, `rollback`": Read("models/v*/promotion.json", ROLLBACK),
+    "a version's weights, `rollback`": Read("models/v1.0.0/model.safetensors", ROLLBACK, ("nothing",)),
+    "video, `extract`": Read("data/sample/train/*.mp4", stage("extract")),
+}
+REPRODUCED = {
+    "array of frames": "data/frames/*.npy",
+    "index.csv": "data/frames/index.csv",
+    "clips.csv": "data/clips/clips.csv",
+    "model.safetensors": "data/model/model.safetensors",
+    "metrics.json": "data/metrics/metrics.json",
+}
+CHECKED = REPRODUCED | {
+    "DVC's cache": ".dvc/cache/files/md5/??/*",
+    "model.json": "data/model/model.json",
+    "promotion.json": "models/v*/promotion.json",
+    "the champion": "models/v2.0.0/model.safetensors",
+}
+FAULTS = [
+    *(Fault("bit flipped", name, flipped(read), 10, 2) for name, read in READS.items()),
+    *(
+        Fault("bit flipped", f"{name}, `dvc repro`", flipped(Read(pattern, DVC, DATA, of="reproduced")), 3)
+        for name, pattern in REPRODUCED.items()
+    ),
+    Fault("bit flipped", "object of DVC's cache, `flows.repro`", flipped(_object_of_model()), 4),
+    *(Fault("bit flipped", f"{name}, `foreframe check`", checked(pattern), 3) for name, pattern in CHECKED.items()),
+]

@@ -1,0 +1,56 @@
+"""Two of anything at once, in all pairs: both end well, and who waits or is refused says who holds the lock."""
+
+import re
+import time
+from itertools import combinations_with_replacement
+from random import Random
+
+from tests.faults.fault import Fault, Trial, differences, tracebacks
+from tests.faults.ground import PYTHON, Ground
+from tests.faults.kills import CHAMPION, DATA, RETRAIN, foreframe
+
+COMMANDS = {
+    "repro": ([PYTHON, "-m", "flows.repro", "-S", "train.seed=1"], DATA),
+    "retrain": (RETRAIN, (*DATA, *CHAMPION)),
+    "generate": ([PYTHON, "-m", "flows.generate"], ("generated",)),
+    "predict": (foreframe("predict", "in.mp4", "out.mp4", "--frames", "40", "--model", "models/v1.0.0"), ("out.mp4",)),
+}
+SAME_LOCK = ({"repro", "retrain"}, {"repro"}, {"retrain"}, {"generate"})  # one of these waits for the other
+HOLDER = re.compile(r"(process|pid)\D{0,12}\d+", re.IGNORECASE)
+
+
+def together(one: str, other: str) -> Trial:
+    """A trial of two commands, the second a moment after the first."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        expected: dict[str, str] = {}
+        for name in {one, other}:
+            command, outs = COMMANDS[name]
+            expected |= ground.undisturbed("reproduced", command, *outs)[0]
+        if "retrain" in (one, other):  # what is generated then has the name of the champion of the moment
+            expected = {name: value for name, value in expected.items() if not name.startswith("generated")}
+        workspace = ground.copy(ground.reproduced)
+        first = workspace.start(COMMANDS[one][0])
+        time.sleep(random.uniform(0, 4))
+        second = workspace.start(COMMANDS[other][0])
+        ended = [first.wait(1800), second.wait(1800)]
+        lost = tracebacks(*ended)
+        told = [bool(HOLDER.search(ran.output)) for ran in ended]
+        if {one, other} in SAME_LOCK and not any(told):
+            lost.append("nobody says who holds the lock")
+        lost += [f"fails: {ran.last_line}" for ran, said in zip(ended, told, strict=True) if ran.code and not said]
+        outs = [out for name in {one, other} for out in COMMANDS[name][1]]
+        present = workspace.hashes(*outs)
+        if "retrain" in (one, other):
+            present = {name: value for name, value in present.items() if not name.startswith("generated")}
+        lost += differences(expected, present) + workspace.litter() + workspace.survivors()
+        workspace.remove()
+        return lost
+
+    return trial
+
+
+FAULTS = [
+    Fault("two at once", f"{one}, {other}", together(one, other), 5)
+    for one, other in combinations_with_replacement(COMMANDS, 2)
+]
