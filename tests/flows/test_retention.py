@@ -195,7 +195,7 @@ def reproduce(text: str) -> None:
 
 @pytest.fixture
 def versions(folder):
-    """Four runs of a stage with a folder as its output: v1 on the branch, v2 beside it, refused, now in the workspace."""
+    """A stage run four times: v1 is on the branch, v2 beside it, then something refused, and now."""
     Path("dvc.yaml").write_text(
         "stages:\n  train:\n    cmd: mkdir -p data/model && cp source.txt data/model/\n"
         "    deps: [source.txt]\n    outs: [data/model]\n"
