@@ -3,8 +3,8 @@
 `flows.deploy` serves a workspace of its own whose stages copy what was prepared, real frames, clips and models of 4 x 4
 pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and the
 model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
-champion and is promoted, and `generate` follows. Every tenth runs `tidy`, but for the first ones (`--untidied`), which
-show what grows without it. One row is printed per ten cycles.
+champion and is promoted; every tenth runs `generate`. `tidy` runs before each row of the table, but for the first
+cycles (`--untidied`), which show what grows without it.
 """
 
 import argparse
@@ -22,16 +22,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
+from flows import deploy
 from pipeline import model_versions
 from pipeline.data.clips import write_clips
 from pipeline.video import write_video
 from tests.conftest import write_store
 from tests.flows.served import Served
-from tests.flows.test_retrain import PIPELINE, prepare_model
+from tests.flows.test_retrain import prepare_model
 
 ROOT = Path(__file__).parents[2]
+PIPELINE = """
+stages:
+  extract:
+    cmd: cp -r prepared/frames prepared/clips data
+    deps: [videos, prepared/frames, prepared/clips]
+    outs: [data/frames, data/clips]
+  train:
+    cmd: cp -r prepared/model data/model && mkdir -p data/metrics && cp prepared/metrics.json data/metrics/metrics.json
+    deps: [data/clips, prepared/model]
+    outs: [data/model]
+    metrics: [{data/metrics/metrics.json: {cache: false}}]
+artifacts:
+  generator: {path: data/model, type: model}
+"""
 PARAMS: dict[str, dict[str, Any]] = {
     "data": {"videos": "videos"},
     "generate": {"num_frames": 2, "workers": 1},
@@ -39,17 +55,17 @@ PARAMS: dict[str, dict[str, Any]] = {
         "model_versions": 3,
         "version_tags": 4,
         "cache": "tags",
-        "runs_days": 0.004,  # 6 minutes
+        "runs_days": 0.001,  # a minute and a half
         "generated_days": 0.001,
         "training_states": 1,
         "server_log_mb": 0.05,
     },
 }
 NUM_VIDEOS, SHADE = 6, 0.4
-PROMOTE_EVERY, TIDY_EVERY = 5, 10  # cycles
-COLUMNS = tuple(  # of the table
-    "cycle seconds promoted server_mb deploy_mb files processes database_mb log_kb cache_kb cache_files models tags "  # noqa: SIM905
-    "generated tmp_files home_files locked".split()
+PROMOTE_EVERY = 5  # cycles
+COLUMNS = (
+    *("cycle", "seconds", "promoted", "server_mb", "deploy_mb", "own_mb", "files", "processes", "database_mb"),
+    *("log_kb", "cache_kb", "cache_files", "models", "tags", "generated", "tmp_files", "home_files", "locked"),
 )
 IGNORED = "/data/*\n!/data/metrics/\n/models/\n/generated/\n/prepared/\n/videos/\n/inbox/\n"
 
@@ -57,8 +73,9 @@ IGNORED = "/data/*\n!/data/metrics/\n/models/\n/generated/\n/prepared/\n/videos/
 class Soak:
     """A workspace, what changes in it, and what is measured there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, in_process: bool) -> None:
         self.folder = folder
+        self.in_process = in_process
         self.rng = np.random.default_rng(0)
         self.bright = True
         self.promoted = 0
@@ -73,6 +90,8 @@ class Soak:
             "DO_NOT_TRACK": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+        if in_process:
+            os.environ.update(environment)
         folder.mkdir(parents=True)
         self.configure()
         self.prepare(0)
@@ -85,6 +104,8 @@ class Soak:
             subprocess.run(command, cwd=folder, env=environment, check=True)
         self.served = Served(folder, environment)
         self.home = Path(self.served.environment["PREFECT_HOME"])
+        if in_process:
+            os.environ["PREFECT_HOME"] = str(self.home)  # where `tidy` finds the server's log
 
     def configure(self) -> None:
         """The pipeline that copies, and params by which little is kept."""
@@ -119,7 +140,7 @@ class Soak:
         frames = self.rng.integers(0, 255, (6, 16, 16, 3), dtype=np.uint8)
         write_video(self.folder / "inbox/video.mp4", iter(frames), 10.0)
 
-    def cycle(self, number: int, *, tidy: bool) -> None:
+    def cycle(self, number: int) -> None:
         """A change, a retrain, and what else is due."""
         promotes = number % PROMOTE_EVERY == 0 or number == 1
         if number % PROMOTE_EVERY == 0:
@@ -128,28 +149,32 @@ class Soak:
         state = self.run("retrain")
         assert state["name"].startswith("Promoted v" if promotes else "Refused"), state
         self.promoted += promotes
-        if promotes:
+        if number == 1 or number % (2 * PROMOTE_EVERY) == 0:
             assert self.run("generate")["name"] == "Completed"
-        if number % TIDY_EVERY == 0 and tidy:
-            print("tidy:", self.run("tidy")["message"], flush=True)
 
     def run(self, flow: str) -> dict[str, Any]:
-        """Run a flow through its deployment; AssertionError unless it completes."""
+        """Run a flow through its deployment, or in this process; AssertionError unless it completes."""
+        if self.in_process:
+            with chdir(self.folder):
+                state = next(each for each in deploy.FLOWS if each.name == flow)(return_state=True)
+            assert state.is_completed(), state
+            return {"name": state.name, "message": state.message}
         run = self.served.finish(self.served.trigger(flow), 600)
         assert run["state_type"] == "COMPLETED", run["state"]
         return dict(run["state"])
 
     def measure(self) -> dict[str, float]:
         """What may grow, now that no flow runs."""
-        deploy = psutil.Process(self.served.process.pid)
+        serving, own = psutil.Process(self.served.process.pid), psutil.Process()
         servers = self.served.processes("flows.server")
         cache = tree(self.folder / ".dvc/cache")
         tags = subprocess.run(["git", "tag"], cwd=self.folder, capture_output=True, text=True, check=True).stdout
         logs = [*self.home.glob("server.log*"), self.folder.parent / "deploy.log"]
         return {
             "server_mb": sum(process.memory_info().rss for process in servers) / 1e6,
-            "deploy_mb": deploy.memory_info().rss / 1e6,
-            "files": deploy.num_fds() + sum(process.num_fds() for process in servers),
+            "deploy_mb": serving.memory_info().rss / 1e6,
+            "own_mb": own.memory_info().rss / 1e6,
+            "files": serving.num_fds() + own.num_fds() + sum(process.num_fds() for process in servers),
             "processes": 1 + len(self.served.processes()),
             "database_mb": sum(path.stat().st_size for path in self.home.glob("prefect.db*")) / 1e6,
             "log_kb": sum(path.stat().st_size for path in self.home.glob("server.log*")) / 1e3,
@@ -169,16 +194,20 @@ def tree(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def soak(folder: Path, cycles: int, untidied: int, minutes: float = 1e9) -> list[dict[str, float]]:
-    """Run the cycles, for so many minutes at most; returns and prints the rows, the first before any cycle."""
-    begin, work, rows = time.monotonic(), Soak(folder), []
+def soak(
+    folder: Path, cycles: int, untidied: int, *, every: int = 10, minutes: float = 1e9, in_process: bool = False
+) -> list[dict[str, float]]:
+    """Run the cycles, for so many minutes at most; prints and returns a row per `every` cycles and one at first."""
+    begin, work, rows = time.monotonic(), Soak(folder, in_process=in_process), []
     print(" ".join(f"{column:>11}" for column in COLUMNS))
-    with work.served:
+    with work.served, temporary_settings({PREFECT_API_URL: work.served.api}):
         for number in range(cycles + 1):
             if number:
-                work.cycle(number, tidy=number > untidied)
+                work.cycle(number)
+                if number % every == 0 and number > untidied:
+                    print("tidy:", work.run("tidy")["message"], flush=True)
             over = time.monotonic() - begin > 60 * minutes
-            if number % TIDY_EVERY == 0 or number == cycles or over:
+            if number % every == 0 or number == cycles or over:
                 seconds = time.monotonic() - begin
                 row = {"cycle": number, "seconds": seconds, "promoted": work.promoted, **work.measure()}
                 rows.append(row)
@@ -191,9 +220,13 @@ def soak(folder: Path, cycles: int, untidied: int, minutes: float = 1e9) -> list
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--every", type=int, default=10, help="cycles to a row of the table and a tidying")
     parser.add_argument("--untidied", type=int, default=20, help="first cycles, after which tidy does not run")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which no further cycle begins")
+    parser.add_argument(
+        "--in-process", action="store_true", help="run the flows in this process, not through flows.deploy"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     with tempfile.TemporaryDirectory() as directory:
-        soak(Path(directory) / "workspace", arguments.cycles, arguments.untidied, arguments.minutes)
+        soak(Path(directory) / "workspace", **vars(arguments))
