@@ -135,7 +135,7 @@ def record(model_dir: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: is damaged (no JSON)") from error
     if not isinstance(content, dict) or not {"version", "previous", "digest"} <= content.keys():
         raise ModelError(f"{path}: is damaged (it is no record of a promotion)")
-    if content.get("sha256", (seal := _seal(content))) != seal:
+    if content.get("sha256") != _seal(content):
         raise ModelError(f"{path}: is damaged (its content hash differs)")
     return content
 

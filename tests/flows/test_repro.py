@@ -182,15 +182,14 @@ def test_a_retry_of_the_run_runs_the_failed_stage_and_what_waited_for_it(diamond
     assert states(api, state) == {"words": "Cached", "count": "Completed", "sort": "Cached", "join": "Completed"}
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_what_dvc_restores_from_a_damaged_cache_is_found(tmp_path, monkeypatch, seed):
+def test_what_dvc_restores_from_a_damaged_cache_is_found(tmp_path, monkeypatch):
     git_and_dvc(tmp_path, monkeypatch)
     Path("dvc.yaml").write_text("stages:\n  a: {cmd: mkdir d && cp in d/x && cp in d/y, deps: [in], outs: [d]}\n")
     Path("in").write_text("content " * 100)
     subprocess.run([*DVC, "repro", "--quiet"], check=True)
     repro.check_restored(["d"])
-    rng = random.Random(seed)
-    flip_bit(rng.choice([path for path in sorted(Path(".dvc/cache/files/md5").glob("*/*")) if path.suffix == ""]), rng)
+    [cached] = [path for path in Path(".dvc/cache/files/md5").glob("*/*") if path.suffix == ""]
+    flip_bit(cached, random.Random(0))
     shutil.rmtree("d")
     subprocess.run([*DVC, "repro", "--quiet"], check=True)  # from its cache, without a word
     assert Path("d/x").read_text() != "content " * 100

@@ -179,9 +179,18 @@ def test_a_candidate_is_promoted_or_refused_and_can_be_rolled_back(workspace, ap
         assert run().name == "Nothing new"  # what was rolled back is not promoted again
 
 
+def reproduce_by_hand() -> None:
+    """What the stages leave, only `train` by DVC itself, which takes seconds for every stage."""
+    for name in ("frames", "clips"):
+        shutil.copytree(f"prepared/{name}", f"data/{name}", dirs_exist_ok=True)
+    Path("data/metrics").mkdir(exist_ok=True)
+    shutil.copy("prepared/metrics.json", "data/metrics/metrics.json")
+    subprocess.run([*DVC, "repro", "--quiet", "--single-item", "train"], check=True)
+
+
 def promote_by_hand() -> str:
     """What a promotion leaves, without Prefect: version, champion, tags; of the pipeline as it is."""
-    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    reproduce_by_hand()
     revision = promotion._commit(git("rev-parse", "HEAD"), ["dvc.lock"], "promote", everything=True)
     facts = {"videos": [], "scores": {"videos": {}}}
     version = model_versions.store(Path("data/model"), facts, taken=version_tags.versions())
@@ -195,16 +204,19 @@ def compared() -> tuple[model_versions.Verdict, dict]:
     return retrain.compare.fn(load_params(Path("params.yaml")))
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
-def test_a_damaged_champion_stops_and_does_not_lower_the_bar(workspace, name, seed):
+def test_a_damaged_champion_stops_and_does_not_lower_the_bar(workspace):
     promote_by_hand()
     prepare_model(0.38)  # worse than the champion, better than the baselines
-    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    reproduce_by_hand()
     assert not compared()[0].better
-    flip_bit(model_versions.champion() / name, random.Random(seed))
-    with pytest.raises(ModelError, match=r"v1\.0\.0: is damaged .*retrain restore.*foreframe rollback.*backup"):
-        compared()
+    for seed in range(6):
+        path = model_versions.champion() / ("model.safetensors" if seed % 2 else "model.json")
+        content = path.read_bytes()
+        flip_bit(path, random.Random(seed))
+        with pytest.raises(ModelError, match=r"v1\.0\.0: is damaged .*retrain restore.*foreframe rollback.*backup"):
+            compared()
+        path.write_bytes(content)
+    flip_bit(path, random.Random(seed))
     assert promotion.restore() == "v1.0.0"
     verdict, _ = compared()
     assert (verdict.better, in_force()) == (False, "v1.0.0")
@@ -214,7 +226,7 @@ def test_a_damaged_champion_stops_and_does_not_lower_the_bar(workspace, name, se
 def test_a_champion_of_another_task_counts_as_none_and_that_is_said(workspace):
     promote_by_hand()
     prepare_model(0.38)
-    subprocess.run([*DVC, "repro", "--quiet"], check=True)
+    reproduce_by_hand()
     champion = model_versions.champion()
     shutil.rmtree(champion)
     card = model_dir.load_card(Path("data/model")).model_copy(update={"frame_shape": (1, 8, 8)})
@@ -255,29 +267,23 @@ def test_a_champion_that_is_nowhere_stops_and_the_line_says_how_to_begin_anew(wo
         promotion.rollback()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_champion_whose_object_in_the_cache_is_damaged_is_not_brought_back(workspace, seed):
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_champion_whose_object_in_the_cache_is_damaged_is_not_brought_back(workspace, name):
     promote_by_hand()
-    rng = random.Random(seed)
-    flip_bit(rng.choice([path for path in sorted(Path(".dvc/cache/files/md5").glob("*/*")) if is_of_model(path)]), rng)
+    md5 = integrity.file_md5(Path("data/model", name))
+    flip_bit(Path(".dvc/cache/files/md5", md5[:2], md5[2:]), random.Random(0))
     shutil.rmtree("models")
     with pytest.raises(ModelError, match=r"v1\.0\.0: (its copy in DVC's cache is damaged|neither DVC's cache)"):
         promotion.restore()
     assert not (model_versions.MODELS / "v1.0.0").exists()
 
 
-def is_of_model(path: Path) -> bool:
-    wanted = {integrity.file_md5(file) for file in Path("data/model").iterdir()}
-    return path.parent.name + path.name in wanted
-
-
-@pytest.mark.parametrize("target", ["nowhere", "v9.0.0"])
-def test_a_champion_link_that_leads_nowhere_stops(workspace, target):
+def test_a_champion_link_that_leads_nowhere_stops(workspace):
     promote_by_hand()
     link = model_versions.MODELS / "champion"
     link.unlink()
-    link.symlink_to(target)
-    with pytest.raises(ModelError, match=f"champion: leads to {target}, which is not there"):
+    link.symlink_to("v9.0.0")
+    with pytest.raises(ModelError, match=r"champion: leads to v9\.0\.0, which is not there"):
         compared()
     assert promotion.restore() == "v1.0.0"
 
