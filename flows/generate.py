@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, videos
+from flows import at_the_prompt, folders, videos
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError
@@ -45,19 +45,20 @@ class Job:
 def generate(videos: str | None = None, output: str | None = None) -> State[Any]:
     """Let the champion continue (or translate) the videos of a folder that it has not done yet.
 
-    `videos` and `output` stand in for generate.videos and generate.output of params.yaml. A video that fails is listed,
+    `videos` and `output` stand in for generate.videos and generate.output of params.yaml; they lie in the workspace or
+    under data.roots. A video that fails is listed,
     in OUTPUT/failed.json too, and tried again by the next run; it does not stop the others.
     """
-    params = load_params(Path("params.yaml")).generate
+    params = load_params(Path("params.yaml"))
+    source, target = folders.for_generate(videos, output, params)
     champion = model_versions.champion()
     if champion is None:
         return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
-    source, target = Path(videos or params.videos), Path(output or params.output)
-    if not source.is_dir():
+    if not os.path.isdir(source):  # noqa: PTH112 -- False, too, for a name that is too long
         return Completed(name="Nothing new", message=f"{source}: there is no such folder yet")
     with alone(target):
-        jobs = pending(source, target, champion.name)
-        failures = run(jobs, champion, params)
+        jobs = pending(source, target, champion.name, params.data.roots)
+        failures = run(jobs, champion, params.generate)
         known = known_failures(target)
         write_json(target / FAILED, failures)
     if not jobs:
@@ -137,12 +138,12 @@ def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job
     return errors
 
 
-def pending(source: Path, output: Path, version: str) -> list[Job]:
+def pending(source: Path, output: Path, version: str, roots: Sequence[str] = ()) -> list[Job]:
     """The videos under `source` whose content `version` has not done yet, into `output`."""
     jobs = []
-    for video in videos.videos(source):
+    for video in videos.videos(source, roots):
         name = video.path.relative_to(source)
-        if output in video.path.parents or any(part.startswith(".") for part in name.parts):
+        if any(part.startswith(".") for part in name.parts):
             continue
         # the file itself is the record: it is renamed into its place when it is whole
         target = output / name.parent / f"{name.name}.{video.content_hash[:12]}.{version}.mp4"

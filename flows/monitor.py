@@ -3,10 +3,13 @@
 import argparse
 import base64
 import io
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,11 @@ from prefect.events import emit_event
 from prefect.states import Completed
 
 from flows import at_the_prompt, videos, workspace_lock
+from flows.overrides import set_params
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError, TooShort
-from pipeline.params import Params, load_params
+from pipeline.params import DataParams, Params, load_params
 
 DRIFT = "foreframe.drift"  # the event on which flows/deploy.py starts retrain
 
@@ -38,7 +42,7 @@ def monitor() -> State[Any]:
     if not {"videos", "scores"} <= record.keys():
         message = f"{champion.name} was restored without its record: its errors at promotion are not known any more"
         return Completed(name="Nothing to compare with", message=message)
-    videos = arrived(Path(params.data.videos), set(record["videos"]))
+    videos = arrived(Path(params.data.videos), set(record["videos"]), params.data.roots)
     if not videos:
         return Completed(name="Nothing new", message=f"no video in {params.data.videos} is newer than {champion.name}")
     errors = measure(champion, videos, params)
@@ -48,9 +52,9 @@ def monitor() -> State[Any]:
     return judge(champion.name, record["scores"]["videos"], errors, params)
 
 
-def arrived(folder: Path, known: set[str]) -> list[Path]:
+def arrived(folder: Path, known: set[str], roots: Sequence[str] = ()) -> list[Path]:
     """The videos under `folder` whose SHA-256 is not `known`."""
-    return [video.path for video in videos.videos(folder) if video.content_hash not in known]
+    return [video.path for video in videos.videos(folder, roots) if video.content_hash not in known]
 
 
 @task(cache_policy=NO_CACHE)
@@ -64,13 +68,7 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # frames as in training, by the extract stage, of these videos only; it follows no link out of its folder
-        for video in videos:
-            copy = folder / "videos" / video.relative_to(params.data.videos)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(video, copy) if video.is_dir() else shutil.copyfile(video, copy)
-        command = [sys.executable, "-m", "pipeline.stages.extract", str(folder / "videos"), str(folder / "frames")]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = extract(videos, params.data, folder)
         get_run_logger().info("%s", result.stdout + result.stderr)
         if result.returncode:
             # it also fails where no file is a video; then its index says so of each
@@ -85,6 +83,30 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
             return {}
         table = scoring.score(champion, folder / "frames", folder / "clips", params.evaluate)
     return table.groupby("video")[params.promote.metric].mean().to_dict()
+
+
+def extract(videos: list[Path], data: DataParams, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the extract stage, as for training, on these videos of `data` only: their frames are in `folder`/frames."""
+    for video in videos:
+        link = folder / "videos" / video.relative_to(data.videos)
+        images = [path.name for path in video.iterdir()] if video.is_dir() else [""]
+        for name in images:
+            (link / name).parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.lexists(link / name):  # a video may lie among the images of another
+                (link / name).symlink_to((video / name).absolute())
+    # of links the stage follows those that it follows in data.videos, for these lead there
+    roots = [os.path.realpath(root) for root in (data.videos, *data.roots)]
+    shutil.copy("params.yaml", folder)
+    set_params(["data.videos=videos", f"data.roots={json.dumps(roots, ensure_ascii=False)}"], folder / "params.yaml")
+    path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.stages.extract", "frames"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def judge(version: str, reference: dict[str, float], errors: dict[str, float], params: Params) -> State[Any]:

@@ -1,21 +1,30 @@
 """Parameters for one run: `model.name=lstm` written into params.yaml, as `dvc exp run -S` does."""
 
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
+from flows import folders
 from flows.dvc_graph import PARAMS, Stage, plan
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import Params, load_params, parse_params
 from pipeline.runtime.files import replacing, write_bytes
 
 NULL = "tag:yaml.org,2002:null"
+NULLS = ("", "null", "~")
 
 
 def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Params, list[Stage]]:
-    """Write `overrides` into params.yaml and plan; where that raises PipelineError, params.yaml is as it was."""
+    """Write `overrides` into params.yaml and plan; where that raises PipelineError, params.yaml is as it was.
+
+    Overrides come from whoever starts a flow, so they may name only folders that flows.folders allows.
+    """
     before = PARAMS.read_bytes()
-    params = set_params(overrides)
+    params = set_params(overrides, by_a_run=True)
     try:
         return params, plan(targets)
     except PipelineError:
@@ -23,11 +32,11 @@ def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Par
         raise
 
 
-def set_params(overrides: list[str], path: Path = PARAMS) -> Params:
+def set_params(overrides: list[str], path: Path = PARAMS, *, by_a_run: bool = False) -> Params:
     """Write `overrides` into the file at `path`, whose comments stay, and return what it then holds.
 
-    All of them, and all that the file holds besides, are checked before anything is written. Raises ParamsError, with
-    one line per override or key that is wrong.
+    All of them, and all that the file holds besides, are checked before anything is written, by flows.folders too where
+    a run asks for them. Raises ParamsError, with one line per override or key that is wrong.
     """
     if not overrides:
         return load_params(path)
@@ -36,7 +45,10 @@ def set_params(overrides: list[str], path: Path = PARAMS) -> Params:
     yaml.width = 4096
     yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(NULL, "null"))
     content = yaml.load(path)
+    held = {name: dict(section) for name, section in content.items() if isinstance(section, dict)}
     for override in overrides:
+        if (shown := override.encode(errors="surrogateescape").decode(errors="backslashreplace")) != override:
+            raise ParamsError(f"{shown}: is not UTF-8")
         key, found, text = override.partition("=")
         *parents, name = key.strip().split(".")
         section = content
@@ -44,8 +56,32 @@ def set_params(overrides: list[str], path: Path = PARAMS) -> Params:
             section = section.get(parent) if isinstance(section, dict) else None
         if not found or not isinstance(section, dict) or name not in section:
             raise ParamsError(f"{override}: should be key=value with a key of {path}")
-        section[name] = YAML().load(text)  # [8, 8] stays on its line
+        section[name] = _value(override, [*parents, name], text)
     params = parse_params(content, path)
+    if by_a_run:
+        folders.check_overrides(held, params)
     with replacing(path) as part:
         yaml.dump(content, part)
     return params
+
+
+def _value(override: str, key: list[str], text: str) -> Any:
+    """What `text` says: YAML, but where a key takes any text, such as a folder's name, the text itself unless quoted.
+
+    YAML would take `Clips #2` for `Clips`, `2024` for a number and `{a}` for a mapping.
+    """
+    if _takes_text(key) and text.strip() not in NULLS and text.strip()[0] not in "'\"":
+        return text.strip()
+    try:
+        return YAML().load(text)  # [8, 8] stays on its line
+    except YAMLError as error:
+        raise ParamsError(f"{override}: the value is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _takes_text(key: list[str]) -> bool:
+    """Whether params.yaml's `key` is typed str, or str | None."""
+    annotation: Any = Params
+    for name in key:
+        fields = annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else {}
+        annotation = fields[name].annotation if name in fields else None
+    return annotation is str or (isinstance(annotation, UnionType) and str in get_args(annotation))

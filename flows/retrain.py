@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from flows.overrides import prepare
 from pipeline import model_versions
 from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_versions import Verdict
-from pipeline.params import Params
+from pipeline.params import DataParams, Params
 from pipeline.runtime.files import write_json
 
 DATA = Path("data")
@@ -38,13 +39,14 @@ JUDGED = model_versions.MODELS / "judged.json"  # the last verdict and what it i
 def retrain(overrides: list[str] | None = None) -> State[Any]:
     """Bring the pipeline up to date, and promote its model if it is better than the champion.
 
-    `overrides`, such as `model.name=lstm`, are written into params.yaml.
+    `overrides`, such as `model.name=lstm`, are written into params.yaml; folders among them lie in the workspace or
+    under data.roots.
     """
     with workspace_lock.locked():
         promotion.settle()
         promotion.champion()  # whole, or this stops before anything is trained
         params, stages = prepare(overrides or [])
-        log_changes(stages, Path(params.data.videos))
+        log_changes(stages, params.data)
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
         if absent(stages) and dvc_graph.has_remote():
@@ -65,18 +67,18 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="log changes")
-def log_changes(stages: list[Stage], videos: Path) -> None:
+def log_changes(stages: list[Stage], data: DataParams) -> None:
     """Log what has changed since the last run: videos, parameters, code."""
     logger = get_run_logger()
     changes = [(stage.name, change) for stage in stages for change in stage.changes]
     for name, change in changes:
         logger.info("%s: %s", name, change)
-    if any(change.startswith(f"{videos}: ") for _, change in changes):
-        for line in changed_videos(videos):
+    if any(change.startswith(f"{Path(data.videos)}: ") for _, change in changes):
+        for line in changed_videos(Path(data.videos), data.roots):
             logger.info("%s", line)
 
 
-def changed_videos(folder: Path) -> list[str]:
+def changed_videos(folder: Path, roots: Sequence[str] = ()) -> list[str]:
     """One line each for the videos in `folder` that are new, changed and removed since frames were extracted."""
     index = DATA / "frames/index.csv"
     if not index.exists() or not folder.is_dir():
@@ -85,7 +87,7 @@ def changed_videos(folder: Path) -> list[str]:
 
     table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
     extracted = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
-    present = {video.name: video.content_hash for video in videos.videos(folder)}
+    present = {video.name: video.content_hash for video in videos.videos(folder, roots)}
     differences = {
         "new": present.keys() - extracted.keys(),
         "changed": {name for name in present.keys() & extracted.keys() if present[name] != extracted[name]},

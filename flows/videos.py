@@ -1,6 +1,7 @@
 """The videos of a folder and their content hashes, as the extract stage sees them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,17 +15,17 @@ class Video:
     content_hash: str
 
 
-def videos(folder: Path) -> list[Video]:
+def videos(folder: Path, roots: Sequence[str] = ()) -> list[Video]:
     """The videos under `folder`, sorted by name; without hidden files and what cannot be read.
 
-    Files are read again only where their times say that they changed.
+    Links are followed to files in the folder or under `roots`; files are read again only where their times say so.
     """
     # they import OpenCV and PyAV, which a run without news does not need
     from pipeline.ingest.cache import ContentCache
     from pipeline.ingest.contents import content_hashes
     from pipeline.ingest.folder import list_folder
 
-    entries = list_folder(folder)
+    entries = list_folder(folder, roots)
     root = str(folder.resolve())
     cache = ContentCache(
         Path(".dvc/tmp/contents", hashlib.sha256(root.encode(errors="surrogateescape")).hexdigest()[:16])

@@ -1,10 +1,11 @@
 """params.yaml, typed, complete and strict: a wrong key or value is one clear line before any work."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -15,8 +16,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 OptimizerName = Literal["adam", "muon"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
 Sampling = Literal["teacher", "scheduled", "reverse", "free"]
+Folder = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 Size = tuple[Positive, Positive]  # (height, width), pixels
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # of a URL, in front
 SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic's own words
 
 
@@ -26,10 +29,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class DataParams(Section):
-    """Where the videos are."""
+def _not_an_address(text: str) -> str:
+    if ADDRESS.match(text):
+        raise ValueError(f"DVC takes {text} for an address; write ./{text} for a folder of this name")
+    return text
 
-    videos: str = Field(min_length=1)
+
+class DataParams(Section):
+    """Where the videos are, and where else flows may read and write."""
+
+    videos: Annotated[Folder, AfterValidator(_not_an_address)]
+    roots: tuple[Folder, ...]
 
 
 class SampleParams(Section):

@@ -15,6 +15,7 @@ from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.model_dir import ModelCard, save
 from pipeline.models import build
 from pipeline.nn.rollout import predict
+from pipeline.params import DataParams
 from pipeline.video import write_video
 
 Arrays = Mapping[str, NDArray[np.uint8]]
@@ -48,6 +49,11 @@ def write_store(folder: Path, videos: Arrays, sha256: Mapping[str, str] | None =
         )
     pd.DataFrame(rows).to_csv(folder / "index.csv", index=False)
     return folder
+
+
+def data_in(videos: Path, *roots: Path) -> DataParams:
+    """The section `data` of params.yaml for the folder `videos`."""
+    return DataParams(videos=str(videos), roots=tuple(str(root) for root in roots))
 
 
 def moving_bar(num_frames: int, first: int, channels: int = 1) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -82,6 +83,12 @@ def test_every_path_in_a_command_is_a_dependency_or_an_output(stage):
     ]
     for path in spec["cmd"].split()[3:]:
         assert path in spec["deps"] or any(out == path or out.startswith(f"{path}/") for out in outs), path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_command_is_fixed_words(stage):
+    """DVC hands it to a shell and quotes nothing: a value of params.yaml in it would be run."""
+    assert re.fullmatch(r"[\w./ -]+", STAGES[stage]["cmd"])
 
 
 def test_params_yaml_is_valid_and_says_what_each_key_is():

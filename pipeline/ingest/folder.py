@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +25,15 @@ class Entry:
     is_hidden: bool = False  # refused as hidden, which is nobody's mistake
 
 
-def list_folder(folder: Path) -> list[Entry]:
+def list_folder(folder: Path, roots: Sequence[str] = ()) -> list[Entry]:
     """Every file under `folder`, a folder of numbered images as one entry, sorted by name.
 
-    Links that leave the folder, pipes, devices and sockets are refused here, without opening them.
+    Links are followed to files in the folder or under `roots`. All others, pipes, devices and sockets are refused here,
+    without opening them.
     """
     root = Path(os.path.realpath(folder))
-    return sorted(_entries(root, root), key=lambda entry: entry.name)
+    allowed = [root, *(Path(os.path.realpath(other)) for other in roots)]
+    return sorted(_entries(root, root, allowed), key=lambda entry: entry.name)
 
 
 def printable(path: Path) -> str:
@@ -40,7 +42,7 @@ def printable(path: Path) -> str:
     return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or ord(c) == 127 else c for c in text)
 
 
-def _entries(folder: Path, root: Path) -> Iterator[Entry]:
+def _entries(folder: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entry]:
     def refused(path: Path, reason: str, is_hidden: bool = False) -> Entry:
         return Entry(printable(path.relative_to(root)), (), reason=reason, is_hidden=is_hidden)
 
@@ -54,7 +56,7 @@ def _entries(folder: Path, root: Path) -> Iterator[Entry]:
     for path in paths:
         try:
             mode = path.lstat().st_mode
-            reason = _why_not_followed(path, root) if stat.S_ISLNK(mode) else ""
+            reason = _why_not_followed(path, allowed) if stat.S_ISLNK(mode) else ""
             if reason:
                 yield refused(path, reason)
                 continue
@@ -64,7 +66,7 @@ def _entries(folder: Path, root: Path) -> Iterator[Entry]:
             yield refused(path, f"cannot be read: {error.strerror}")
             continue
         if stat.S_ISDIR(mode):
-            yield from _entries(path, root)
+            yield from _entries(path, root, allowed)
         elif not stat.S_ISREG(mode):
             yield refused(path, "a pipe, a device or a socket, not a file")
         elif path.name.startswith("."):
@@ -85,10 +87,10 @@ def _entries(folder: Path, root: Path) -> Iterator[Entry]:
             yield Entry(printable(path.relative_to(root)), (path,))
 
 
-def _why_not_followed(path: Path, root: Path) -> str:
+def _why_not_followed(path: Path, allowed: Sequence[Path]) -> str:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         return "a symbolic link to a folder"
-    if target.is_relative_to(root) or DVC_CACHE_OBJECT.search(str(target)):
+    if any(target.is_relative_to(folder) for folder in allowed) or DVC_CACHE_OBJECT.search(str(target)):
         return ""
-    return "a symbolic link that leaves the folder"
+    return "a symbolic link that leaves the folder, to nowhere under data.roots of params.yaml"

@@ -17,7 +17,7 @@ from pipeline.ingest.pool import decode_all
 from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipe_of, refusals, write_store
 from pipeline.ingest.video_job import Outcome
 from pipeline.ingest.workers import WorkerDied
-from pipeline.params import ExtractParams
+from pipeline.params import DataParams, ExtractParams
 from pipeline.runtime.hashing import file_content_hash
 
 logger = logging.getLogger(__name__)
@@ -25,15 +25,16 @@ logger = logging.getLogger(__name__)
 MOST_REASONS = 5  # that one message lists
 
 
-def extract(videos: Path, frames: Path, *, extract: ExtractParams) -> None:
-    """Decode every video in VIDEOS into resized frames under FRAMES."""
+def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
+    """Decode every video in the folder data.videos of params.yaml into resized frames under FRAMES."""
+    videos = Path(data.videos)
     if not videos.is_dir():
         raise PipelineError(f"{videos}: no such folder; data.videos in params.yaml names the folder of videos")
     frames.mkdir(parents=True, exist_ok=True)
     cache = ContentCache(frames.parent / f".{frames.name}")
     recipe = recipe_of(extract)
     with cache.lock():
-        entries = list_folder(videos)
+        entries = list_folder(videos, data.roots)
         if not entries:
             raise PipelineError(
                 f"{videos}: holds no file; put videos there, or name another folder as data.videos in params.yaml"

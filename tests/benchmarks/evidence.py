@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.data.frames import FrameStore
 from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
+from tests.conftest import data_in
 from tests.corpus.refused import DAMAGED, NO_VIDEOS
 from tests.corpus.videos import GOOD, Expected
 from tests.pipeline.stages.test_extract import params
@@ -90,7 +91,7 @@ def evidence(folder: Path) -> None:
     for name, (build, _) in cases.items():
         build(videos / name)
     wanted = params(size=(12, 12), color="rgb", fit="stretch", max_pixels=2_000_000, max_seconds=3600.0)
-    extract(videos, folder / "frames", extract=wanted)
+    extract(folder / "frames", data=data_in(videos), extract=wanted)
     store = FrameStore(folder / "frames")
     print(f"\n{len(cases)} odd files: as expected in the plain OpenCV loop, and in ours")
     totals = Counter[str]()

@@ -28,6 +28,7 @@ import numpy as np
 from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
 from tests.benchmarks.evidence import evidence
+from tests.conftest import data_in
 
 ROOT = Path(__file__).parents[2]
 CORES = len(os.sched_getaffinity(0))
@@ -131,7 +132,7 @@ def ours(paths: list[Path], size: int, color: str, fps: float | None = None) -> 
     (work / "in").mkdir()
     for path in paths:
         (work / "in" / path.name).hardlink_to(path)
-    extract(work / "in", work / "out", extract=params(size, color, fps))
+    extract(work / "out", data=data_in(work / "in"), extract=params(size, color, fps))
     return work
 
 
@@ -276,7 +277,8 @@ def memory(folder: Path) -> None:
 def incremental(folder: Path, count: int = 500) -> None:
     """The whole of `count` videos, then one more, as commands; and whether the result is that of a run from scratch."""
     (folder / "in").mkdir()
-    shutil.copy(ROOT / "params.yaml", folder)
+    text = (ROOT / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("videos: data/sample", "videos: in", 1))
     content = footage().read_bytes()
     for number in range(count + 1):
         (folder / "in" / f"{number}.mp4").write_bytes(another(content, number))
@@ -284,7 +286,7 @@ def incremental(folder: Path, count: int = 500) -> None:
     held_back.rename(folder / "new.mp4")
 
     def run(store: str) -> float:
-        command = [sys.executable, "-m", "pipeline.stages.extract", "in", store]
+        command = [sys.executable, "-m", "pipeline.stages.extract", store]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         start = time.perf_counter()
         subprocess.run(command, cwd=folder, env=environment, check=True, stderr=subprocess.DEVNULL)

@@ -36,6 +36,7 @@ from pipeline.stages.extract import extract
 from pipeline.stages.tensorize import tensorize
 from pipeline.stages.train import train
 from pipeline.video import write_png
+from tests.conftest import data_in
 
 ROOT = Path(__file__).parents[2]
 CLIPS = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4")
@@ -198,7 +199,7 @@ def main() -> None:
         for degradation in options.maps if minutes else ():
             params = parameters(degradation, minutes, options.epochs, options.set)
             if not frames.exists():
-                extract(footage(work / "videos"), frames, extract=params.extract)
+                extract(frames, data=data_in(footage(work / "videos")), extract=params.extract)
             folder = out / degradation
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

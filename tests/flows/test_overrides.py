@@ -6,6 +6,7 @@ import pytest
 
 from flows.overrides import prepare, set_params
 from pipeline.errors import ParamsError, PipelineError
+from pipeline.params import load_params
 from tests.flows.conftest import ROOT
 
 
@@ -38,3 +39,49 @@ def test_overrides_that_cannot_be_run_leave_the_parameters_as_they_were(diamond)
     assert params.data.videos == "elsewhere"
     assert "elsewhere" in Path("params.yaml").read_text()
     assert stages
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("My Videos", "My Videos"),
+        ("Clips #2", "Clips #2"),
+        ("#2", "#2"),
+        ("2024", "2024"),
+        ("true", "true"),
+        ("*", "*"),
+        ("{a}", "{a}"),
+        ("./a: b", "./a: b"),
+        ("-rf", "-rf"),
+        ("x; touch FILE; true", "x; touch FILE; true"),
+        ("a${x}b", "a${x}b"),
+        ("back\\slash", "back\\slash"),
+        ("  Übung 動画 ", "Übung 動画"),
+        ("'null'", "null"),
+        ('" lead"', " lead"),
+    ],
+)
+def test_a_folder_is_named_as_it_is_called(diamond, text, value):
+    assert set_params([f"data.videos={text}"]).data.videos == value
+    assert load_params(Path("params.yaml")).data.videos == value
+    both = [f"translate.source={text}", "translate.target=clean"]
+    assert set_params(both).translate.source == value
+    assert set_params(["translate.source=null", "translate.target=~"]).translate.source is None
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.videos='half", "data.videos='half: the value is not YAML: "),
+        ("extract.size=[8", "extract.size=[8: the value is not YAML: "),
+        ("data.videos=", "params.yaml: data.videos: Input should be a valid string (got None)"),
+        ("data.videos=a\udcffb", "data.videos=a\\xffb: is not UTF-8"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_one_line(diamond, override, said):
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(ParamsError) as error:
+        set_params([override])
+    assert str(error.value).startswith(said)
+    assert len(str(error.value).splitlines()) == 1
+    assert Path("params.yaml").read_bytes() == before

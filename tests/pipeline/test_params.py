@@ -39,6 +39,15 @@ def test_the_shipped_file_is_read_with_its_types():
         ),
         ("speed: 2.0", "speed: .nan", "sample.speed: Input should be a finite number (got nan)"),
         ("size: [32, 32]", "size: [32]", "extract.size.1: is missing"),
+        ("videos: data/sample", "videos: s3://bucket", "data.videos: DVC takes s3://bucket for an address; write ./s3"),
+        (
+            "videos: data/sample",
+            "videos: s3:x",
+            "data.videos: DVC takes s3:x for an address; write ./s3:x for a",
+        ),
+        ("videos: data/sample", "videos: ''", "data.videos: String should have at least 1 character (got '')"),
+        ("roots: []", "roots: ['']", "data.roots.0: String should have at least 1 character (got '')"),
+        ("roots: []", "roots: /videos", "data.roots: Input should be a valid array (got '/videos')"),
         ("digit_size: 16", "digit_size: 99", "sample: digit_size must be below frame_size"),
     ],
 )

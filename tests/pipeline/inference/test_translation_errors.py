@@ -12,6 +12,7 @@ from pipeline.params import load_params
 from pipeline.stages.extract import extract
 from pipeline.stages.tensorize import tensorize
 from pipeline.video import write_video
+from tests.conftest import data_in
 from tests.pipeline.inference.test_translation import make_card
 
 
@@ -34,7 +35,7 @@ def prepare(folder, root, translate, color="rgb"):
     """The stages extract and tensorize on the videos in `folder`/videos, with `translate` changed."""
     params = load_params(root / "params.yaml")
     chosen = params.extract.model_copy(update={"size": (16, 24), "color": color})
-    extract(folder / "videos", folder / "frames", extract=chosen)
+    extract(folder / "frames", data=data_in(folder / "videos"), extract=chosen)
     tensorize(
         folder / "frames",
         folder / "clips",

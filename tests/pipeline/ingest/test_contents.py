@@ -58,5 +58,5 @@ def test_hidden_files_and_copies_are_no_refusals(tmp_path):
         content.outcome = Outcome("damaged", "breaks off") if content.entries[0].name == "c.mp4" else Outcome("ok", "")
     assert list(refusals(entries, contents)) == [
         ("c.mp4", "breaks off"),
-        ("link.mp4", "a symbolic link that leaves the folder"),
+        ("link.mp4", "a symbolic link that leaves the folder, to nowhere under data.roots of params.yaml"),
     ]

@@ -3,6 +3,8 @@ from pathlib import Path
 
 from pipeline.ingest.folder import list_folder, printable
 
+LEAVES = "a symbolic link that leaves the folder, to nowhere under data.roots of params.yaml"
+
 
 def test_names_are_printable_and_never_the_same_for_two_files():
     names = [b"a.mp4", "zé.mp4".encode(), b"\xff.mp4", b"\\xff.mp4", b"new\nline.mp4", b"\\x0a"]
@@ -36,7 +38,37 @@ def test_a_folder_reached_through_a_link_is_read_but_its_links_out_are_not(tmp_p
     (tmp_path / "link").symlink_to("real")
     inside, outside = list_folder(tmp_path / "link")
     assert (inside.name, len(inside.paths)) == ("a.mp4", 1)
-    assert (outside.paths, outside.reason) == ((), "a symbolic link that leaves the folder")
+    assert (outside.paths, outside.reason) == ((), LEAVES)
+
+
+def test_links_are_followed_to_files_under_an_allowed_root_and_nowhere_else(tmp_path):
+    """A data set hub's snapshot, git-annex: a folder of links into a store elsewhere."""
+    for name in ("in", "store/blobs/folder", "stored"):
+        (tmp_path / name).mkdir(parents=True)
+    for target in ("store/blobs/1", "stored/2", "3"):
+        (tmp_path / target).write_bytes(b"x")
+    (tmp_path / "alias").symlink_to("store")  # the root itself may be reached through a link
+    links = {
+        "a.mp4": "../store/blobs/1",
+        "back.mp4": "../store/../3",
+        "beside.mp4": "../stored/2",
+        "folder": "../store/blobs/folder",
+        "none.mp4": "../store/blobs/none",
+    }
+    for name, target in links.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    (tmp_path / "store/blobs/on").symlink_to("../../3")
+    (tmp_path / "in/through.mp4").symlink_to("../store/blobs/on")
+    entries = list_folder(tmp_path / "in", [str(tmp_path / "alias")])
+    assert {entry.name: entry.reason for entry in entries} == {
+        "a.mp4": "",
+        "back.mp4": LEAVES,
+        "beside.mp4": LEAVES,
+        "folder": "a symbolic link to a folder",
+        "none.mp4": "cannot be read: No such file or directory",
+        "through.mp4": LEAVES,
+    }
+    assert [entry.paths for entry in entries if entry.paths] == [(tmp_path / "in/a.mp4",)]
 
 
 def test_a_pipe_is_refused_without_being_opened(tmp_path):

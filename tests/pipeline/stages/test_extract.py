@@ -19,6 +19,7 @@ from pipeline.ingest import workers
 from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
 from pipeline.video import write_video
+from tests.conftest import data_in
 from tests.corpus.build import Encoding, encode
 from tests.damage import flip_bit
 
@@ -42,7 +43,7 @@ def test_every_file_gets_a_row_and_every_video_its_frames(tmp_path):
     write_video(tmp_path / "in/b.mp4", greys(3, start=10), fps=10)
     (tmp_path / "in/notes.txt").write_text("not a video")
 
-    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
 
     store = FrameStore(tmp_path / "out")
     assert store.index["path"].tolist() == ["b.mp4", "notes.txt", "train/a.mp4"]
@@ -59,32 +60,32 @@ def test_a_file_that_cannot_be_read_stops_the_stage_if_asked(tmp_path):
     write_video(tmp_path / "in/a.mp4", greys(2), fps=10)
     (tmp_path / "in/notes.txt").write_text("not a video")
     with pytest.raises(VideoError, match=r"notes\.txt"):
-        extract(tmp_path / "in", tmp_path / "out", extract=params(on_error="fail"))
+        extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params(on_error="fail"))
 
 
 def test_hidden_files_and_copies_do_not_stop_it(tmp_path):
     write_video(tmp_path / "in/a.mp4", greys(2), fps=10)
     for name in (".hidden.mp4", "b.mp4"):
         (tmp_path / "in" / name).write_bytes((tmp_path / "in/a.mp4").read_bytes())
-    extract(tmp_path / "in", tmp_path / "out", extract=params(on_error="fail"))
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params(on_error="fail"))
     index = FrameStore(tmp_path / "out").index
     assert index["reason"].tolist() == ["hidden file", "", "same content as a.mp4"]
 
 
 def test_no_folder_says_where_it_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"data\.videos"):
-        extract(tmp_path / "in", tmp_path / "out", extract=params())
+        extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
 
 
 def test_a_folder_without_any_video_says_so_and_why(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(PipelineError, match=r"in: holds no file; put videos there.*data\.videos"):
-        extract(tmp_path / "in", tmp_path / "out", extract=params())
+        extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
     (tmp_path / "in/a.txt").write_text("text one")
     (tmp_path / "in/b.txt").write_text("text two")
     (tmp_path / "in/c.mp4").touch()
     with pytest.raises(VideoError, match=r"none of its 3 files is a video.*2 x text, not a video; 1 x empty file"):
-        extract(tmp_path / "in", tmp_path / "out", extract=params())
+        extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
 
 
 def store_bytes(folder):
@@ -112,7 +113,7 @@ def run_counting(monkeypatch, tmp_path, **changes):
             yield noted
 
     monkeypatch.setattr(workers, "local", counting)
-    extract(tmp_path / "in", tmp_path / "out", extract=params(**changes))
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params(**changes))
     monkeypatch.setattr(workers, "local", original)
     return len(jobs)
 
@@ -133,7 +134,7 @@ def test_a_second_run_does_only_what_is_new_and_equals_one_from_scratch(tmp_path
     after = store_bytes(tmp_path / "out")
     assert FrameStore(tmp_path / "out").videos == ["c.mp4", "d.mp4", "z.mp4"]
 
-    extract(tmp_path / "in", tmp_path / "scratch", extract=params())
+    extract(tmp_path / "scratch", data=data_in(tmp_path / "in"), extract=params())
     assert store_bytes(tmp_path / "scratch") == after
 
 
@@ -234,7 +235,7 @@ def test_a_copy_of_a_store_elsewhere_is_checked_as_well(tmp_path, monkeypatch):
 
 def test_links_into_a_cache_are_replaced_and_never_written_through(tmp_path):
     write_some(tmp_path / "in", ["a.mp4"])
-    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
     (tmp_path / "cache").mkdir()
     for path in sorted((tmp_path / "out").iterdir()):
         cached = tmp_path / "cache" / path.name
@@ -243,9 +244,9 @@ def test_links_into_a_cache_are_replaced_and_never_written_through(tmp_path):
         path.symlink_to(cached) if path.suffix == ".npy" else path.hardlink_to(cached)
     before = store_bytes(tmp_path / "cache")
     write_some(tmp_path / "in", ["b.mp4"], first=1)
-    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
     (tmp_path / "in/a.mp4").unlink()
-    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
     assert store_bytes(tmp_path / "cache") == before
     assert FrameStore(tmp_path / "out").videos == ["b.mp4"]
 
@@ -257,17 +258,18 @@ def test_videos_behind_links_of_dvcs_cache_are_read(tmp_path):
     (tmp_path / "a.mp4").rename(cached)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.mp4").symlink_to(cached)
-    extract(tmp_path / "in", tmp_path / "out", extract=params())
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
     assert FrameStore(tmp_path / "out").videos == ["a.mp4"]
 
 
 def test_a_run_killed_at_any_moment_is_finished_by_the_next_with_the_same_bytes(tmp_path):
     write_some(tmp_path / "in", [f"{number}.mp4" for number in range(12)])
-    extract(tmp_path / "in", tmp_path / "whole", extract=params())
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("size: [32, 32]", "size: [8, 8]"))
+    extract(tmp_path / "whole", data=data_in(tmp_path / "in"), extract=params())
+    text = (ROOT / "params.yaml").read_text().replace("videos: data/sample", "videos: in", 1)
+    (tmp_path / "params.yaml").write_text(text.replace("size: [32, 32]", "size: [8, 8]"))
     small = load_params(tmp_path / "params.yaml").extract
-    extract(tmp_path / "in", tmp_path / "whole", extract=small)
-    command = [sys.executable, "-m", "pipeline.stages.extract", "in", "out"]
+    extract(tmp_path / "whole", data=data_in(tmp_path / "in"), extract=small)
+    command = [sys.executable, "-m", "pipeline.stages.extract", "out"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for milliseconds in (700, 900, 1100, 1300):
         with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
@@ -284,7 +286,7 @@ def test_frames_are_chosen_by_time(tmp_path):
     encode(tmp_path / "in.mkv", Encoding("ffv1", "matroska", times=(0, 100, 150, 400, 410, 900, 1000, 1500)))
     (tmp_path / "in").mkdir()
     (tmp_path / "in.mkv").rename(tmp_path / "in/a.mkv")
-    extract(tmp_path / "in", tmp_path / "out", extract=params(fps=5.0, size=(12, 12), color="rgb"))
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params(fps=5.0, size=(12, 12), color="rgb"))
     frames = FrameStore(tmp_path / "out").load("a.mkv")
     # at 0, 0.2, 0.4 … 1.4 s, and as far as the last frame lasts
     shown = [0, 2, 3, 4, 4, 6, 6, 6]
@@ -297,7 +299,7 @@ def test_fit_crops_pads_or_stretches(tmp_path):
     write_video(tmp_path / "in/a.mp4", [image] * 2, fps=10)
     middle = {}
     for fit in ("crop", "pad", "stretch"):
-        extract(tmp_path / "in", tmp_path / "out", extract=params(fit=fit))
+        extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params(fit=fit))
         middle[fit] = FrameStore(tmp_path / "out").load("a.mp4")[0, :, :, 0].astype(int)
     assert np.abs(middle["crop"] - 200).max() <= 4
     assert np.abs(middle["pad"][:, 4] - [0, 0, 200, 200, 200, 200, 0, 0]).max() <= 4
@@ -306,11 +308,11 @@ def test_fit_crops_pads_or_stretches(tmp_path):
 
 def test_a_dask_cluster_makes_the_same_bytes(tmp_path, monkeypatch):
     write_some(tmp_path / "in", ["a.mp4", "b.mp4", "c.mp4"])
-    extract(tmp_path / "in", tmp_path / "here", extract=params())
+    extract(tmp_path / "here", data=data_in(tmp_path / "in"), extract=params())
     with (
         dask.config.set({"distributed.worker.daemon": True}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
-        extract(tmp_path / "in", tmp_path / "there", extract=params(executor="dask"))
+        extract(tmp_path / "there", data=data_in(tmp_path / "in"), extract=params(executor="dask"))
     assert store_bytes(tmp_path / "there") == store_bytes(tmp_path / "here")

@@ -7,6 +7,7 @@ from pipeline.data.frames import FrameStore
 from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
 from pipeline.video.decoding import decode
+from tests.conftest import data_in
 from tests.corpus.build import BLUE, GREEN, RED
 from tests.corpus.refused import BAD
 from tests.corpus.videos import GOOD
@@ -23,7 +24,8 @@ def store(tmp_path_factory):
     for name, (build, _) in CASES.items():
         build(videos / name)
     limits = {"max_pixels": 2_000_000, "max_seconds": 3600.0}
-    extract(videos, folder / "frames", extract=params(size=(12, 12), color="rgb", fit="stretch", **limits))
+    wanted = params(size=(12, 12), color="rgb", fit="stretch", **limits)
+    extract(folder / "frames", data=data_in(videos), extract=wanted)
     return videos, FrameStore(folder / "frames")
 
 

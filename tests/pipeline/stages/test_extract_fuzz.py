@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.data.frames import FrameStore
 from pipeline.stages.extract import extract
+from tests.conftest import data_in
 from tests.corpus.build import Encoding, encode
 from tests.pipeline.stages.test_extract import params
 
@@ -61,7 +62,7 @@ def check_fuzz(folder, count, seed, fps=None):
         name = list(SEEDS)[number % len(SEEDS)]
         (folder / "videos" / f"{number:04}_{name}").write_bytes(corrupted(contents[name], rng))
     wanted = params(size=(12, 12), color="rgb", timeout_seconds=20.0, fps=fps)
-    extract(folder / "videos", folder / "frames", extract=wanted)
+    extract(folder / "frames", data=data_in(folder / "videos"), extract=wanted)
     store = FrameStore(folder / "frames")
     assert len(store.index) == count
     for row in store.index.to_dict("records"):
@@ -78,7 +79,7 @@ def check_fuzz(folder, count, seed, fps=None):
     assert counts["damaged"] > count // 10
     assert counts.get("ok", 0) > 0
 
-    extract(folder / "videos", folder / "again", extract=wanted)
+    extract(folder / "again", data=data_in(folder / "videos"), extract=wanted)
     one, two = ({path.name: path.read_bytes() for path in sorted((folder / n).iterdir())} for n in ("frames", "again"))
     assert one == two
 
