@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -145,6 +145,15 @@ def closed_output(command: list[str]) -> Trial:
 REPRO = [PYTHON, "-m", "dvc", "repro"]
 SHORT = ("sample", "tensorize", "evaluate")
 GENERATE = [PYTHON, "-m", "flows.generate"]
+
+
+def _of_stages(kind: str, make: Callable[..., Trial], times: int) -> list[Fault]:
+    return [
+        Fault(kind, f"stage {name}", make("staged", stage(name), WRITES[name]), times, int(name in SHORT))
+        for name in STAGES
+    ]
+
+
 FAULTS = [
     *(
         Fault("disk full", f"stage {name}", full("staged", stage(name), WRITES[name]), 5, int(name in SHORT))
