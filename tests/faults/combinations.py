@@ -39,7 +39,7 @@ def small(name: str, objective: str) -> Params:
     recipe = section.recipe.model_copy(update={"objective": objective, "epochs": 2, "batch_size": 16})
     sizes = {key: value for key, value in SMALL_MODEL.items() if key in type(section).model_fields}
     section = section.model_copy(update={**sizes, "recipe": recipe})
-    adversary = params.train.adversary.model_copy(update={"start": 0.5, "channels": 4})
+    adversary = params.train.adversary.model_copy(update={"start": 0.0, "channels": 4})
     changed = {
         "tensorize": params.tensorize.model_copy(update={"context": CONTEXT, "horizon": HORIZON, "stride": 3}),
         "translate": params.translate.model_copy(update={"degradation": "noise"}),

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -143,14 +143,30 @@ def closed_output(command: list[str]) -> Trial:
 
 
 REPRO = [PYTHON, "-m", "dvc", "repro"]
+SHORT = ("sample", "tensorize", "evaluate")
 GENERATE = [PYTHON, "-m", "flows.generate"]
+
+
+def _of_stages(kind: str, make: Callable[..., Trial], times: int) -> list[Fault]:
+    return [
+        Fault(kind, f"stage {name}", make("staged", stage(name), WRITES[name]), times, int(name in SHORT))
+        for name in STAGES
+    ]
+
+
 FAULTS = [
-    *(Fault("disk full", f"stage {name}", full("staged", stage(name), WRITES[name]), 5, 1) for name in STAGES),
+    *(
+        Fault("disk full", f"stage {name}", full("staged", stage(name), WRITES[name]), 5, int(name in SHORT))
+        for name in STAGES
+    ),
     Fault("disk full", "`foreframe predict`", full("staged", PREDICT, ("out.mp4",)), 5, 1),
-    Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5, 1),
+    Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5),
     Fault("disk full", "`dvc repro`", full("fresh", REPRO, DATA, quick=False), 3),
     Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",), quick=False), 2),
-    *(Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, 1) for name in STAGES),
+    *(
+        Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, int(name in SHORT))
+        for name in STAGES
+    ),
     Fault("read-only", "`foreframe predict`", locked_disk("staged", PREDICT, ("out.mp4",)), 1, 1),
     Fault("read-only", "`foreframe translate`", locked_disk("staged", TRANSLATE, ("out.mp4",)), 1),
     Fault("read-only", "`dvc repro`", locked_disk("fresh", REPRO, DATA, quick=False), 1),

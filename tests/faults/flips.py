@@ -137,8 +137,9 @@ CHECKED = REPRODUCED | {
     "promotion.json": "models/v*/promotion.json",
     "the champion": "models/v2.0.0/model.safetensors",
 }
+LONG = ("training state, `train`", "metrics.json, `render`")
 FAULTS = [
-    *(Fault("bit flipped", name, flipped(read), 10, 2) for name, read in READS.items()),
+    *(Fault("bit flipped", name, flipped(read), 10, int(name not in LONG)) for name, read in READS.items()),
     *(
         Fault("bit flipped", f"{name}, `dvc repro`", flipped(Read(pattern, DVC, DATA, of="reproduced")), 3)
         for name, pattern in REPRODUCED.items()

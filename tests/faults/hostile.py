@@ -16,6 +16,7 @@ from tests.faults.ground import Ground, foreframe, stage
 from tests.faults.kills import PREDICT
 
 Change = Callable[[Path], None]  # of a workspace's folder
+TRAINING_SECONDS = 120.0
 SECONDS = 20.0  # in which a refusal has come
 
 
@@ -25,7 +26,7 @@ def hostile(change: Change, command: list[str], *words: str, may_pass: bool = Fa
     def trial(ground: Ground, random: Random) -> list[str]:
         workspace = ground.copy(ground.staged)
         change(workspace.folder)
-        ran = workspace.quick(command, SECONDS)
+        ran = workspace.quick(command, TRAINING_SECONDS if command == TRAIN else SECONDS)
         lost = tracebacks(ran) if may_pass else refused(ran, *words)
         if not lost and ran.code and len(ran.output) > 3000:
             lost = [f"the message has {len(ran.output)} characters"]

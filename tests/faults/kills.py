@@ -95,7 +95,7 @@ FAULTS = [
     Fault("killed", "`dvc repro`, SIGKILL to all", killed("fresh", DVC, DATA, KILL, group=True), 15),
     Fault("killed", "`dvc repro`, SIGKILL to DVC alone", killed("fresh", DVC, DATA, KILL), 15),
     Fault("killed", "`dvc repro`, SIGTERM to all", killed("fresh", DVC, DATA, TERM, group=True), 10),
-    Fault("killed", "`foreframe predict`, SIGKILL", killed("staged", LONG_PREDICT, ("out.mp4",), KILL), 8, 1),
+    Fault("killed", "`foreframe predict`, SIGKILL", killed("staged", LONG_PREDICT, ("out.mp4",), KILL), 8),
     Fault("killed", "`foreframe predict`, SIGTERM", killed("staged", LONG_PREDICT, ("out.mp4",), TERM), 8, 1),
     Fault("killed", "`foreframe translate`, SIGKILL", killed("staged", LONG_TRANSLATE, ("out.mp4",), KILL), 7),
     Fault("killed", "`foreframe translate`, SIGTERM", killed("staged", LONG_TRANSLATE, ("out.mp4",), TERM), 7),

@@ -15,7 +15,7 @@ from tests.faults.ground import Ground
 MODULES = [combinations, kills, disks, flips, pairs, hostile, numbers]
 if importlib.util.find_spec("tests.faults.soak"):  # many cycles, whose growth is measured
     MODULES.append(importlib.import_module("tests.faults.soak"))
-FAULTS: list[Fault] = [fault for module in MODULES for fault in module.FAULTS]
+FAULTS: list[Fault] = [fault for module in MODULES for fault in getattr(module, "FAULTS", [])]
 
 
 @dataclass
