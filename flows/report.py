@@ -27,9 +27,11 @@ def publish(
     verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
 ) -> None:
     """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion."""
-    rows = _rows(scores)
+    measured = json.loads(Path("data/metrics/metrics.json").read_text())
+    rows = _rows(scores, measured)
     title = f"{version} is the new champion" if version else "The champion stays"
-    create_markdown_artifact(_markdown(verdict, stages, outcome, rows), key="report", description=title)
+    never_better = measured.get("better_than_start") is False
+    create_markdown_artifact(_markdown(verdict, stages, outcome, rows, never_better), key="report", description=title)
     create_table_artifact(rows, key="metrics", description="On today's test clips, means over the horizon")
     page = RENDERS / "index.html"
     if page.exists():
@@ -52,11 +54,10 @@ def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     notify(f"foreframe: {flow.name} {state.name}", f"{flow_run.name}: {state.message}")
 
 
-def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(scores: dict[str, Any], measured: dict[str, Any]) -> list[dict[str, Any]]:
     """One row per method: the candidate, the champion that it was compared with, and the non-learned baselines."""
     from pipeline.data.task import Predict  # torch takes two seconds to import
 
-    measured = json.loads(Path("data/metrics/metrics.json").read_text())
     rows = [{"method": "candidate", **scores["candidate"]["means"]}]
     if champion := scores.get("champion"):
         rows.append({"method": f"champion {champion['version']}", **champion["means"]})
@@ -64,11 +65,16 @@ def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in Predict.metrics}} for row in rows]
 
 
-def _markdown(verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]]) -> str:
+def _markdown(
+    verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]], never_better: bool
+) -> str:
     """The text of the report; the dashboard shows its title above it."""
     changes = [change for stage in stages for change in stage.changes]
     shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
-    lines = [f"**{verdict.reason}.**", "", f"Changed since the last run: {shown or 'nothing'}.", ""]
+    lines = [f"**{verdict.reason}.**", ""]
+    if never_better:
+        lines += ["Training never got better than its start: the candidate has the weights that it began with.", ""]
+    lines += [f"Changed since the last run: {shown or 'nothing'}.", ""]
     preview, sheet = (_picture(RENDERS / name, kind) for name, kind in PICTURES.items())
     lines += [preview, "", "## Metrics on today's test clips", "", table(rows)]
     lines += ["", "## Test clips", "", sheet]

@@ -87,7 +87,8 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
 
     fitted = fit(model, train_clips, val_clips, recipe=recipe, train=train, state=CheckpointFile(folder, key))
     model.load_state_dict(fitted.weights)
-    model_dir.save(folder / "model", model, card.model_copy(update={"metrics": fitted.best}))
+    outcome = {"metrics": fitted.best, "better_than_start": fitted.best_epoch > 0}
+    model_dir.save(folder / "model", model, card.model_copy(update=outcome))
     model = model.cpu().eval()
     row: Row = {
         "generator": name,

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import ParamsError
+from pipeline.runtime.yaml_file import read_yaml
 
 Positive = Annotated[int, Field(gt=0)]
+# sizes of a network: far beyond any use, so that a slip, or a hostile model directory, is no list without end
+Width = Annotated[int, Field(gt=0, le=65_536)]
+Depth = Annotated[int, Field(gt=0, le=1_000)]
+Scales = Annotated[int, Field(gt=0, le=16)]
+FramesPerSecond = Annotated[float, Field(gt=0, le=10_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OptimizerName = Literal["adam", "muon"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
@@ -21,6 +25,15 @@ Size = tuple[Positive, Positive]  # (height, width), pixels
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # of a URL, in front
 SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic's own words
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"must be odd, so that a cell has as many neighbours on either side (got {value})")
+    return value
+
+
+KernelSize = Annotated[int, Field(gt=0, le=999), AfterValidator(_odd)]
 
 
 class Section(BaseModel):
@@ -50,7 +63,7 @@ class SampleParams(Section):
     val_videos: Positive
     test_videos: Positive
     num_frames: Positive
-    fps: float = Field(gt=0)
+    fps: FramesPerSecond
     frame_size: int = Field(ge=8, multiple_of=2)
     digit_size: int = Field(ge=4)
     num_digits: Positive
@@ -67,12 +80,12 @@ class SampleParams(Section):
 class ExtractParams(Section):
     """How a video becomes frames."""
 
-    fps: float | None = Field(gt=0)
+    fps: FramesPerSecond | None
     size: Size
     fit: Literal["crop", "pad", "stretch"]
     color: Literal["gray", "rgb"]
     on_error: Literal["fail", "skip"]
-    image_fps: float = Field(gt=0)
+    image_fps: FramesPerSecond
     max_pixels: Positive
     max_seconds: float = Field(gt=0)
     timeout_seconds: float = Field(gt=0)
@@ -96,6 +109,15 @@ class TensorizeParams(Section):
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError(
                 f"val_fraction + test_fraction must be below 1 ({self.val_fraction} + {self.test_fraction})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_clip_has_steps(self) -> "TensorizeParams":
+        if self.context + self.horizon < 3:
+            raise ValueError(
+                f"context + horizon must be at least 3 ({self.context} + {self.horizon}): "
+                "from a single step nothing is learnt about motion"
             )
         return self
 
@@ -168,8 +190,8 @@ class Recipe(Section):
 class RnnParams(Section):
     """The plain recurrent network over flattened frames."""
 
-    hidden_size: Positive
-    num_layers: Positive
+    hidden_size: Width
+    num_layers: Depth
     nonlinearity: Literal["tanh", "sigmoid"]
     recipe: Recipe
 
@@ -177,28 +199,28 @@ class RnnParams(Section):
 class LstmParams(Section):
     """The article's reference model: LSTM, LSTM, Dense(tanh) over flattened frames."""
 
-    hidden_size: Positive
-    num_layers: Positive
+    hidden_size: Width
+    num_layers: Depth
     recipe: Recipe
 
 
 class ConvLstmParams(Section):
     """Convolutional LSTM on patches (Shi et al. 2015)."""
 
-    hidden_channels: Positive
-    num_layers: Positive
-    kernel_size: int = Field(gt=0)
-    patch_size: Positive
+    hidden_channels: Width
+    num_layers: Depth
+    kernel_size: KernelSize
+    patch_size: Depth
     recipe: Recipe
 
 
 class StLstmParams(Section):
     """Spatiotemporal LSTM with the zigzag memory (Wang et al. 2017, 2022)."""
 
-    hidden_channels: Positive
-    num_layers: Positive
-    kernel_size: int = Field(gt=0)
-    patch_size: Positive
+    hidden_channels: Width
+    num_layers: Depth
+    kernel_size: KernelSize
+    patch_size: Depth
     decoupling: float = Field(ge=0)
     recipe: Recipe
 
@@ -206,30 +228,30 @@ class StLstmParams(Section):
 class CnnLstmParams(Section):
     """ConvLSTM layers between a convolutional encoder and decoder."""
 
-    hidden_channels: Positive
-    num_layers: Positive
-    kernel_size: int = Field(gt=0)
-    patch_size: Positive
+    hidden_channels: Width
+    num_layers: Depth
+    kernel_size: KernelSize
+    patch_size: Depth
     recipe: Recipe
 
 
 class CnnParams(Section):
     """Convolutions only (the idea of SimVP, Gao et al. 2022)."""
 
-    hidden_channels: Positive
-    num_blocks: Positive
-    num_frames: Positive
-    patch_size: Positive
+    hidden_channels: Width
+    num_blocks: Depth
+    num_frames: Depth
+    patch_size: Depth
     recipe: Recipe
 
 
 class ForeframeParams(Section):
     """The project's own generator: it warps the last frame."""
 
-    hidden_channels: Positive
-    num_scales: Positive
-    num_motions: Positive
-    patch_size: Positive
+    hidden_channels: Width
+    num_scales: Scales
+    num_motions: Depth
+    patch_size: Depth
     recipe: Recipe
 
 
@@ -294,7 +316,7 @@ class RenderParams(Section):
     num_clips: Positive
     long_horizon: Positive
     scale: Positive
-    fps: float = Field(gt=0)
+    fps: FramesPerSecond
 
 
 class PromoteParams(Section):
@@ -391,13 +413,7 @@ def load_params(path: Path) -> Params:
 
     Raises ParamsError, one line per key that is missing, unknown or wrong: key, expectation and value.
     """
-    try:
-        # YAML 1.2, as DVC reads it: PyYAML takes 1e-3 for a string
-        raw = YAML(typ="safe").load(path)
-    except FileNotFoundError as error:
-        raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: should hold sections, one key each (got {type(raw).__name__})")
     return parse_params(raw, path)

@@ -5,15 +5,16 @@ A clips folder holds `clips.csv`, one row per stretch of frames (a shot of a vid
 a slice of the frame store's memory-mapped arrays.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from pipeline.data.color import NORMALIZATION, to_float, to_uint8
@@ -22,13 +23,37 @@ from pipeline.data.frames import FrameStore
 from pipeline.data.task import Task, Window, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import DataError
-from pipeline.runtime.files import write_json, write_text
+from pipeline.runtime.files import read_regular, write_json, write_text
 
 __all__ = ["COLUMNS", "NORMALIZATION", "SPLITS", "ClipDataset", "to_float", "to_uint8", "windows", "write_clips"]
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["video", "split", "start", "stop", "num_clips"]  # of clips.csv
+COLUMN_TYPES = dict(zip(COLUMNS, ("str", "str", "int64", "int64", "int64"), strict=True))
+MOST_SETTINGS_BYTES = 1 << 20
 OPEN_ARRAYS = 256  # each memory map holds a file descriptor, of which a process may have as few as 1024
+
+
+REMEDY = "run `dvc repro --force tensorize`"
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+
+
+class Settings(BaseModel):
+    """The content of clips.json."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    task: Literal["predict", "translate"]
+    context: Count
+    horizon: Count
+    stride: Count
+    normalization: Literal["uint8 / 127.5 - 1"] = NORMALIZATION
+    translation: Translation | None = None
+
+    @property
+    def made_for(self) -> Task:
+        """The task that the clips are for."""
+        return make_task(self.task, self.context, self.horizon, self.translation)
 
 
 def windows(num_frames: int, length: int, stride: int) -> list[tuple[int, int]]:
@@ -55,10 +80,47 @@ def write_clips(
     write_json(folder / "clips.json", settings)
 
 
-def task_of(settings: Mapping[str, Any]) -> Task:
-    """The task that the content of clips.json describes."""
-    translation = Translation(**settings["translation"]) if "translation" in settings else None
-    return make_task(settings["task"], settings["context"], settings["horizon"], translation)
+def read_settings(folder: Path) -> Settings:
+    """How the clips in `folder` are read; raises DataError where there are none, or clips.json is damaged."""
+    path = folder / "clips.json"
+    try:
+        return Settings.model_validate_json(read_regular(path, MOST_SETTINGS_BYTES))
+    except FileNotFoundError as error:
+        raise _no_clips(folder, path) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "content"
+        raise DataError(f"{path}: is damaged ({where}: {problem['msg']}); {REMEDY}") from error
+
+
+def _read_table(folder: Path, store: FrameStore) -> pd.DataFrame:
+    """clips.csv in `folder`, whose rows lie within the videos of `store`; raises DataError as read_settings does."""
+    path = folder / "clips.csv"
+    try:
+        # a video may be called NA, or 007
+        table = pd.read_csv(BytesIO(read_regular(path)), dtype=COLUMN_TYPES, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise _no_clips(folder, path) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
+    except (ValueError, TypeError) as error:  # a field that is no number, bytes that are no text, ragged rows
+        raise DataError(f"{path}: is damaged ({' '.join(str(error).split())}); {REMEDY}") from error
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise DataError(f"{path}: is damaged (no column {missing[0]}); {REMEDY}")
+    lengths = table["video"].map(store.index["stored_frames"].astype("Int64")).fillna(0)
+    right = table["split"].isin(SPLITS) & (table["start"] >= 0) & (table["start"] < table["stop"])
+    wrong = np.flatnonzero(~(right & (table["stop"] <= lengths)).to_numpy(dtype=bool))
+    if len(wrong):
+        line = int(wrong[0])
+        row = ",".join(map(str, table.iloc[line]))
+        raise DataError(f"{path}: line {line + 2} does not fit the frame store ({row}); {REMEDY}")
+    return table
+
+
+def _no_clips(folder: Path, missing: Path) -> DataError:
+    return DataError(f"{folder}: holds no clips ({missing} is missing); run `dvc repro tensorize`")
 
 
 class ClipDataset:
@@ -70,24 +132,16 @@ class ClipDataset:
     def __init__(self, frames: Path, clips: Path, split: str) -> None:
         assert split in SPLITS, split
         store = FrameStore(frames)
-        try:
-            settings = json.loads((clips / "clips.json").read_text())
-            # a video may be called NA, or 007
-            table = pd.read_csv(clips / "clips.csv", dtype={"video": "str"}, keep_default_na=False)
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{clips}: holds no clips ({error.filename} is missing); run `dvc repro tensorize`"
-            ) from error
-        self.context: int = settings["context"]
-        self.horizon: int = settings["horizon"]
-        self.task = task_of(settings)
+        settings, table = read_settings(clips), _read_table(clips, store)
+        self.context, self.horizon = settings.context, settings.horizon
+        self.task = settings.made_for
         self.frame_shape: tuple[int, int, int] = store.frame_shape
         self._load = lru_cache(OPEN_ARRAYS)(store.load)
         length = self.context + self.horizon
         self._clips = [
             (row.video, int(row.start) + start)
             for row in table[table["split"] == split].itertuples()
-            for start, _ in windows(int(row.stop) - int(row.start), length, settings["stride"])
+            for start, _ in windows(int(row.stop) - int(row.start), length, settings.stride)
         ]
         if not self._clips:
             raise DataError(f"{clips}: no clips for {split}")

@@ -1,12 +1,11 @@
 """How good a model directory is on each clip: what promotion and monitoring compare."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline import model_dir
-from pipeline.data.clips import ClipDataset, task_of, write_clips
+from pipeline.data.clips import ClipDataset, read_settings, write_clips
 from pipeline.data.frames import FrameStore
 from pipeline.errors import TooShort
 from pipeline.measuring.evaluation import check_fit, measure, pick, predictor
@@ -39,9 +38,9 @@ def all_for_test(frames: Path, clips: Path, like: Path) -> None:
 
     Raises TooShort where no video is long enough for one.
     """
-    settings = json.loads((like / "clips.json").read_text())
-    length = settings["context"] + settings["horizon"]
-    task, store = task_of(settings), FrameStore(frames)
+    settings = read_settings(like)
+    length = settings.context + settings.horizon
+    task, store = settings.made_for, FrameStore(frames)
     counts = {video: len(store.load(video)) for video in videos_of(task.folders, store)}
     rows = [
         {"video": video, "split": "test", "start": 0, "stop": count, "num_clips": 1}
@@ -50,5 +49,5 @@ def all_for_test(frames: Path, clips: Path, like: Path) -> None:
     ]
     if not rows:
         raise TooShort(f"{frames}: no video has the {length} frames of a clip")
-    kept = {name: settings[name] for name in ("task", "context", "horizon", "stride")}
+    kept = settings.model_dump(exclude={"normalization", "translation"})
     write_clips(clips, pd.DataFrame(rows), **kept, translation=task.translation)

@@ -53,8 +53,10 @@ def same_conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bo
 def warp(images: Tensor, flow: Tensor) -> Tensor:
     """`images` (N, C, H, W) warped backward: pixel (x, y) is read at (x, y) + flow[:, :, y, x], between pixels too.
 
-    `flow` is (N, 2, H, W), pixels to the right and down. Beyond the border, the border's pixel goes on.
+    `flow` is (N, 2, H, W), pixels to the right and down. Beyond the border, the border's pixel goes on. Raises
+    FloatingPointError where the flow is not a number and a backward pass may follow on the processor.
     """
+    _refuse_nan(flow)
     # grid_sample counts from -1 at the left edge of the first pixel to 1 at the right edge of the last
     height, width = images.shape[-2:]
     x = (2 * torch.arange(width, device=images.device) + 1) / width - 1
@@ -62,6 +64,15 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (H, W, 2)
     sources = pixels + flow.movedim(1, -1) * torch.tensor([2 / width, 2 / height], device=images.device)
     return F.grid_sample(images, sources, padding_mode="border", align_corners=False)
+
+
+def _refuse_nan(flow: Tensor) -> None:
+    """Before grid_sample: it reads NaN as the border, so that nothing tells; its backward pass ends the process.
+
+    So it is with torch 2.13 on the processor. A tensor without content, by which memory is estimated, is a subclass.
+    """
+    if flow.requires_grad and flow.device.type == "cpu" and type(flow) is Tensor and flow.detach().sum().isnan():
+        raise FloatingPointError("a flow is not a number")
 
 
 def clamp(frames: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import mmap
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +68,37 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is not None or error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def read_regular(path: Path, most_bytes: int | None = None) -> bytes:
+    """The content of the file at `path`, or of the one that a link there leads to, if it is a regular one.
+
+    Raises OSError where it is not (a pipe, a socket or a device is never opened, because that may wait for ever or have
+    no end), and where it is larger than `most_bytes`.
+    """
+    _check_regular(path, path.stat())
+    # it may have been exchanged since: then opening must not wait for somebody at the other end
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        _check_regular(path, os.fstat(file.fileno()))
+        content = file.read() if most_bytes is None else file.read(most_bytes + 1)
+    if most_bytes is not None and len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes:,} bytes", str(path))
+    return content
+
+
+def read_json(path: Path, most_bytes: int = 1 << 26) -> Any:
+    """The content of the JSON file at `path`; OSError as read_regular, ValueError where it is no JSON."""
+    try:
+        return json.loads(read_regular(path, most_bytes).decode())
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _check_regular(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:

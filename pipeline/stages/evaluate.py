@@ -48,7 +48,10 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     predictors = predictors_of(dataset.task, predictor(generator, card, dataset.horizon, device), picture)
     indices = pick(len(dataset), evaluate.max_clips)
     table = tabulate(measure(predictors, dataset, indices, evaluate.batch_size))
-    summary = summarize(table)
+    summary: dict[str, Any] = {**summarize(table)}
+    if not card.better_than_start:
+        summary["better_than_start"] = False  # a key that is there only where it is so
+        logger.warning("training never got better than its start: these are the weights that it began with")
 
     write_text(metrics / "horizon.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_json(metrics / "metrics.json", summary)

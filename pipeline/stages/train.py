@@ -77,7 +77,8 @@ def train(
         return
     generator = generator.cpu()
     generator.load_state_dict(fitted.weights)
-    save(model_dir, generator, card.model_copy(update={"metrics": fitted.best}))
+    outcome = {"metrics": fitted.best, "better_than_start": fitted.best_epoch > 0}
+    save(model_dir, generator, card.model_copy(update=outcome))
     norms["after"] = gradient_norms(generator, inputs, targets)
     norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")
     write_text(history / "gradients.csv", norms.to_csv(lineterminator="\n"))

@@ -1,18 +1,22 @@
 """Tells predicted motion from real: a patch discriminator over space and time, for losses.Adversary; no generator."""
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 HALVED_FROM = 32  # pixels
+SAFE_SIDE, SAFE_STEPS = 32, 3  # of what bfloat16 is safe on, after halving: the narrow side, and time
 
 
 class Discriminator(nn.Module):
     """3-D convolutions with spectral norm (Miyato et al. 2018); a score for each patch and step (Isola et al. 2017).
 
     Frames of 32 pixels and more are halved in size first: motion and edges survive that, and the cost is a quarter.
-    Smaller ones, of at least 8 pixels, are not: on a grid of 2 x 2 oneDNN's bfloat16 convolution with a kernel of 4
-    writes beyond its memory (torch 2.13).
+    Smaller ones, of at least 8 pixels, are not. On the processor small grids and short clips are judged in float32:
+    oneDNN's bfloat16 convolutions in 3-D are not safe on them (torch 2.13).
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -31,7 +35,16 @@ class Discriminator(nn.Module):
         if min(frames.shape[-2:]) >= HALVED_FROM:
             hidden = F.avg_pool3d(hidden, (1, 2, 2))
         features = []
-        for layer in self.layers:
-            hidden = F.leaky_relu(layer(hidden), 0.2)
-            features.append(hidden)
-        return self.score(hidden)[:, 0].float(), features
+        with _safe_precision(hidden):
+            for layer in self.layers:
+                hidden = F.leaky_relu(layer(hidden), 0.2)
+                features.append(hidden)
+            scores = self.score(hidden)[:, 0].float()
+        return scores, features
+
+
+def _safe_precision(hidden: Tensor) -> AbstractContextManager[object]:
+    """Float32 where the convolutions of `hidden` (B, C, T, H, W) are not safe in less, else what is asked for."""
+    if hidden.device.type != "cpu" or (min(hidden.shape[-2:]) >= SAFE_SIDE and hidden.shape[2] >= SAFE_STEPS):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)

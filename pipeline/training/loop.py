@@ -4,20 +4,20 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.data.clips import ClipDataset
-from pipeline.errors import ModelError
 from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.params import Recipe, TrainParams
 from pipeline.runtime.devices import accelerator, autocast_dtype, average_gradients, device_of
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.ema import Ema
+from pipeline.training.finite import FiniteCheck
 from pipeline.training.memory_check import check_memory
 from pipeline.training.meter import Meter
 from pipeline.training.objective import Objective
@@ -35,6 +35,7 @@ class Fitted:
     """The outcome of fit: the weights that were best in validation, that row, and the rows of all epochs."""
 
     weights: dict[str, Tensor]
+    best_epoch: int  # that ended with these weights, from 1; 0: no epoch bettered those it began with
     best: Row
     history: list[Row]
     steps: int
@@ -54,7 +55,7 @@ def fit(
     """Train `model` in place by `recipe` until its epochs or `train.max_minutes` are over.
 
     `on_epoch` gets every epoch's row, those of epochs before a kill too. With `state` the training is saved as it goes
-    and resumed where it was. Raises ModelError where the loss stops being a number.
+    and resumed where it was. Raises ModelError where the loss or its gradient stops being a number.
     """
     training = Training(model, train_clips, val_clips, recipe=recipe, train=train)
     check_memory(training.objective, training.batches, training.validation)
@@ -77,7 +78,18 @@ def fit(
             training.save(state)
             saved_at = time.monotonic()
     assert progress.best_row is not None
-    return Fitted(progress.best_weights, progress.best_row, progress.history, progress.step, progress.seconds)
+    if progress.best_epoch == 0:
+        logger.warning(
+            "training never got better than its start: the weights it began with are kept; %s", training.remedy
+        )
+    return Fitted(
+        progress.best_weights,
+        progress.best_epoch,
+        progress.best_row,
+        progress.history,
+        progress.step,
+        progress.seconds,
+    )
 
 
 class Training:
@@ -123,6 +135,17 @@ class Training:
         self.num_steps = recipe.epochs * self.batches.steps_per_epoch
         self.progress = Progress(epoch_loss=torch.zeros((), device=self.device))
         self.meter = Meter(step=0)
+        self.check = FiniteCheck(self.device, self.remedy)
+
+    @property
+    def remedy(self) -> str:
+        """What to change where training goes wrong."""
+        recipe = self.recipe
+        clip_norm = "set its clip_norm" if recipe.clip_norm is None else f"its clip_norm ({recipe.clip_norm:g})"
+        keys = f"the recipe's learning_rate ({recipe.learning_rate:g}) or {clip_norm}"
+        if self.objective.adversary is not None:
+            keys += f", or train.adversary.learning_rate ({self.train.adversary.learning_rate:g})"
+        return f"lower {keys}"
 
     @property
     def fraction_done(self) -> float:
@@ -147,12 +170,18 @@ class Training:
         self.optimizer.scale_lr(lr_factor(self.recipe.schedule, fraction_done, self.train.warmup))
         pieces = self.meter.loading(self.batches.pieces(step, fraction_done))
         self.model.train()
-        with PackedWeights():  # until the optimizer's step
-            loss = self.objective.backward(pieces, fraction_done)
+        try:
+            with PackedWeights():  # until the optimizer's step
+                loss = self.objective.backward(pieces, fraction_done, partial(self.check.see, step + 1, "loss"))
+        except FloatingPointError as error:
+            raise self.check.error(step + 1, str(error)) from error
         learning = self.parameters + (list(adversary.discriminator.parameters()) if adversary is not None else [])
         average_gradients(self.accelerator, learning, loss)
         if self.recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        self.check.see(step + 1, "norm of the gradient", norm)
         self.optimizer.step()
         if adversary is not None:
             adversary.step()
@@ -165,12 +194,8 @@ class Training:
     def end_epoch(self) -> Row:
         """Validate the EMA of the weights, keep it if it is the best so far, and return the epoch's row."""
         begin = time.monotonic()
+        self.check.finish()
         loss = self.progress.mean_loss
-        if not np.isfinite(loss):
-            raise ModelError(
-                f"the loss is not a number after step {self.progress.step}; "
-                "lower the recipe's learning_rate or its clip_norm"
-            )
         with self.ema.in_place():
             errors = self.validation.measure(self.model)
             self.progress.keep_if_best(self.model, errors)
@@ -191,6 +216,7 @@ class Training:
     def save(self, checkpoint: CheckpointFile) -> None:
         """Write all that changes; one process does it, for they are all alike, and the others need not wait."""
         if self.accelerator.is_main_process:
+            self.check.finish()
             checkpoint.save(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:

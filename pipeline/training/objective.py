@@ -1,6 +1,6 @@
 """What a generator is trained towards, and how its gradient is taken: the losses together, segment by segment."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -41,12 +41,17 @@ class Objective:
             discriminator = Discriminator(out_channels, settings.channels).to(device)
             self.adversary = Adversary(discriminator, context=settings.context, lr=settings.learning_rate)
 
-    def backward(self, pieces: Iterable[Piece], fraction_done: float) -> Tensor:
-        """Add the gradients of a batch to those of the generator and of the discriminator; the loss, a scalar."""
+    def backward(
+        self, pieces: Iterable[Piece], fraction_done: float, check: Callable[[Tensor], None] = lambda loss: None
+    ) -> Tensor:
+        """Add the gradients of a batch to those of the generator and of the discriminator; the loss, a scalar.
+
+        `check` gets the loss of every segment before its backward pass, which is not safe on what is no number.
+        """
         adversary = self.adversary if fraction_done >= self.train.adversary.start else None
         total = torch.zeros((), device=self.device)
         for piece in pieces:
-            self._add_gradients(piece, adversary, total)
+            self._add_gradients(piece, adversary, total, check)
         return total
 
     def loss(
@@ -82,7 +87,9 @@ class Objective:
                 loss = loss + self.train.adversary.weight * self.adversary.loss(outputs, targets, first_judged)
         return loss, outputs, state
 
-    def _add_gradients(self, piece: Piece, adversary: Adversary | None, total: Tensor) -> None:
+    def _add_gradients(
+        self, piece: Piece, adversary: Adversary | None, total: Tensor, check: Callable[[Tensor], None]
+    ) -> None:
         """Add the gradients of the clips in `piece`, and their share of the batch's loss to `total`.
 
         With `bptt_steps` the clips are cut into segments; the state goes on from one to the next, the gradient does
@@ -106,6 +113,7 @@ class Objective:
                 previous=previous,
                 noise=piece.noise,
             )
+            check(loss)
             weight = piece.weight * (stop - start) / num_inputs
             (loss * weight).backward()
             total += loss.detach() * weight

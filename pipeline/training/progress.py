@@ -18,6 +18,7 @@ class Progress:
     history: list[Row] = field(default_factory=list)  # one row per epoch
     best_row: Row | None = None  # errors in validation, of the best weights; None before the first validation
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0  # at whose end they were the model's, from 1; 0: those that training began with
 
     def end_step(self, loss: Tensor) -> None:
         """Count a step whose batch had the mean loss `loss`, a scalar."""
@@ -36,6 +37,7 @@ class Progress:
         if self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]:
             self.best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
             self.best_row = errors
+            self.best_epoch = len(self.history) + 1 if self.step else 0
 
     @property
     def mean_loss(self) -> float:

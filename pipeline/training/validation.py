@@ -58,7 +58,8 @@ class Validation:
         return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
 
     def peak_bytes(self, model: nn.Module) -> int:
-        """About how much memory a batch will take, beside the weights."""
+        """About how much memory a batch will take, beside the weights; the model is left in evaluation mode."""
+        model.eval()  # as it will be measured; in training it would keep an auxiliary loss of these empty frames
         channels, *size = self.clips.frame_shape
 
         def rollout() -> None:

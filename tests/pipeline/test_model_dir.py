@@ -32,8 +32,10 @@ def saved(tmp_path):
 
 
 def edit(model: Path, **fields):
+    """Change a card as one who knows how its checksum is made."""
     path = model / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    content = json.loads(path.read_text()) | fields
+    path.write_text(json.dumps(content | {"card_sha256": model_dir.card_checksum(content)}))
 
 
 def test_a_model_comes_back_as_it_was_saved(saved):

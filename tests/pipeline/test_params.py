@@ -48,6 +48,8 @@ def test_the_shipped_file_is_read_with_its_types():
         ("videos: data/sample", "videos: ''", "data.videos: String should have at least 1 character (got '')"),
         ("roots: []", "roots: ['']", "data.roots.0: String should have at least 1 character (got '')"),
         ("roots: []", "roots: /videos", "data.roots: Input should be a valid array (got '/videos')"),
+        ("kernel_size: 3", "kernel_size: 2", "model.convlstm.kernel_size: must be odd"),
+        ("num_layers: 1", "num_layers: 1000000000", "model.rnn.num_layers: Input should be less than or equal to 1000"),
         ("digit_size: 16", "digit_size: 99", "sample: digit_size must be below frame_size"),
     ],
 )
@@ -56,6 +58,13 @@ def test_an_error_names_file_key_expectation_and_value(tmp_path, monkeypatch, ol
     with pytest.raises(ParamsError) as error:
         load_changed(Path(), old, new)
     assert str(error.value).startswith(f"params.yaml: {message}")
+
+
+def test_a_clip_has_more_than_one_step(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(re.sub(r"\n  (context|horizon): \d+ ", r"\n  \1: 1 ", TEXT))
+    with pytest.raises(ParamsError, match=r"tensorize: context \+ horizon must be at least 3 \(1 \+ 1\)"):
+        load_params(path)
 
 
 def test_two_wrong_keys_are_two_lines(tmp_path):

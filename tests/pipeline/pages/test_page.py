@@ -95,6 +95,11 @@ def test_a_translation_has_flicker_and_no_rollout():
     assert "rollout.mp4" not in html
 
 
+def test_weights_that_training_never_bettered_are_told():
+    html = [page(CARD, 1, SUMMARY | extra, 12, VIDEOS, 100) for extra in ({}, {"better_than_start": False})]
+    assert ["Training never got better than its start" in text for text in html] == [False, True]
+
+
 def test_the_same_table_in_markdown():
     assert markdown(SUMMARY).splitlines() == [
         "|            |   MSE |   MAE |   PSNR, dB |   SSIM |",

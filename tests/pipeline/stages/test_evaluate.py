@@ -45,6 +45,14 @@ def test_a_trained_model_beats_every_baseline(run):
     assert all(summary["model"]["ssim"] > summary[name]["ssim"] for name in METHODS[1:])
 
 
+def test_weights_that_training_never_bettered_are_told_in_the_metrics(tiny, tmp_path):
+    model, card = load(tiny.model)
+    save(tmp_path / "model", model, card.model_copy(update={"better_than_start": False}))
+    params = EvaluateParams(batch_size=4, max_clips=None)
+    evaluate(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "metrics", evaluate=params)
+    assert json.loads((tmp_path / "metrics/metrics.json").read_text())["better_than_start"] is False
+
+
 def test_the_summary_is_the_mean_over_the_horizon():
     table = pd.DataFrame(
         {

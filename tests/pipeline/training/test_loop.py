@@ -53,12 +53,13 @@ def test_the_best_weights_are_kept_not_the_last(data, sections):
     errors = [row["val_mse"] for row in fitted.history]
     assert errors[-1] > min(errors)
     assert fitted.best["val_mse"] == min(errors)
+    assert errors[fitted.best_epoch - 1] == min(errors)
     model = make()
     model.load_state_dict(fitted.weights)
     assert Training(model, *data, **sections()).validation.measure(model)["val_mse"] == min(errors)
 
 
-def test_the_initial_weights_are_kept_where_training_only_spoils_them(data, sections):
+def test_the_initial_weights_are_kept_where_training_only_spoils_them(data, sections, caplog):
     model = make()
     model.load_state_dict(fit(model, *data, **sections({"epochs": 60})).weights)
     initial = copy.deepcopy(model.state_dict())
@@ -68,6 +69,8 @@ def test_the_initial_weights_are_kept_where_training_only_spoils_them(data, sect
     assert min(row["val_mse"] for row in spoilt.history) > errors["val_mse"]
     assert spoilt.best == errors
     assert same(spoilt.weights, initial)
+    assert spoilt.best_epoch == 0
+    assert "training never got better than its start: the weights it began with are kept; lower" in caplog.text
     assert not same(model.state_dict(), initial), "the weights that are kept are a copy"
 
 
@@ -139,7 +142,8 @@ def test_noise_is_fed_and_repeats(data, sections):
 def test_a_loss_that_is_no_number_stops_with_advice(data, sections):
     model = make()
     torch.nn.init.constant_(model.output.bias, float("nan"))
-    with pytest.raises(ModelError, match="not a number after step 6; lower the recipe's learning_rate"):
+    message = r"the loss is not a number at step 1 of training; lower the recipe's learning_rate \(0\.01\)"
+    with pytest.raises(ModelError, match=message):
         fit(model, *data, **sections())
 
 

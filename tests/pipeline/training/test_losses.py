@@ -62,6 +62,17 @@ def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive():
     assert all(parameter.grad is None for parameter in adversary.discriminator.parameters())
 
 
+def test_a_discriminator_judges_small_grids_and_short_clips_in_float32():
+    discriminator = Discriminator(1, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        dtypes = {
+            shape: {feature.dtype for feature in discriminator(torch.zeros(1, shape[0], 1, *shape[1:]))[1]}
+            for shape in [(3, 16, 16), (3, 32, 64), (2, 64, 64), (3, 64, 64)]
+        }
+    lower = {shape for shape, kinds in dtypes.items() if torch.bfloat16 in kinds}
+    assert lower == {(3, 64, 64)}
+
+
 def test_a_discriminator_scores_patches_of_frames_from_8_pixels_on():
     discriminator = Discriminator(3, 4)
     assert discriminator(torch.zeros(2, 5, 3, 8, 12))[0].shape == (2, 5, 2, 3)

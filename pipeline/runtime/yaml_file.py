@@ -1,0 +1,69 @@
+"""Reads a YAML file whose content is as small as it looks: a few lines of nested aliases can stand for gigabytes."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from pipeline.errors import ParamsError
+from pipeline.runtime.files import read_regular
+
+MOST_BYTES = 1 << 18
+MOST_DEPTH = 32
+MOST_VALUES = 100_000  # keys and values, with every alias written out
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of the YAML file at `path`; raises ParamsError, one line, where it cannot be read or is too much."""
+    try:
+        text = read_regular(path, MOST_BYTES).decode()
+        # before anything is made of it
+        _check_size(path, text)
+        # YAML 1.2, as DVC reads it: PyYAML takes 1e-3 for a string
+        return YAML(typ="safe").load(text)
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from error
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error.strerror}); put a file of parameters there") from error
+    except (YAMLError, ValueError) as error:
+        raise ParamsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_size(path: Path, text: str) -> None:
+    """Raises ParamsError where the text is nested too deep, or stands for too many values.
+
+    It is read as a stream of events, which takes no more than the text does, and no recursion.
+    """
+    sizes: dict[str, int] = {}  # of what each anchor names, written out
+    open_nodes: list[tuple[str | None, int]] = []  # their anchors, and how many values came before each
+    total = 0
+    for event in YAML(typ="safe").parse(text):
+        if isinstance(event, MappingEndEvent | SequenceEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before
+        elif isinstance(event, AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in open_nodes):
+                raise ParamsError(f"{path}: *{event.anchor} is used in what it stands for; write the values out")
+            total += sizes.get(event.anchor, 1)
+        elif isinstance(event, NodeEvent):
+            if isinstance(event, MappingStartEvent | SequenceStartEvent):
+                open_nodes.append((event.anchor, total))
+            elif event.anchor is not None:
+                sizes[event.anchor] = 1
+            total += 1
+        if len(open_nodes) > MOST_DEPTH:
+            raise ParamsError(f"{path}: is nested more than {MOST_DEPTH} deep; params.yaml has sections of keys")
+        if total > MOST_VALUES:
+            raise ParamsError(
+                f"{path}: stands for more than {MOST_VALUES:,} values, its aliases (*name) written out; use fewer"
+            )
