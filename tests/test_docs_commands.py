@@ -237,7 +237,7 @@ def check_uv(arguments: list[str]) -> None:
 
 
 def check_git(arguments: list[str]) -> None:
-    assert arguments == ["checkout", "params.yaml"], arguments
+    assert arguments in (["checkout", "params.yaml"], ["checkout", "dvc.lock"], ["clean", "-fdx"]), arguments
 
 
 @cache
