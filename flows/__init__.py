@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from pipeline.errors import PipelineError, told
-from pipeline.runtime.parents import end_with
+from pipeline.runtime.parents import end_with, end_with_input
 
 # no telemetry; here, because Prefect reads it when it is imported
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -28,6 +28,10 @@ def _keep_loopback_from_proxies() -> None:
 
 _keep_loopback_from_proxies()
 
+# both here, before Prefect is imported, which takes seconds
+UNTIL_EOF = "FOREFRAME_UNTIL_EOF"  # set for a server whose standard input is a pipe of its owner
+if os.environ.pop(UNTIL_EOF, None):
+    end_with_input()
 if "PREFECT__FLOW_RUN_ID" in os.environ:  # a run that a runner started: it ends with it, and takes its stages along
     end_with([process for process in [psutil.Process().parent()] if process is not None])
 
@@ -79,13 +83,14 @@ def _start_server(prefects: Any) -> "subprocess.Popen[bytes]":
     from prefect.settings import get_current_settings
 
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.server", "--port", str(prefects.port), "--until-eof"],
+        [sys.executable, "-m", "flows.server", "--port", str(prefects.port)],
         env={
             **os.environ,
             **get_current_settings().to_environment_variables(exclude_unset=True),
             "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",  # without the services that schedules need
             "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+            UNTIL_EOF: "1",
         },
         stdin=subprocess.PIPE,  # held open as long as this process lives
     )
