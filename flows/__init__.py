@@ -38,6 +38,8 @@ if "PREFECT__FLOW_RUN_ID" in os.environ:  # a run that a runner started: it ends
 
 def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
     """Run a flow for a person at a terminal: a mistake, or what the system refuses, ends in one line, exit code 1."""
+    import httpx  # as Prefect does, below
+
     try:
         with _server_of_our_own(flow):
             return flow(*arguments)
@@ -45,6 +47,8 @@ def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
         sys.exit(f"{flow.__name__}: {error}")
     except OSError as error:
         sys.exit(f"{flow.__name__}: {told(error)}")
+    except httpx.TransportError as error:
+        sys.exit(f"{flow.__name__}: Prefect's API does not answer ({error}): is the machine too busy? run it again")
 
 
 @contextmanager
