@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from pipeline.errors import PipelineError, told
-from pipeline.runtime.parents import end_with
+from pipeline.runtime.parents import end_with, end_with_input
 
 # no telemetry; here, because Prefect reads it when it is imported
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -28,12 +28,18 @@ def _keep_loopback_from_proxies() -> None:
 
 _keep_loopback_from_proxies()
 
+# both here, before Prefect is imported, which takes seconds
+UNTIL_EOF = "FOREFRAME_UNTIL_EOF"  # set for a server whose standard input is a pipe of its owner
+if os.environ.pop(UNTIL_EOF, None):
+    end_with_input()
 if "PREFECT__FLOW_RUN_ID" in os.environ:  # a run that a runner started: it ends with it, and takes its stages along
     end_with([process for process in [psutil.Process().parent()] if process is not None])
 
 
 def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
     """Run a flow for a person at a terminal: a mistake, or what the system refuses, ends in one line, exit code 1."""
+    import httpx  # as Prefect does, below
+
     try:
         with _server_of_our_own(flow):
             return flow(*arguments)
@@ -41,6 +47,8 @@ def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
         sys.exit(f"{flow.__name__}: {error}")
     except OSError as error:
         sys.exit(f"{flow.__name__}: {told(error)}")
+    except httpx.TransportError as error:
+        sys.exit(f"{flow.__name__}: Prefect's API does not answer ({error}): is the machine too busy? run it again")
 
 
 @contextmanager
@@ -79,13 +87,14 @@ def _start_server(prefects: Any) -> "subprocess.Popen[bytes]":
     from prefect.settings import get_current_settings
 
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.server", "--port", str(prefects.port), "--until-eof"],
+        [sys.executable, "-m", "flows.server", "--port", str(prefects.port)],
         env={
             **os.environ,
             **get_current_settings().to_environment_variables(exclude_unset=True),
             "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",  # without the services that schedules need
             "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+            UNTIL_EOF: "1",
         },
         stdin=subprocess.PIPE,  # held open as long as this process lives
     )

@@ -38,7 +38,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from flows import prefect_database
+from flows import UNTIL_EOF, prefect_database
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
@@ -185,8 +185,8 @@ def _start(host: str, port: int) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.server", "--host", host, "--port", str(port), "--until-eof"],
-            env={**os.environ, "PREFECT_HOME": str(_home())},
+            [sys.executable, "-m", "flows.server", "--host", host, "--port", str(port)],
+            env={**os.environ, "PREFECT_HOME": str(_home()), UNTIL_EOF: "1"},
             stdin=subprocess.PIPE,  # held open as long as this process lives, so that the server never outlives it
             stdout=file,
             stderr=file,

@@ -8,10 +8,7 @@ import argparse
 import ipaddress
 import os
 import re
-import signal
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
 
 HOSTS = "FOREFRAME_HOSTS"  # environment variable: names beside loopback's by which the server may be called, a,b,c
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to one user:password"  # noqa: S105 -- a text
-PATIENCE_SECONDS = 5.0  # for an end in order
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(?::\d{1,5})?")  # host[:port], RFC 3986 without user
 
 
@@ -178,29 +174,13 @@ def run(host: str, port: int) -> None:
         )
 
 
-def end_at_eof() -> None:
-    """From now on end when standard input ends: a pipe that the owner held open until it ended or was killed."""
-
-    def wait() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(PATIENCE_SECONDS)  # a connection that stays open keeps a server from ending
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def main() -> None:
     """Start the server."""
     parser = argparse.ArgumentParser(prog="python -m flows.server", description=(__doc__ or "").splitlines()[0])
     settings = get_current_settings().server.api
     parser.add_argument("--host", default=settings.host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=settings.port, help="(default: %(default)s)")
-    parser.add_argument("--until-eof", action="store_true", help="end when standard input, a pipe, does")
     arguments = parser.parse_args()
-    if arguments.until_eof:
-        end_at_eof()
     try:
         check_host(arguments.host)
     except PipelineError as error:

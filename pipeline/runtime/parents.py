@@ -1,6 +1,8 @@
 """Ends a process whose parent was killed: what nobody waits for any more must not go on writing beside the next run."""
 
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -8,6 +10,7 @@ from collections.abc import Sequence
 import psutil
 
 SECONDS_BETWEEN_LOOKS = 0.3
+PATIENCE_SECONDS = 5.0  # for an end in order
 BELOW_DVC = "DVC_STAGE"  # DVC sets it for the commands of its stages
 
 
@@ -19,6 +22,19 @@ def end_with_dvc() -> None:
 def end_with(others: Sequence[psutil.Process]) -> None:
     """From now on end this process and its workers when one of `others` is gone; at once where there is none."""
     threading.Thread(target=_wait_and_end, args=(others,), daemon=True).start()
+
+
+def end_with_input() -> None:
+    """From now on end when standard input does: a pipe that the owner holds open until it ends or is killed."""
+    threading.Thread(target=_read_and_end, daemon=True).start()
+
+
+def _read_and_end() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE_SECONDS)  # a connection that stays open keeps a server from ending
+    os._exit(1)
 
 
 def _wait_and_end(others: Sequence[psutil.Process]) -> None:

@@ -1,11 +1,19 @@
 """What a person at a terminal sees of a mistake."""
 
+import errno
 import logging
+import os
+import subprocess
+import sys
 
+import psutil
 import pytest
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import at_the_prompt
 from pipeline.errors import ParamsError
+from tests.flows.conftest import ROOT, free_port
 
 
 def test_a_mistake_at_the_prompt_is_one_line():
@@ -15,7 +23,52 @@ def test_a_mistake_at_the_prompt_is_one_line():
     with pytest.raises(SystemExit, match=r"^broken: params\.yaml: a: is missing$"):
         at_the_prompt(broken)
     logger = logging.getLogger("prefect.flow_runs")
-    for error, shown in ((ParamsError("a"), False), (ValueError("a"), True)):  # the second is our mistake
+    for error, shown in ((ParamsError("a"), False), (OSError("a"), False), (ValueError("a"), True)):  # that is a bug
         record = logger.makeRecord("", logging.ERROR, "", 0, "failed", (), (type(error), error, None))
         assert logger.filter(record)
         assert bool(record.exc_info) is shown
+
+
+def test_what_the_system_refuses_is_one_line():
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/v1.0.0")
+
+    with pytest.raises(SystemExit, match=r"^full: models/v1\.0\.0: No space left on device; free some space there"):
+        at_the_prompt(full)
+
+
+def test_an_api_that_does_not_answer_is_one_line(monkeypatch):
+    @flow
+    def unreached() -> None:
+        raise AssertionError
+
+    api = f"http://127.0.0.1:{free_port()}/api"
+    message = rf"^unreached: PREFECT_API_URL: no server answers at {api} \(.*refused.*\); start it"
+    with temporary_settings({PREFECT_API_URL: api}), pytest.raises(SystemExit, match=message):
+        at_the_prompt(unreached)
+
+
+@pytest.mark.slow
+def test_a_temporary_server_ends_with_its_owner_however_that_ends(tmp_path):
+    code = """
+import os, time
+from flows import at_the_prompt
+from prefect import flow
+from prefect.server.api.server import SubprocessASGIServer
+@flow
+def endless():
+    print(SubprocessASGIServer().server_process.pid, flush=True)
+    time.sleep(600)
+at_the_prompt(endless)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env={**environment, "PREFECT_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    server = psutil.Process(int(owner.stdout.readline()))
+    assert "flows.server" in server.cmdline()
+    owner.kill()
+    owner.communicate()
+    psutil.wait_procs([server], timeout=30)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE

@@ -1,8 +1,11 @@
 """What a person types, and what the terminal says."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +151,63 @@ def test_rollback_puts_the_model_before_back_and_says_when_there_is_none(tiny, t
     assert capsys.readouterr().out == "v1.0.0 is the champion\n"
     assert model_versions.champion(models) == models / "v1.0.0"
     assert run("rollback", "--models", models) == f"foreframe rollback: {models}: there is no version before v1.0.0"
+
+
+def start_endless(tiny, video, out):
+    """`foreframe predict` with more frames than it will ever write, once it has begun to write."""
+    command = [sys.executable, "-m", "pipeline.cli", "predict", str(video), str(out)]
+    process = subprocess.Popen([*command, "--frames", "100000000", "--model", str(tiny.model)], stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while not out.with_name(f".{out.name}.part").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_is_told_to_end_leaves_nothing(number, tiny, bar_video, tmp_path):
+    process = start_endless(tiny, bar_video, tmp_path / "out.mp4")
+    process.send_signal(number)
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_command_left_is_gone_after_the_next(tiny, bar_video, tmp_path):
+    out = tmp_path / "out.mp4"
+    process = start_endless(tiny, bar_video, out)
+    process.kill()
+    process.communicate()
+    assert [path.name for path in tmp_path.iterdir()] == [".out.mp4.part"]
+    assert run("predict", bar_video, out, "--frames", 3, "--model", tiny.model) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert len(list(read_frames(out))) == 15
+
+
+def test_nobody_who_reads_is_no_mistake(bar_video):
+    command = [sys.executable, "-m", "pipeline.cli", "info", str(bar_video)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_output_that_does_not_fit_is_one_line(bar_video):
+    command = [sys.executable, "-m", "pipeline.cli", "info", str(bar_video)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    message = "foreframe info: standard output: No space left on device; free some space there, then run it again\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_what_the_system_refuses_is_one_line_that_names_the_file(tiny, bar_video, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = run("predict", bar_video, tmp_path / "file/out.mp4", "--frames", 3, "--model", tiny.model)
+    assert said.startswith(f"foreframe predict: {tmp_path}/file")
+    assert len(said.splitlines()) == 1
