@@ -40,7 +40,8 @@ def main() -> None:
     if arguments.write is not None:
         text = arguments.write.read_text()
         before, rest = text.split(BEGIN)
-        arguments.write.write_text(f"{before}{BEGIN}{table(rows)}{END}{rest.split(END)[1]}")
+        earlier, after = rest.split(END)
+        arguments.write.write_text(f"{before}{BEGIN}{table(rows, earlier)}{END}{after}")
     raise SystemExit(any(row.lost for row in rows))
 
 

@@ -218,6 +218,7 @@ class Ground:
                 shutil.copytree(workspace.folder / "data", translator.folder / "data", dirs_exist_ok=True)
             elif name in ("tensorize", "train"):
                 check(translator.quick(stage(name), 300), name)
+        check(workspace.quick(stage("extract"), 300), "extract once more")  # it notes hashes of files of some age
         return self._furnish(workspace, translator)
 
     @cached_property

@@ -47,7 +47,7 @@ def never_better(rate: float) -> Trial:
         workspace.set(**{f"{RECIPE}learning_rate": rate})
         ran = workspace.quick(stage("train"), 120)
         workspace.remove()
-        said = any(word in ran.output.lower() for word in ("learning_rate", "learning rate", "never"))
+        said = "learning_rate" in ran.output if ran.code else "never got better" in ran.output
         return tracebacks(ran) or ([] if said else [f"exit status {ran.code} and nothing said: {ran.last_line}"])
 
     return trial

@@ -3,7 +3,9 @@
 import hashlib
 import importlib
 import importlib.util
+import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -15,6 +17,7 @@ from tests.faults.ground import Ground
 MODULES = [combinations, kills, disks, flips, pairs, hostile, numbers]
 if importlib.util.find_spec("tests.faults.soak"):  # many cycles, whose growth is measured
     MODULES.append(importlib.import_module("tests.faults.soak"))
+SUMMED = ("combination", "hostile input", "odd number")
 FAULTS: list[Fault] = [fault for module in MODULES for fault in getattr(module, "FAULTS", [])]
 
 
@@ -62,9 +65,18 @@ def chosen(words: Iterable[str]) -> Iterator[Fault]:
             yield fault
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows as Markdown."""
-    lines = ["| fault | times tried | times nothing lost |", "| --- | --- | --- |"]
+def table(rows: Iterable[Row], earlier: str = "") -> str:
+    """The rows as Markdown; what stands in the table `earlier` and was not tried again stays.
+
+    Kinds whose faults are tried once each are one row.
+    """
+    lines = dict(re.findall(r"^\| (\w.*?) (\| \d+ \| \d+ \|)$", earlier, flags=re.MULTILINE))
+    sums: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        lines.append(f"| {row.fault.kind}: {row.fault.name} | {row.times} | {row.nothing_lost} |")
-    return "\n".join(lines) + "\n"
+        name = row.fault.kind if row.fault.kind in SUMMED else f"{row.fault.kind}: {row.fault.name}"
+        sums[name, "tried"] += row.times
+        sums[name, "fine"] += row.nothing_lost
+    for name in dict.fromkeys(name for name, _ in sums):
+        lines[name] = f"| {sums[name, 'tried']} | {sums[name, 'fine']} |"
+    body = [f"| {name} {counts}" for name, counts in sorted(lines.items())]
+    return "\n".join(["| fault | times tried | times nothing lost |", "| --- | --- | --- |", *body, ""])
