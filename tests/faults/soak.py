@@ -106,6 +106,7 @@ class Soak:
         self.home = Path(self.served.environment["PREFECT_HOME"])
         if in_process:
             os.environ["PREFECT_HOME"] = str(self.home)  # where `tidy` finds the server's log
+            os.environ["PREFECT_API_URL"] = self.served.api  # Prefect's threads read it here
 
     def configure(self) -> None:
         """The pipeline that copies, and params by which little is kept."""

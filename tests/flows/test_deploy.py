@@ -109,9 +109,9 @@ def test_workers_get_what_deploy_serves():
     served = deploy.deployments(load_params(ROOT / "params.yaml"))
     assert len(shipped) == len(served)
     for entry in shipped:
-        _, name, flow = entry["entrypoint"].split(".")
+        flow = entry["entrypoint"].rpartition(".")[2]
         deployment = served[flow]
-        assert name == flow
+        assert entry["entrypoint"] == deployment.entrypoint
         [schedule] = deployment.schedules
         assert entry["schedules"] == [{"cron": schedule.schedule.cron, "timezone": schedule.schedule.timezone}]
         strategy = deployment.concurrency_options.collision_strategy
