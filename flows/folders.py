@@ -1,6 +1,6 @@
 """Which folders a flow may be told to use: those in the workspace and under `data.roots` of params.yaml.
 
-Whoever reaches Prefect's API starts flows with parameters of their own, so what a run asks for is held to that. What
+What a run's parameters ask for is held to that (who may reach Prefect's API at all: flows/server.py). What
 params.yaml holds already is its owner's choice, which no run can widen: see `check_overrides`.
 """
 
