@@ -64,7 +64,7 @@ def restored_faults(root: Path, paths: Collection[str] | None = None) -> Iterato
     cache = _Cache(root)
     for out in outs:
         if paths is None or out.path in paths:
-            yield from _out_faults(root, out, cache)
+            yield from dict.fromkeys(_out_faults(root, out, cache))  # files with one content share an object
 
 
 def locked_outs(text: str) -> list[Out]:

@@ -7,11 +7,13 @@ from pathlib import Path
 def flip_bit(path: Path, rng: random.Random, *, first: int = 0) -> int:
     """Flip one bit of the file at a random position from byte `first` on; returns the byte's position.
 
-    The file is written anew, so that a link into a cache stays what it was.
+    The file is written anew, so that a link into a cache stays what it was, with its mode: DVC takes what is read-only
+    in its cache for whole.
     """
-    content = bytearray(path.read_bytes())
+    content, mode = bytearray(path.read_bytes()), path.stat().st_mode
     position = rng.randrange(first, len(content))
     content[position] ^= 1 << rng.randrange(8)
     path.unlink()
     path.write_bytes(content)
+    path.chmod(mode)
     return position
