@@ -1,7 +1,6 @@
 """The command `foreframe`: what a person types. Torch is imported by the commands that need it, so help is quick."""
 
 import errno
-import json
 import logging
 import os
 import signal
@@ -179,9 +178,9 @@ def info(
     """Say what a video file or a model directory is, or show a folder of metrics as a table."""
     metrics = path / "metrics.json"
     if metrics.is_file():
-        from pipeline.pages.page import markdown
+        from pipeline.pages.page import markdown, read_summary
 
-        echo(markdown(json.loads(metrics.read_text(encoding="utf-8"))))
+        echo(markdown(read_summary(path)))
         return
     from pipeline.inference.generation import describe_model, describe_video
 

@@ -4,12 +4,36 @@ What it says stands in page.html.jinja, how it looks in page.css; here are the f
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
+from pipeline.errors import DataError
 from pipeline.metrics import METRICS
+from pipeline.runtime.files import read_json
+
+
+def read_summary(metrics: Path) -> dict[str, Any]:
+    """The content of metrics.json in the folder `metrics`; raises DataError where it is missing or damaged."""
+    path, remedy = metrics / "metrics.json", "run `dvc repro --force evaluate`"
+    try:
+        summary = read_json(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is damaged ({' '.join(str(error).split())}); {remedy}") from error
+    rows = [row for row in summary.values() if isinstance(row, dict)] if isinstance(summary, dict) else []
+    if not rows or "model" not in summary or not all(_is_row(row, summary["model"]) for row in rows):
+        raise DataError(f"{path}: is damaged (no figures of the model and its baselines); {remedy}")
+    return summary
+
+
+def _is_row(row: Any, model: Any) -> bool:
+    """Whether `row` has a number for MSE and for each metric that `model` has."""
+    names = {"mse", *(name for name in METRICS if isinstance(model, dict) and name in model)}
+    return isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in names)
 
 
 def page(

@@ -1,6 +1,5 @@
 """Render test clips for people: one video per clip, a long rollout, a contact sheet, a preview and a page."""
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pipeline import model_dir, stage
 from pipeline.data.clips import ClipDataset, to_uint8
 from pipeline.measuring.evaluation import batches, check_fit, pick, predictor
 from pipeline.pages.contact_sheet import Clip, comparison, long_rollout, preview, sheet
-from pipeline.pages.page import page
+from pipeline.pages.page import page, read_summary
 from pipeline.params import RenderParams
 from pipeline.runtime.devices import best_device
 from pipeline.runtime.files import write_bytes, write_text
@@ -55,7 +54,7 @@ def render(frames: Path, clips: Path, model: Path, metrics: Path, renders: Path,
     html = page(
         card.model_dump(),
         num_parameters=sum(parameter.numel() for parameter in generator.parameters()),
-        summary=json.loads((metrics / "metrics.json").read_text(encoding="utf-8")),
+        summary=read_summary(metrics),
         num_steps=len(drawn[0].truth),
         videos=videos,
         long_horizon=render.long_horizon,

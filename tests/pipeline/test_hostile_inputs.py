@@ -9,6 +9,7 @@ import pytest
 from pipeline import model_dir
 from pipeline.data.clips import ClipDataset
 from pipeline.errors import DataError, ModelError, ParamsError
+from pipeline.pages.page import read_summary
 from pipeline.params import load_params
 from pipeline.runtime.files import read_regular
 from tests.conftest import moving_bar
@@ -170,3 +171,10 @@ def test_clips_that_are_no_regular_file_are_never_opened(tiny, clips, name):
 def test_whole_clips_are_read_as_before(tiny, clips):
     dataset = ClipDataset(tiny.frames, clips, "train")
     assert np.array_equal(dataset.gather([0])[0], moving_bar(10, 0)[:7])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000, "{}", '{"model": 1}', '{"model": {"mse": "x"}}'])
+def test_damaged_metrics_name_the_file_and_the_remedy(tmp_path, content):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(DataError, match=r"metrics\.json: is damaged \(.*run `dvc repro --force evaluate`$"):
+        read_summary(tmp_path)
