@@ -1,6 +1,7 @@
 """The long form: `python -m tests.faults` makes every fault many times and prints a table of what was lost."""
 
 import argparse
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file as well")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # disks are unmounted and processes ended then, too
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         ground = Ground(Path(folder))
