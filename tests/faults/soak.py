@@ -166,6 +166,7 @@ class Soak:
 
     def measure(self) -> dict[str, float]:
         """What may grow, now that no flow runs."""
+        self.served.wait_for(lambda: not self.served.processes("prefect.engine"), 60)
         serving, own = psutil.Process(self.served.process.pid), psutil.Process()
         servers = self.served.processes("flows.server")
         cache = tree(self.folder / ".dvc/cache")
