@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from flows import workspace_lock
 from tests.flows.conftest import ROOT
 
-HOLDER = "from flows import workspace\nwith workspace_lock.locked():\n    print('held', flush=True)\n    input()"
+HOLDER = "from flows import workspace_lock\nwith workspace_lock.locked():\n    print('held', flush=True)\n    input()"
 
 
 def test_one_flow_at_a_time_works_in_a_folder_and_one_that_is_killed_lets_go(tmp_path, monkeypatch):
