@@ -119,7 +119,7 @@ def predict(
             help="futures to write, as OUT-1, OUT-2 …, by a model that was trained with noise",
         ),
     ] = 1,
-    seed: Annotated[int, Option(metavar="N", min=0, help="of the first future's noise")] = 0,
+    seed: Annotated[int, Option(metavar="N", min=0, max=2**32 - 1, help="of the first future's noise")] = 0,
     model: Model = DEFAULT_MODEL,
 ) -> None:
     """Write the video IN, continued by N generated frames, to OUT: same size, same frame rate."""

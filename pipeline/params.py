@@ -17,6 +17,7 @@ Depth = Annotated[int, Field(gt=0, le=1_000)]
 Scales = Annotated[int, Field(gt=0, le=16)]
 FramesPerSecond = Annotated[float, Field(gt=0, le=10_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 OptimizerName = Literal["adam", "muon"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
 Sampling = Literal["teacher", "scheduled", "reverse", "free"]
@@ -58,7 +59,7 @@ class DataParams(Section):
 class SampleParams(Section):
     """The embedded data set: handwritten digits that move and bounce (Moving MNIST, Srivastava et al. 2015)."""
 
-    seed: int
+    seed: Seed
     train_videos: Positive
     val_videos: Positive
     test_videos: Positive
@@ -140,7 +141,7 @@ class TranslateParams(Section):
     source: str | None = Field(min_length=1)
     target: str | None = Field(min_length=1)
     degradation: Literal["edges", "grey", "low_resolution", "noise", "blur", "compression", "masked"]
-    seed: int
+    seed: Seed
     residual: bool
     carry: float = Field(ge=0, lt=1)
     strength: StrengthParams
@@ -289,7 +290,7 @@ class AdversaryParams(Section):
 class TrainParams(Section):
     """How training goes, whatever the generator."""
 
-    seed: int
+    seed: Seed
     max_minutes: float | None = Field(gt=0)
     num_threads: Positive
     precision: Literal["auto", "float32", "bf16"]
@@ -315,8 +316,8 @@ class RenderParams(Section):
 
     num_clips: Positive
     long_horizon: Positive
-    scale: Positive
-    fps: FramesPerSecond
+    scale: Annotated[int, Field(gt=0, le=64)]
+    fps: float = Field(ge=0.1, le=1_000)
 
 
 class PromoteParams(Section):
@@ -326,7 +327,7 @@ class PromoteParams(Section):
     margin: float = Field(ge=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
     resamples: Positive
-    seed: int
+    seed: Seed
     commit: bool
 
 

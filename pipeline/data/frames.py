@@ -89,10 +89,15 @@ class FrameStore:
         name = self.index.loc[video, "array"]
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise DataError(f"{self.folder / INDEX}: the array of {video} lies outside the store ({name}); {REPAIR}")
+        path = self.folder / name
         try:
-            return np.load(self.folder / name, mmap_mode="r")
+            frames = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{self.folder / name}: cannot be read ({_one_line(error)}); {REPAIR}") from error
+            raise DataError(f"{path}: cannot be read ({_one_line(error)}); {REPAIR}") from error
+        if frames.ndim != 4 or len(frames) != self.index.loc[video, "stored_frames"]:
+            told = self.index.loc[video, "stored_frames"]
+            raise DataError(f"{path}: is an array {frames.shape}, not of the {told} frames of {INDEX}; {REPAIR}")
+        return frames
 
 
 def read_index(folder: Path) -> pd.DataFrame:
@@ -100,7 +105,7 @@ def read_index(folder: Path) -> pd.DataFrame:
     # a video may be called "NA" or "null", which pandas would take for absent
     absent = {name: [""] for name, kind in COLUMNS.items() if kind != "str"}
     try:
-        return pd.read_csv(
+        index = pd.read_csv(
             folder / INDEX,
             dtype=COLUMNS,
             keep_default_na=False,
@@ -109,6 +114,9 @@ def read_index(folder: Path) -> pd.DataFrame:
         )
     except (ValueError, TypeError) as error:  # a field that is no number, bytes that are no text, ragged rows
         raise DataError(f"{folder / INDEX}: is damaged ({_one_line(error)}); {REPAIR}") from error
+    if missing := [name for name in COLUMNS if name not in index]:
+        raise DataError(f"{folder / INDEX}: is damaged (no column {missing[0]}); {REPAIR}")
+    return index
 
 
 def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:

@@ -18,8 +18,10 @@ from torch import nn
 from pipeline.errors import ModelError
 from pipeline.inference.framing import framing_for
 from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.step_memory import step_bytes
 from pipeline.model_dir import CARD, ModelCard, load, load_card
 from pipeline.nn import rollout
+from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
 from pipeline.video import Image as Picture
 from pipeline.video import probe, read_frames
@@ -119,8 +121,14 @@ def continuation(
     side: int | None = None,
     seed: int = 0,
 ) -> Iterator[Picture]:
-    """Pictures that follow `pictures`, each uint8 (H, W, 3), without end; `side` is that of framing_for."""
+    """Pictures that follow `pictures`, each uint8 (H, W, 3), without end; `side` is that of framing_for.
+
+    Raises ModelError where the frames do not fit in memory.
+    """
     framing = framing_for(card, (pictures[0].shape[0], pictures[0].shape[1]), side)
+    channels, height, width = framing.frame_shape
+    needed = step_bytes(model, (channels + card.noise_channels, height, width), device)
+    memory.check(f"generating frames of {width}x{height}", needed, memory.available(device), "--size")
     context = torch.cat([framing.frame(picture) for picture in pictures])[None]  # (1, T, C, h, w)
     noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(seed))
     with torch.inference_mode():

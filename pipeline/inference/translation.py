@@ -19,6 +19,7 @@ from pipeline.data.degradations import NEED_COLOR, bicubic
 from pipeline.data.task import Translate
 from pipeline.errors import ModelError
 from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.tiles import ALIGNMENT, Tiled
 from pipeline.model_dir import ModelCard, load
 from pipeline.nn import rollout
@@ -125,18 +126,6 @@ def tiled(model: nn.Module, tile: int | None) -> nn.Module:
     if tile is None:
         return model
     return Tiled(model, tile=tile, overlap=max(ALIGNMENT, min(64, tile // 4 // ALIGNMENT * ALIGNMENT)))
-
-
-def step_bytes(model: nn.Module, shape: tuple[int, int, int], device: torch.device) -> int:
-    """About how much memory the second step of a video with frames of `shape` (C, H, W) takes, in bytes."""
-
-    def steps() -> None:
-        frame = torch.zeros(1, 1, *shape, device=device)
-        with torch.no_grad():
-            _, state = model(frame)
-            model(frame, state)
-
-    return memory.estimate(steps)
 
 
 def state_bytes(model: nn.Module, channels: int, device: torch.device) -> int:

@@ -107,7 +107,7 @@ READS = {
     "array of frames, `extract`": Read("data/frames/*.npy", stage("extract"), ("data/frames",)),
     "index.csv, `extract`": Read("data/frames/index.csv", stage("extract"), ("data/frames",)),
     "index.csv, `tensorize`": Read("data/frames/index.csv", stage("tensorize")),
-    "hashes.json, `extract`": Read("data/.frames/hashes.json", stage("extract"), ("data/frames",)),
+    "videos.json, `extract`": Read("data/.frames/videos.json", stage("extract"), ("data/frames",)),
     "clips.csv, `evaluate`": Read("data/clips/clips.csv", stage("evaluate")),
     "clips.json, `evaluate`": Read("data/clips/clips.json", stage("evaluate")),
     "model.json, `predict`": Read("data/model/model.json", PREDICT, ("out.mp4",)),

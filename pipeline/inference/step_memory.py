@@ -1,0 +1,18 @@
+"""How much memory a generator takes for a frame, worked out before it is taken."""
+
+import torch
+from torch import nn
+
+from pipeline.runtime import memory
+
+
+def step_bytes(model: nn.Module, shape: tuple[int, int, int], device: torch.device) -> int:
+    """About how much memory the second step of a video with frames of `shape` (C, H, W) takes, in bytes."""
+
+    def steps() -> None:
+        frame = torch.zeros(1, 1, *shape, device=device)
+        with torch.no_grad():
+            _, state = model(frame)
+            model(frame, state)
+
+    return memory.estimate(steps)
