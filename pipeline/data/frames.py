@@ -54,6 +54,7 @@ COLUMNS = {
     "array": "str",  # file in the store
     "recipe": "str",  # hash of the parameters and versions that made it
 }
+NEEDED = ("path", "sha256", "stored_frames", "array")  # without these an index is none
 
 
 class FrameStore:
@@ -114,7 +115,7 @@ def read_index(folder: Path) -> pd.DataFrame:
         )
     except (ValueError, TypeError) as error:  # a field that is no number, bytes that are no text, ragged rows
         raise DataError(f"{folder / INDEX}: is damaged ({_one_line(error)}); {REPAIR}") from error
-    if missing := [name for name in COLUMNS if name not in index]:
+    if missing := [name for name in NEEDED if name not in index]:
         raise DataError(f"{folder / INDEX}: is damaged (no column {missing[0]}); {REPAIR}")
     return index
 
