@@ -12,7 +12,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -qq gto==1.10.1
+"$work/venv/bin/python" -m pip install -qq gto==1.10.1
 cd "$work"
 "$work/venv/bin/python" - <<'PYTHON'
 import logging

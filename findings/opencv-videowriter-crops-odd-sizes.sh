@@ -11,7 +11,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -qq opencv-python-headless==5.0.0.93 numpy==2.4.6
+"$work/venv/bin/python" -m pip install -qq opencv-python-headless==5.0.0.93 numpy==2.4.6
 cd "$work"
 "$work/venv/bin/python" - <<'PYTHON'
 import sys

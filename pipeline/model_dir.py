@@ -16,10 +16,11 @@ from pipeline.data.degradations import DEGRADATIONS
 from pipeline.data.task import Task, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, UnfitModel
+from pipeline.model_params import ModelParams
 from pipeline.models import MODELS, build
 from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
-from pipeline.params import FramesPerSecond, ModelParams
+from pipeline.params import FramesPerSecond
 from pipeline.runtime import memory
 from pipeline.runtime.files import read_json, read_regular, write_bytes, write_json
 from pipeline.runtime.hashing import content_hash

@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 
 from pipeline import cli
 from pipeline.model_dir import load_card
+from pipeline.model_params import Recipe
 from pipeline.models import MODELS
-from pipeline.params import Recipe
 
 ROOT = Path(__file__).parents[1]
 README, PARAMETERS = ROOT / "README.md", ROOT / "docs/parameters.md"

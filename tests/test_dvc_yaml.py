@@ -11,13 +11,20 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params import ModelParams, load_params
+from pipeline.model_params import ModelParams
+from pipeline.params import load_params
 from tests.test_docs import params_rows
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 # their effect is tracked as values: params.yaml's, and what a stage raises changes no output
-PLUMBING = {"pipeline/stage.py", "pipeline/params.py", "pipeline/errors.py", "pipeline/__init__.py"}
+PLUMBING = {
+    "pipeline/stage.py",
+    "pipeline/params.py",
+    "pipeline/model_params.py",
+    "pipeline/errors.py",
+    "pipeline/__init__.py",
+}
 MODEL_NAMES = get_args(ModelParams.model_fields["name"].annotation)
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from pipeline import stage
 from pipeline.data.clips import ClipDataset, to_float
 from pipeline.model_dir import ModelCard, save
+from pipeline.model_params import ModelParams
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.nn.rollout import draw_noise, with_noise
-from pipeline.params import ExtractParams, ModelParams, TrainParams, TranslateParams
+from pipeline.params import ExtractParams, TrainParams, TranslateParams
 from pipeline.runtime.devices import accelerator, huge_pages, keep_freed_memory
 from pipeline.runtime.files import naming, write_text
 from pipeline.runtime.hashing import sampled_content_hash

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.data.clips import ClipDataset
+from pipeline.model_params import Recipe
 from pipeline.nn.rollout import draw_noise, teacher_forcing_mask
-from pipeline.params import Recipe, TrainParams
+from pipeline.params import TrainParams
 from pipeline.runtime.devices import device_of
 from pipeline.training.schedules import num_forced_inputs, teacher_forcing_probabilities
 

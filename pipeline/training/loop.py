@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.clips import ClipDataset
+from pipeline.model_params import Recipe
 from pipeline.nn.packed_convolutions import PackedWeights
-from pipeline.params import Recipe, TrainParams
+from pipeline.params import TrainParams
 from pipeline.runtime.devices import accelerator, autocast_dtype, average_gradients, device_of
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import CheckpointFile

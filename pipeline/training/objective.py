@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.clips import to_float
+from pipeline.model_params import Recipe
 from pipeline.nn.rollout import State, auxiliary_loss, detach, unroll_with_checkpoints
-from pipeline.params import Recipe, TrainParams
+from pipeline.params import TrainParams
 from pipeline.runtime.devices import autocast
 from pipeline.training.batches import Piece
 from pipeline.training.discriminator import Discriminator

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.params import OptimizerName
+from pipeline.model_params import OptimizerName
 
 
 class Optimizer:

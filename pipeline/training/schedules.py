@@ -6,7 +6,7 @@ and always ends at its end.
 
 import math
 
-from pipeline.params import Sampling, Schedule
+from pipeline.model_params import Sampling, Schedule
 
 FORCED_SHARE = 0.75  # of a curriculum, during which every input is the truth
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params import Params, Section, load_params
+from pipeline.model_params import Section
+from pipeline.params import Params, load_params
 from pipeline.stages.tensorize import tensorize
 from pipeline.stages.train import train
 from tests.conftest import write_store
