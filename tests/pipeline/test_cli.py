@@ -169,7 +169,7 @@ def start_endless(tiny, video, out):
 def test_a_command_that_is_told_to_end_leaves_nothing(number, tiny, bar_video, tmp_path):
     process = start_endless(tiny, bar_video, tmp_path / "out.mp4")
     process.send_signal(number)
-    errors = process.communicate(timeout=30)[1]
+    errors = process.communicate(timeout=300)[1]
     assert process.returncode == 128 + number
     assert b"Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
