@@ -21,7 +21,7 @@ from pipeline.measuring import baselines, evaluation
 from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 from pipeline.params import Params
-from pipeline.runtime.devices import huge_pages, keep_freed_memory
+from pipeline.runtime.devices import huge_pages, keep_freed_memory, use_threads
 from pipeline.runtime.files import replacing, write_json, write_text
 from pipeline.runtime.hashing import sampled_content_hash
 from pipeline.training.checkpoint import CheckpointFile, loaded_sources
@@ -76,7 +76,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
     )
     huge_pages()
     keep_freed_memory()
-    torch.set_num_threads(train.num_threads)
+    use_threads(train.num_threads)
     torch.manual_seed(train.seed)
     model = card.build()  # before the key, because it imports the generator's code
     values = [part.model_dump_json() for part in (card, recipe, train, settings)]

@@ -55,6 +55,21 @@ class UnfitModel(ModelError):
     """A model is whole, and made for other clips or by other code."""
 
 
+def out_of_memory(error: BaseException) -> str | None:
+    """One line for memory that ran out, the processor's or a GPU's; None for an error of another kind."""
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
+        where = "the GPU's memory"
+    elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in text):
+        where = "memory"
+    else:
+        return None
+    return (
+        f"{where} ran out, maybe taken by other programs: end them, or lower what is computed at once (the recipe's "
+        "batch_size, train.crop, train.bptt_steps; evaluate.batch_size; --size)"
+    )
+
+
 def told(error: OSError) -> str:
     """One line for what the system refused: the path, its reason, and what to do."""
     path = error.filename2 or error.filename

@@ -148,7 +148,7 @@ class TrainParams(Section):
 
     seed: Seed
     max_minutes: float | None = Field(gt=0)
-    num_threads: Positive
+    num_threads: Positive | Literal["auto"]
     precision: Literal["auto", "float32", "bf16"]
     warmup: float = Field(ge=0, lt=1)
     accumulate: Positive

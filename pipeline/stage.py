@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.errors import PipelineError, told
+from pipeline.errors import PipelineError, out_of_memory, told
 from pipeline.params import load_params
 
 
@@ -31,3 +31,8 @@ def run(function: Callable[..., None]) -> None:
         sys.exit(f"{function.__name__}: {error}")
     except OSError as error:
         sys.exit(f"{function.__name__}: {told(error)}")
+    except (MemoryError, RuntimeError) as error:
+        line = out_of_memory(error)
+        if line is None:
+            raise
+        sys.exit(f"{function.__name__}: {line}")

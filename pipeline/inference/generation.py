@@ -127,7 +127,7 @@ def continuation(
     """
     framing = framing_for(card, (pictures[0].shape[0], pictures[0].shape[1]), side)
     channels, height, width = framing.frame_shape
-    needed = step_bytes(model, (channels + card.noise_channels, height, width), device)
+    needed = step_bytes(model, (channels + card.noise_channels, height, width))
     memory.check(f"generating frames of {width}x{height}", needed, memory.available(device), "--size")
     context = torch.cat([framing.frame(picture) for picture in pictures])[None]  # (1, T, C, h, w)
     noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(seed))

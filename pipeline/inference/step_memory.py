@@ -4,13 +4,15 @@ import torch
 from torch import nn
 
 from pipeline.runtime import memory
+from pipeline.runtime.devices import on_processor
 
 
-def step_bytes(model: nn.Module, shape: tuple[int, int, int], device: torch.device) -> int:
+def step_bytes(model: nn.Module, shape: tuple[int, int, int]) -> int:
     """About how much memory the second step of a video with frames of `shape` (C, H, W) takes, in bytes."""
+    model = on_processor(model)  # kernels of a GPU do not take tensors without content
 
     def steps() -> None:
-        frame = torch.zeros(1, 1, *shape, device=device)
+        frame = torch.zeros(1, 1, *shape)
         with torch.no_grad():
             _, state = model(frame)
             model(frame, state)

@@ -112,7 +112,7 @@ def plan(model: nn.Module, shape: torch.Size, noise_channels: int, device: torch
     needed = 0
     for tile in (None, *(side for side in TILES if side < max(height, width))):
         size = (height, width) if tile is None else (min(tile, height), min(tile, width))
-        needed = step_bytes(model, (channels, *size), device)
+        needed = step_bytes(model, (channels, *size))
         if tile is not None:  # two states of the whole frame, before and after a step
             needed += 2 * state_bytes(model, channels, device) * height * width // ALIGNMENT**2
         if needed <= free:

@@ -1,6 +1,5 @@
 """Which videos are decoded when, and with how many threads, by the local processes or a Dask cluster."""
 
-import os
 from collections.abc import Generator, Sequence
 
 from tqdm import tqdm
@@ -10,6 +9,7 @@ from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
 from pipeline.ingest.video_job import Job, Outcome
 from pipeline.params import ExtractParams
+from pipeline.runtime.cores import usable_cores
 
 
 def decode_all(
@@ -18,7 +18,7 @@ def decode_all(
     """Each content with its outcome, as they are done; the arrays are in the cache, see `part`."""
     if not contents:
         return
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     # where there are videos enough, processes of one thread each are the fastest; else twice as many threads as their
     # share of the cores, so that these have work while a picture is converted
     threads = 1 if len(contents) >= cores else 2 * cores // len(contents)

@@ -3,10 +3,14 @@
 import ctypes
 import os
 import sys
+from copy import deepcopy
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+
+from pipeline.runtime.cores import own_cores
 
 # of mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, bytes
 MALLOC_OPTIONS = {-3: 2**30, -1: 2**31 - 1, -2: 2**26}
@@ -30,6 +34,23 @@ def device_of(process: Accelerator) -> torch.device:
     return process.device if process.device.type == "cuda" else torch.device(process.device.type)
 
 
+def described(process: Accelerator) -> str:
+    """The device and the number of processes, for people."""
+    if process.device.type == "cuda":
+        name = torch.cuda.get_device_name(process.device)
+    else:
+        threads = torch.get_num_threads()
+        name = f"the processor, {threads} thread{'s' * (threads != 1)}"
+    return name if process.num_processes == 1 else f"{name}, in each of {process.num_processes} processes"
+
+
+def use_threads(threads: int | Literal["auto"]) -> int:
+    """Have torch compute with so many threads, or with one for each of this process's cores; how many these are."""
+    number = own_cores() if threads == "auto" else threads
+    torch.set_num_threads(number)
+    return number
+
+
 def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss: Tensor) -> None:
     """Replace the gradients of `parameters`, and `loss`, by their means over all processes, in one message.
 
@@ -43,6 +64,12 @@ def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss
     loss.copy_(mean[0])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)
+
+
+def on_processor(model: nn.Module) -> nn.Module:
+    """`model` itself if it is on the processor, else a copy of it there."""
+    elsewhere = any(weight.device.type != "cpu" for weight in model.parameters())
+    return deepcopy(model).cpu() if elsewhere else model
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -19,7 +19,7 @@ from pipeline.model_params import ModelParams
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.nn.rollout import draw_noise, with_noise
 from pipeline.params import ExtractParams, TrainParams, TranslateParams
-from pipeline.runtime.devices import accelerator, huge_pages, keep_freed_memory
+from pipeline.runtime.devices import accelerator, described, huge_pages, keep_freed_memory, use_threads
 from pipeline.runtime.files import naming, write_text
 from pipeline.runtime.hashing import sampled_content_hash
 from pipeline.training.checkpoint import CheckpointFile, loaded_sources
@@ -49,8 +49,9 @@ def train(
     """Fit the generator that model.name picks; write it to MODEL_DIR and how its training went to HISTORY."""
     huge_pages()
     keep_freed_memory()
-    torch.set_num_threads(train.num_threads)
+    use_threads(train.num_threads)
     torch.manual_seed(train.seed)
+    logger.info("training on %s", described(accelerator()))
     train_clips, val_clips = (ClipDataset(frames, clips, split) for split in ("train", "val"))
     data = sampled_content_hash([], [frames / "index.csv", *sorted(clips.iterdir()), *sorted(frames.rglob("*.npy"))])
     card = _card(train_clips, data, extract, task, translate, model, train)

@@ -25,6 +25,7 @@ from pipeline.training.objective import Objective
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.progress import Progress, Row
 from pipeline.training.schedules import lr_factor
+from pipeline.training.thread_count import ThreadCount
 from pipeline.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Training:
         recipe: Recipe,
         train: TrainParams,
     ) -> None:
+        self.threads = ThreadCount(train.num_threads)
         self.accelerator = accelerator()
         self.device = device_of(self.accelerator)
         dtype = autocast_dtype(train.precision, self.device)
@@ -167,6 +169,7 @@ class Training:
     def train_step(self) -> None:
         """One step of the optimizer on the next batch."""
         begin = time.monotonic()
+        self.threads.begin_step()
         step, fraction_done, adversary = self.progress.step, self.fraction_done, self.objective.adversary
         self.optimizer.scale_lr(lr_factor(self.recipe.schedule, fraction_done, self.train.warmup))
         pieces = self.meter.loading(self.batches.pieces(step, fraction_done))
@@ -188,6 +191,7 @@ class Training:
             adversary.step()
         self.ema.update(step)
         self.progress.end_step(loss)
+        self.threads.end_step()
         self._count_seconds(begin)
         if self.accelerator.is_main_process:
             self.meter.log(self.progress, self.num_steps, self.fraction_done)

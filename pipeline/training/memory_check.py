@@ -22,7 +22,7 @@ def check_memory(objective: Objective, batches: Batches, validation: Validation)
         needed_beside += 3 * sum(weight.nbytes for weight in objective.adversary.discriminator.parameters())
         remedy = f"train.adversary.channels, {remedy}"
     free = memory.available(objective.device)
-    needed = memory.estimate(lambda: _largest_segment(objective, batches)) + needed_beside
+    needed = memory.estimate(lambda: _largest_segment(objective.on_processor(), batches)) + needed_beside
     logger.info("about %.2f GiB of memory per step, %.1f GiB are free", needed / memory.GIB, free / memory.GIB)
     memory.check("a training step", needed, free, remedy)
     remedy = "the recipe's batch_size, or the clips' frames (extract.size, tensorize.horizon)"

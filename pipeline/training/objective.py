@@ -1,6 +1,8 @@
 """What a generator is trained towards, and how its gradient is taken: the losses together, segment by segment."""
 
 from collections.abc import Callable, Iterable
+from copy import copy, deepcopy
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from pipeline.data.clips import to_float
 from pipeline.model_params import Recipe
 from pipeline.nn.rollout import State, auxiliary_loss, detach, unroll_with_checkpoints
 from pipeline.params import TrainParams
-from pipeline.runtime.devices import autocast
+from pipeline.runtime.devices import autocast, on_processor
 from pipeline.training.batches import Piece
 from pipeline.training.discriminator import Discriminator
 from pipeline.training.losses import Adversary, PixelLoss
@@ -41,6 +43,20 @@ class Objective:
             settings = train.adversary
             discriminator = Discriminator(out_channels, settings.channels).to(device)
             self.adversary = Adversary(discriminator, context=settings.context, lr=settings.learning_rate)
+
+    def on_processor(self) -> Self:
+        """This objective if it is on the processor, else a copy of it there, for an estimate of its memory.
+
+        That runs on tensors without content, which kernels of a GPU do not take for weights that have some.
+        """
+        if self.device.type == "cpu":
+            return self
+        other = copy(self)
+        other.model, other.device = on_processor(self.model), torch.device("cpu")
+        if self.adversary is not None:
+            other.adversary = deepcopy(self.adversary)
+            other.adversary.discriminator.cpu()
+        return other
 
     def backward(
         self, pieces: Iterable[Piece], fraction_done: float, check: Callable[[Tensor], None] = lambda loss: None

@@ -9,7 +9,7 @@ from pipeline.data.clips import ClipDataset, to_float
 from pipeline.metrics import mse, ssim
 from pipeline.nn.rollout import draw_noise, free_running, unroll
 from pipeline.runtime import memory
-from pipeline.runtime.devices import autocast, device_of
+from pipeline.runtime.devices import autocast, device_of, on_processor
 
 
 class Validation:
@@ -60,11 +60,12 @@ class Validation:
     def peak_bytes(self, model: nn.Module) -> int:
         """About how much memory a batch will take, beside the weights; the model is left in evaluation mode."""
         model.eval()  # as it will be measured; in training it would keep an auxiliary loss of these empty frames
+        model, device = on_processor(model), torch.device("cpu")  # see Objective.on_processor
         channels, *size = self.clips.frame_shape
 
         def rollout() -> None:
             shape = (self.batch_size, self.clips.task.num_inputs, channels + self.noise_channels, *size)
-            with torch.no_grad(), autocast(self.device, self.dtype):
-                unroll(model, torch.zeros(shape, device=self.device), None)
+            with torch.no_grad(), autocast(device, self.dtype):
+                unroll(model, torch.zeros(shape, device=device), None)
 
         return memory.estimate(rollout)

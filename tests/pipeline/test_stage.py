@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from pipeline import stage
 from pipeline.errors import DataError
@@ -85,6 +86,38 @@ def test_what_the_system_refuses_is_one_line_with_a_remedy(number, message, in_w
         stage.run(cut)
     assert error.value.code.startswith(message)
     assert len(error.value.code.splitlines()) == 1
+
+
+def too_much():
+    torch.empty(2**45)  # 128 TiB
+
+
+def too_much_for_the_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+@pytest.mark.parametrize(
+    ("take", "where"), [(too_much, "memory ran out"), (too_much_for_the_gpu, "the GPU's memory ran out")]
+)
+def test_memory_that_runs_out_is_one_line_with_a_remedy(take, where, in_workspace, monkeypatch):
+    def cut(frames: Path) -> None:
+        take()
+
+    monkeypatch.setattr(sys, "argv", ["cut", "a"])
+    with pytest.raises(SystemExit) as error:
+        stage.run(cut)
+    assert error.value.code.startswith(f"cut: {where}")
+    assert "batch_size" in error.value.code
+    assert len(error.value.code.splitlines()) == 1
+
+
+def test_another_runtime_error_keeps_its_traceback(in_workspace, monkeypatch):
+    def cut(frames: Path) -> None:
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(sys, "argv", ["cut", "a"])
+    with pytest.raises(RuntimeError, match="sizes"):
+        stage.run(cut)
 
 
 @pytest.mark.parametrize("moment", ["in its imports", "at work"])
