@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -21,7 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, folders, videos
+from flows import at_the_prompt, folders, videos, workspace_lock
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError
@@ -75,12 +74,9 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
 
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
-    """One run at a time writes to a folder, whoever starts it, so that no video is done twice.
-
-    The kernel releases the lock when a process dies.
-    """
+    """One run at a time writes to a folder, whoever starts it, so that no video is done twice."""
     output.mkdir(parents=True, exist_ok=True)
-    with FileLock(output / ".lock"):
+    with workspace_lock.locked(output / ".lock"):
         for path in output.rglob(".*.part"):
             if UNFINISHED.fullmatch(path.name):  # of a run that was killed
                 path.unlink()

@@ -63,6 +63,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 NUM_VIDEOS, SHADE = 6, 0.4
 PROMOTE_EVERY = 5  # cycles
+SERVED_EVERY = 10  # cycles, with --in-process
 COLUMNS = (
     *("cycle", "seconds", "promoted", "server_mb", "deploy_mb", "own_mb", "files", "processes", "database_mb"),
     *("log_kb", "cache_kb", "cache_files", "models", "tags", "generated", "train", "tmp_files", "home_files", "locked"),
@@ -153,15 +154,15 @@ class Soak:
         if number % PROMOTE_EVERY == 0:
             self.bright = not self.bright
         self.prepare(number)
-        state = self.run("retrain")
+        state = self.run("retrain", in_process=self.in_process and number % SERVED_EVERY != 0)
         assert state["name"].startswith("Promoted v" if promotes else "Refused"), state
         self.promoted += promotes
         if number == 1 or number % (2 * PROMOTE_EVERY) == 0:
             assert self.run("generate")["name"] == "Completed"
 
-    def run(self, flow: str) -> dict[str, Any]:
+    def run(self, flow: str, *, in_process: bool = False) -> dict[str, Any]:
         """Run a flow through its deployment, or in this process; AssertionError unless it completes."""
-        if self.in_process:
+        if in_process:
             with chdir(self.folder):
                 state = next(each for each in deploy.FLOWS if each.name == flow)(return_state=True)
             assert state.is_completed(), state
@@ -252,7 +253,9 @@ if __name__ == "__main__":
     parser.add_argument("--untidied", type=int, default=20, help="first cycles, after which tidy does not run")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which no further cycle begins")
     parser.add_argument(
-        "--in-process", action="store_true", help="run the flows in this process, not through flows.deploy"
+        "--in-process",
+        action="store_true",
+        help="retrain in this process, which takes less time, and only every tenth through flows.deploy",
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
