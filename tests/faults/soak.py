@@ -1,6 +1,6 @@
 """`python -m tests.faults.soak --cycles 200`: many retrain cycles on tiny data; does anything grow without end?
 
-`flows.deploy` serves a workspace of its own whose stages copy what was prepared, real frames, clips and models of 4 x 4
+`flows.deploy` serves a workspace of its own whose one stage copies what was prepared, real frames, clips and models of 4 x 4
 pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and the
 model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
 champion and is promoted; every tenth runs `generate`. `tidy` runs before each row of the table, but for the first
@@ -37,13 +37,11 @@ ROOT = Path(__file__).parents[2]
 PIPELINE = """
 stages:
   extract:
-    cmd: cp -r prepared/frames prepared/clips data
-    deps: [videos, prepared/frames, prepared/clips]
-    outs: [data/frames, data/clips]
-  train:
-    cmd: cp -r prepared/model data/model && mkdir -p data/metrics && cp prepared/metrics.json data/metrics/metrics.json
-    deps: [data/clips, prepared/model]
-    outs: [data/model]
+    cmd: >-
+      cp -r prepared/frames prepared/clips prepared/model data
+      && mkdir -p data/metrics && cp prepared/metrics.json data/metrics/metrics.json
+    deps: [videos, prepared/frames, prepared/clips, prepared/model]
+    outs: [data/frames, data/clips, data/model]
     metrics: [{data/metrics/metrics.json: {cache: false}}]
 artifacts:
   generator: {path: data/model, type: model}
