@@ -1,8 +1,8 @@
 """`python -m tests.faults.soak --cycles 200`: many retrain cycles on tiny data; does anything grow without end?
 
-`flows.deploy` serves a workspace of its own whose one stage copies what was prepared, real frames, clips and models of 4 x 4
-pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and the
-model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
+`flows.deploy` serves a workspace of its own whose one stage copies what was prepared, real frames, clips and models of
+4 x 4 pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and
+the model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
 champion and is promoted; every tenth runs `generate`. `tidy` runs before each row of the table, but for the first
 cycles (`--untidied`), which show what grows without it.
 """
@@ -165,7 +165,7 @@ class Soak:
                 state = next(each for each in deploy.FLOWS if each.name == flow)(return_state=True)
             assert state.is_completed(), state
             return {"name": state.name, "message": state.message}
-        run = self.served.finish(self.served.trigger(flow), 600)
+        run = self.served.finish(self.served.trigger(flow), 1800)
         assert run["state_type"] == "COMPLETED", run["state"]
         return dict(run["state"])
 

@@ -51,7 +51,7 @@ class Served:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_for(self._deployed, 300)
+        self.wait_for(self._deployed, 900)  # ready in 10 on a quiet machine
 
     def __exit__(self, *_: object) -> None:
         self.stop()
