@@ -1,7 +1,6 @@
 """The champion continues or translates every new video of a folder: once per content and model version."""
 
 import argparse
-import json
 import multiprocessing
 import os
 import re
@@ -25,7 +24,7 @@ from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError
 from pipeline.params import GenerateParams, load_params
-from pipeline.runtime.files import write_json
+from pipeline.runtime.files import read_json, write_json
 
 FAILED = "failed.json"  # in the output folder: what the last run could not do, and why
 # the names of results (see `pending`) that are being written (see pipeline.runtime.files)
@@ -86,9 +85,10 @@ def alone(output: Path) -> Iterator[None]:
 def known_failures(output: Path) -> dict[str, str]:
     """What the run before could not do: the reason, by the file that it would have written."""
     try:
-        return dict(json.loads((output / FAILED).read_text()))
-    except FileNotFoundError:
+        known = read_json(output / FAILED)
+    except (OSError, ValueError):  # damaged: people hear of its videos once more
         return {}
+    return known if isinstance(known, dict) else {}
 
 
 def run(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[str, str]:

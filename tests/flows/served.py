@@ -38,7 +38,11 @@ class Served:
         yaml.dump(params, folder / "params.yaml")
 
     def __enter__(self) -> "Served":
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # then __exit__ is not called
+            self.stop()
+            raise
         return self
 
     def start(self) -> None:
