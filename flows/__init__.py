@@ -32,8 +32,30 @@ _keep_loopback_from_proxies()
 UNTIL_EOF = "FOREFRAME_UNTIL_EOF"  # set for a server whose standard input is a pipe of its owner
 if os.environ.pop(UNTIL_EOF, None):
     end_with_input()
-if "PREFECT__FLOW_RUN_ID" in os.environ:  # a run that a runner started: it ends with it, and takes its stages along
-    end_with([process for process in [psutil.Process().parent()] if process is not None])
+RUNNER = "FOREFRAME_RUNNER"  # set by flows.deploy for the runs that it starts: its own number and time of start
+WATCHED = "FOREFRAME_WATCHED"  # set by a run for what it starts, which ends in order when the run does
+
+
+def runner() -> str:
+    """This process, as RUNNER names it."""
+    return f"{os.getpid()} {psutil.Process().create_time()}"
+
+
+def _runner() -> list[psutil.Process]:
+    """The process that started this run: flows.deploy, a worker; empty if it is gone."""
+    if RUNNER not in os.environ:
+        return [process for process in [psutil.Process().parent()] if process is not None]
+    number, start = os.environ[RUNNER].split()
+    try:
+        process = psutil.Process(int(number))
+        return [process] if abs(process.create_time() - float(start)) < 1 else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+if "PREFECT__FLOW_RUN_ID" in os.environ and WATCHED not in os.environ:
+    os.environ[WATCHED] = "1"
+    end_with(_runner())  # a run ends with what started it, and takes its stages along
 
 
 def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:

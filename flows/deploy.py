@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -38,13 +39,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from flows import UNTIL_EOF, prefect_database
+from flows import RUNNER, UNTIL_EOF, prefect_database, runner
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
 from flows.retention import tidy
 from flows.retrain import retrain
-from flows.server import check_api_url, check_host, check_running, url
+from flows.server import check_api_url, check_host, check_running, refusal, url
 from pipeline.errors import PipelineError, told
 from pipeline.params import Params, load_params
 
@@ -213,6 +214,14 @@ def pages() -> Iterator[None]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def send_head(self) -> Any:
+        """The beginning of every answer: 403 where flows.server would refuse the request, too."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if reason := refusal(headers, hosts=[], origins=[]):
+            self.send_error(HTTPStatus.FORBIDDEN, explain=f"foreframe: refused: {reason}")
+            return None
+        return super().send_head()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""
 
@@ -224,6 +233,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the embedded server listens on (default: %(default)s)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    os.environ[RUNNER] = runner()
     try:
         params = load_params(Path("params.yaml"))
         with pages():

@@ -5,12 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from flows.git import git
 from flows.stage_process import DVC
 from pipeline.errors import PipelineError
+from pipeline.runtime.yaml_file import read_yaml
 
 # beside what the workspace's dvc.lock names, which always stays; --force: nobody is there to answer
 KEPT = {
@@ -41,9 +39,9 @@ def _records(cache: Path, going: set[str], *, dry_run: bool) -> list[str]:
     found = []
     for path in sorted(cache.glob("runs/*/*/*")):
         try:
-            outs = YAML(typ="safe").load(path)["outs"]
+            outs = read_yaml(path)["outs"]
             objects = [cache / "files/md5" / out["md5"][:2] / out["md5"][2:] for out in outs]
-        except (YAMLError, KeyError, TypeError):
+        except (PipelineError, KeyError, TypeError):
             continue  # not written by this DVC: let it be
         if any(not each.exists() or str(each) in going for each in objects):
             found.append(path)

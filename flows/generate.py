@@ -1,7 +1,6 @@
 """The champion continues or translates every new video of a folder: once per content and model version."""
 
 import argparse
-import json
 import multiprocessing
 import os
 import re
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -21,12 +19,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, folders, videos
+from flows import at_the_prompt, folders, videos, workspace_lock
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError
 from pipeline.params import GenerateParams, load_params
-from pipeline.runtime.files import write_json
+from pipeline.runtime.files import read_json, write_json
 
 FAILED = "failed.json"  # in the output folder: what the last run could not do, and why
 # the names of results (see `pending`) that are being written (see pipeline.runtime.files)
@@ -75,12 +73,9 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
 
 @contextmanager
 def alone(output: Path) -> Iterator[None]:
-    """One run at a time writes to a folder, whoever starts it, so that no video is done twice.
-
-    The kernel releases the lock when a process dies.
-    """
+    """One run at a time writes to a folder, whoever starts it, so that no video is done twice."""
     output.mkdir(parents=True, exist_ok=True)
-    with FileLock(output / ".lock"):
+    with workspace_lock.locked(output / ".lock"):
         for path in output.rglob(".*.part"):
             if UNFINISHED.fullmatch(path.name):  # of a run that was killed
                 path.unlink()
@@ -90,9 +85,10 @@ def alone(output: Path) -> Iterator[None]:
 def known_failures(output: Path) -> dict[str, str]:
     """What the run before could not do: the reason, by the file that it would have written."""
     try:
-        return dict(json.loads((output / FAILED).read_text()))
-    except FileNotFoundError:
+        known = read_json(output / FAILED)
+    except (OSError, ValueError):  # damaged: people hear of its videos once more
         return {}
+    return known if isinstance(known, dict) else {}
 
 
 def run(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[str, str]:

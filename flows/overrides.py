@@ -6,13 +6,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from flows import folders
 from flows.dvc_graph import PARAMS, Stage, plan
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import Params, load_params, parse_params
 from pipeline.runtime.files import replacing, write_bytes
+from pipeline.runtime.yaml_file import parse_yaml, read_yaml
 
 NULL = "tag:yaml.org,2002:null"
 NULLS = ("", "null", "~")
@@ -44,7 +44,7 @@ def set_params(overrides: list[str], path: Path = PARAMS, *, by_a_run: bool = Fa
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(NULL, "null"))
-    content = yaml.load(path)
+    content = read_yaml(path, yaml)
     held = {name: dict(section) for name, section in content.items() if isinstance(section, dict)}
     for override in overrides:
         if (shown := override.encode(errors="surrogateescape").decode(errors="backslashreplace")) != override:
@@ -72,10 +72,7 @@ def _value(override: str, key: list[str], text: str) -> Any:
     """
     if _takes_text(key) and text.strip() not in NULLS and text.strip()[0] not in "'\"":
         return text.strip()
-    try:
-        return YAML().load(text)  # [8, 8] stays on its line
-    except YAMLError as error:
-        raise ParamsError(f"{override}: the value is not YAML: {' '.join(str(error).split())}") from error
+    return parse_yaml(text, override, YAML())  # [8, 8] stays on its line
 
 
 def _takes_text(key: list[str]) -> bool:

@@ -5,7 +5,6 @@ cut), `settle` takes back what the journal names. The switch is the last step: b
 after it the new one.
 """
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +22,7 @@ from pipeline import integrity, model_versions
 from pipeline.errors import ModelError, PipelineError
 from pipeline.integrity import MODEL
 from pipeline.model_versions import MODELS
-from pipeline.runtime.files import write_json
+from pipeline.runtime.files import read_json, write_json
 
 JOURNAL = MODELS / "promoting.json"
 
@@ -168,7 +167,7 @@ def _note(facts: dict[str, Any]) -> None:
 
 def _read_journal() -> dict[str, Any]:
     try:
-        journal = json.loads(JOURNAL.read_text(encoding="utf-8"))
+        journal = read_json(JOURNAL)
         if isinstance(journal, dict) and "version" in journal:
             return journal
     except ValueError:

@@ -1,7 +1,6 @@
 """The report of a retrain run on the dashboard, with pictures and tables; and notifications."""
 
 import base64
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,9 @@ def publish(
     verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
 ) -> None:
     """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion."""
-    measured = json.loads(Path("data/metrics/metrics.json").read_text())
+    from pipeline.pages.page import read_summary
+
+    measured = read_summary(Path("data/metrics"))
     rows = _rows(scores, measured)
     title = f"{version} is the new champion" if version else "The champion stays"
     never_better = measured.get("better_than_start") is False

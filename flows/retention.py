@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -65,7 +64,7 @@ def results_of_old(params: Params, *, dry_run: bool) -> list[str]:
         return []
     limit = time.time() - params.retain.generated_days * DAY
     old = []
-    with FileLock(output / ".lock"):  # as flows/generate.py takes it
+    with workspace_lock.locked(output / ".lock"):  # as flows/generate.py takes it
         for path in sorted(output.rglob("*.mp4")):
             match = RESULT.fullmatch(str(path.relative_to(output)))
             if match is None or path.is_symlink() or path.stat().st_mtime > limit:

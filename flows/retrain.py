@@ -1,7 +1,6 @@
 """The main flow: bring the pipeline up to date if anything changed, compare with the champion, promote if better."""
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +12,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from ruamel.yaml import YAML
 
 from flows import at_the_prompt, dvc_graph, promotion, report, repro, videos, workspace_lock
 from flows.dvc_graph import Stage
@@ -22,7 +20,8 @@ from pipeline import model_versions
 from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_versions import Verdict
 from pipeline.params import DataParams, Params
-from pipeline.runtime.files import write_json
+from pipeline.runtime.files import read_json, write_json
+from pipeline.runtime.yaml_file import read_yaml
 
 DATA = Path("data")
 CANDIDATE = DATA / "model"
@@ -108,8 +107,9 @@ def judgement(params: Params) -> dict[str, Any]:
 def is_judged(params: Params) -> bool:
     """Has the last run's model been judged by these rules? It has not where that run was stopped before its verdict."""
     try:
-        return json.loads(JUDGED.read_text()).items() >= judgement(params).items()
-    except (OSError, ModelError):
+        judged = read_json(JUDGED)
+        return isinstance(judged, dict) and judged.items() >= judgement(params).items()
+    except (OSError, ValueError, ModelError):
         return False
 
 
@@ -134,6 +134,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     the candidate and, where it can be run, the champion, and the candidate's mean error on every video.
     """
     from pipeline.measuring.scoring import score  # torch takes two seconds to import
+    from pipeline.pages.page import read_summary
 
     clips = (DATA / "frames", DATA / "clips", params.evaluate)
     metric = params.promote.metric
@@ -154,7 +155,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
             scores["champion"] = {"version": current.name, "means": means(champion)}
             errors = (candidate[metric].to_numpy(), champion[metric].to_numpy())
             return model_versions.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
-    verdict = model_versions.beats_baselines(json.loads((DATA / "metrics/metrics.json").read_text()), params.promote)
+    verdict = model_versions.beats_baselines(read_summary(DATA / "metrics"), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
 
 
@@ -183,7 +184,7 @@ def message(verdict: Verdict, stages: list[Stage]) -> str:
 
 def label(version: str | None) -> None:
     """Name the run, and tag it with the data and the models that it worked with."""
-    stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]
+    stages = read_yaml(Path("dvc.lock"))["stages"]
     data = next(out["md5"][:8] for out in stages["extract"]["outs"])
     tags = [f"data:{data}", f"model:{model_versions.content_hash(CANDIDATE)[:8]}"]
     current = model_versions.champion()

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from pipeline.errors import PipelineError
+from pipeline.runtime.files import read_json
+from pipeline.runtime.yaml_file import parse_yaml
 
 LOCK = "dvc.lock"
 FRAMES, MODEL, MODELS, CHECKPOINTS = Path("data/frames"), Path("data/model"), Path("models"), Path(".train")
@@ -70,13 +69,13 @@ def restored_faults(root: Path, paths: Collection[str] | None = None) -> Iterato
 def locked_outs(text: str) -> list[Out]:
     """The outputs in the text of a dvc.lock; PipelineError where it is none."""
     try:
-        stages = YAML(typ="safe").load(text)["stages"]
+        stages = parse_yaml(text, LOCK)["stages"]
         return [
             Out(str(stage), str(out["path"]), str(out["md5"]))
             for stage, entry in stages.items()
             for out in entry.get("outs", [])
         ]
-    except (YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (PipelineError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise PipelineError(f"{LOCK} is no list of stages: {' '.join(str(error).split())[:100]}") from error
 
 
@@ -127,7 +126,10 @@ class _Cache:
         path = self.path(out.md5)
         if not path.is_file() or self.is_damaged(out.md5):
             return None
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
+        try:
+            return {str(entry["relpath"]): str(entry["md5"]) for entry in read_json(path)}
+        except (OSError, ValueError, KeyError, TypeError):  # its name is its hash, but it is no list of files
+            return None
 
 
 def _out_faults(root: Path, out: Out, cache: _Cache) -> Iterator[str]:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
 from pipeline.params import PromoteParams
 from pipeline.runtime import hashing as hashes
+from pipeline.runtime import locks
 from pipeline.runtime.files import sync, write_json
 
 logger = logging.getLogger(__name__)
@@ -290,7 +290,7 @@ def locked(models: Path = MODELS) -> Iterator[None]:
     Not reentrant: who holds it must not ask again.
     """
     models.mkdir(exist_ok=True)
-    with FileLock(models / ".lock"):
+    with locks.held(models / ".lock"):
         yield
 
 

@@ -14,8 +14,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from pipeline.runtime import locks
 from pipeline.runtime.files import write_bytes
 from pipeline.runtime.hashing import content_hash
 
@@ -38,18 +37,10 @@ class ContentCache:
     def lock(self) -> Iterator[None]:
         """Keep other runs out; wait until another is done. The kernel ends the lock of a run that is killed."""
         self._parts.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / "lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            logger.info("another run is extracting into this store: waiting for it")
-            lock.acquire()
-        try:
+        with locks.held(self.folder / "lock", tell=logger.info):
             for part in sorted(self._parts.iterdir()):  # of a run that was killed
                 part.unlink()
             yield
-        finally:
-            lock.release()
 
     def part(self, content_hash: str) -> Path:
         """Where the array of this content is written before it is put into the store."""

@@ -22,23 +22,32 @@ MOST_DEPTH = 32
 MOST_VALUES = 100_000  # keys and values, with every alias written out
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of the YAML file at `path`; raises ParamsError, one line, where it cannot be read or is too much."""
+def read_yaml(path: Path, yaml: YAML | None = None) -> Any:
+    """The content of the YAML file at `path`, as parse_yaml; raises ParamsError, too, where it cannot be read."""
     try:
-        text = read_regular(path, MOST_BYTES).decode()
-        # before anything is made of it
-        _check_size(path, text)
-        # YAML 1.2, as DVC reads it: PyYAML takes 1e-3 for a string
-        return YAML(typ="safe").load(text)
+        return parse_yaml(read_regular(path, MOST_BYTES).decode(), path, yaml)
     except FileNotFoundError as error:
         raise ParamsError(f"{path}: no such file; run this in the folder that holds params.yaml") from error
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read ({error.strerror}); put a file of parameters there") from error
-    except (YAMLError, ValueError) as error:
+    except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _check_size(path: Path, text: str) -> None:
+def parse_yaml(text: str, source: Path | str, yaml: YAML | None = None) -> Any:
+    """What `text` says, loaded by `yaml` (as plain values by default); raises ParamsError, one line, where it is none.
+
+    The line begins with `source`. Text that is nested too deep or stands for too many values is refused, too.
+    """
+    try:
+        _check_size(source, text)  # before anything is made of it
+        # YAML 1.2, as DVC reads it: PyYAML takes 1e-3 for a string
+        return (YAML(typ="safe") if yaml is None else yaml).load(text)
+    except (YAMLError, ValueError) as error:
+        raise ParamsError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_size(source: Path | str, text: str) -> None:
     """Raises ParamsError where the text is nested too deep, or stands for too many values.
 
     It is read as a stream of events, which takes no more than the text does, and no recursion.
@@ -53,7 +62,7 @@ def _check_size(path: Path, text: str) -> None:
                 sizes[anchor] = total - before
         elif isinstance(event, AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_nodes):
-                raise ParamsError(f"{path}: *{event.anchor} is used in what it stands for; write the values out")
+                raise ParamsError(f"{source}: *{event.anchor} is used in what it stands for; write the values out")
             total += sizes.get(event.anchor, 1)
         elif isinstance(event, NodeEvent):
             if isinstance(event, MappingStartEvent | SequenceStartEvent):
@@ -62,8 +71,8 @@ def _check_size(path: Path, text: str) -> None:
                 sizes[event.anchor] = 1
             total += 1
         if len(open_nodes) > MOST_DEPTH:
-            raise ParamsError(f"{path}: is nested more than {MOST_DEPTH} deep; params.yaml has sections of keys")
+            raise ParamsError(f"{source}: is nested more than {MOST_DEPTH} deep; params.yaml has sections of keys")
         if total > MOST_VALUES:
             raise ParamsError(
-                f"{path}: stands for more than {MOST_VALUES:,} values, its aliases (*name) written out; use fewer"
+                f"{source}: stands for more than {MOST_VALUES:,} values, its aliases (*name) written out; use fewer"
             )

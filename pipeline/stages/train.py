@@ -2,14 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from dvclive.live import Live
 from torch import Tensor
 
 from pipeline import stage
@@ -20,18 +18,17 @@ from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.nn.rollout import draw_noise, with_noise
 from pipeline.params import ExtractParams, TrainParams, TranslateParams
 from pipeline.runtime.devices import accelerator, described, huge_pages, keep_freed_memory, use_threads
-from pipeline.runtime.files import naming, write_text
+from pipeline.runtime.files import write_text
 from pipeline.runtime.hashing import sampled_content_hash
 from pipeline.training.checkpoint import CheckpointFile, loaded_sources
 from pipeline.training.gradients import gradient_norms
+from pipeline.training.history import History
 from pipeline.training.loop import fit
 from pipeline.training.progress import Row
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = Path(".train")  # beside the outputs, which DVC removes before a stage runs
 GRADIENT_CLIPS = 8
-# only the numbers: what else DVCLive would write beside them is DVC's part here, or differs from run to run
-LIVE: dict[str, Any] = {"dvcyaml": None, "save_dvc_exp": False, "report": None, "monitor_system": False}
 
 
 def train(
@@ -67,14 +64,11 @@ def train(
     # after the generator is built, because that imports its code
     settings = [part.model_dump_json() for part in (card, model.selected, train)]
     key = sampled_content_hash(settings, loaded_sources())
-    with ExitStack() as stack:
-        log: Callable[[Row], None] = lambda row: None  # noqa: E731
-        if accelerator().is_main_process:  # under `torchrun` all processes train and one writes
-            stack.enter_context(naming(history))  # it writes once more when it is closed
-            log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
-        checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
-        recipe = model.selected.recipe
-        fitted = fit(generator, train_clips, val_clips, recipe=recipe, train=train, state=checkpoint, on_epoch=log)
+    # under `torchrun` all processes train and one writes
+    log: Callable[[Row], None] = History(history).add if accelerator().is_main_process else lambda row: None
+    checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
+    recipe = model.selected.recipe
+    fitted = fit(generator, train_clips, val_clips, recipe=recipe, train=train, state=checkpoint, on_epoch=log)
     if not accelerator().is_main_process:
         return
     generator = generator.cpu()
@@ -122,16 +116,6 @@ def _probe(val_clips: ClipDataset, train: TrainParams) -> tuple[Tensor, Tensor]:
     inputs, targets = map(to_float, val_clips.pairs(indices, train.crop, np.random.default_rng(0)))
     noise = draw_noise(len(inputs), train.noise_channels, torch.Generator().manual_seed(0))
     return with_noise(inputs, noise), targets
-
-
-def _log_to(live: Live) -> Callable[[Row], None]:
-    def log(row: Row) -> None:
-        with naming(Path(live.dir)):
-            for name, value in row.items():
-                live.log_metric(name, value)
-            live.next_step()
-
-    return log
 
 
 if __name__ == "__main__":

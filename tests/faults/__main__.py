@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.ground import Ground
-from tests.faults.suite import Row, chosen, table, tries
+from tests.faults.suite import Results, chosen, table, tries
 
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->"
 
@@ -18,17 +18,19 @@ def main() -> None:
         "--only", nargs="+", default=[], metavar="WORD", help="faults that have one of these in their name"
     )
     parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault")
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="note every try here; what the file says lost nothing is not tried"
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file as well")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # disks are unmounted and processes ended then, too
-    rows: list[Row] = []
+    results = Results(arguments.results)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         ground = Ground(Path(folder))
         try:
             for fault in chosen(arguments.only):
                 times = fault.times if arguments.times is None else min(fault.times, arguments.times)
-                row = tries(fault, ground, times)
-                rows.append(row)
+                row = tries(fault, ground, times, results)
                 print(
                     f"{fault.kind}: {fault.name}: {row.nothing_lost} of {row.times} in {row.seconds:.0f} s", flush=True
                 )
@@ -38,6 +40,7 @@ def main() -> None:
             print("stopped; what was tried until then:")
         finally:
             ground.close()
+    rows = [row for fault in chosen(arguments.only) if (row := results.row(fault)).times]
     print(f"\n{table(rows)}")
     if arguments.write is not None:
         text = arguments.write.read_text()

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from random import Random
 
 from tests.faults.fault import Fault, Skipped, Trial, differences, finished, refused, tracebacks
@@ -99,6 +99,26 @@ def locked_disk(of: str, command: list[str], outs: tuple[str, ...], *, quick: bo
     return trial
 
 
+def filled_at_random(workspace: Workspace, random: Random) -> AbstractContextManager[None]:
+    """The disk has less room left than a stage of small parameters needs, or none."""
+    return filled(workspace, random.choice([0, random.randrange(40_000)]))
+
+
+def repro(disk: Callable[[Workspace, Random], AbstractContextManager[None]], words: tuple[str, ...]) -> Trial:
+    """A trial of `dvc repro` on a disk that takes nothing more from some stage on."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        step = ground.step(random)
+        command, expected = [*REPRO, step.name], step.after.hashes(*DATA)
+        with small_disk(ground, step.before) as workspace:
+            with disk(workspace, random):
+                first = workspace.run(command)
+            lost = tracebacks(first) if first.code == 0 else refused(first, *words)
+            return lost + _once_more(workspace, workspace.run(command), expected, DATA)
+
+    return trial
+
+
 def _expected(ground: Ground, of: str, command: list[str], outs: tuple[str, ...], quick: bool) -> dict[str, str]:
     """What the outputs are: of a stage, they stand in the workspace already."""
     known = ground.staged.hashes(*outs) if quick else {}
@@ -161,7 +181,7 @@ FAULTS = [
     ),
     Fault("disk full", "`foreframe predict`", full("staged", PREDICT, ("out.mp4",)), 5, 1),
     Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5),
-    Fault("disk full", "`dvc repro`", full("fresh", REPRO, DATA, quick=False), 3),
+    Fault("disk full", "`dvc repro`", repro(filled_at_random, FULL), 3),
     Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",), quick=False), 2),
     *(
         Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, int(name in SHORT))
@@ -169,7 +189,7 @@ FAULTS = [
     ),
     Fault("read-only", "`foreframe predict`", locked_disk("staged", PREDICT, ("out.mp4",)), 1, 1),
     Fault("read-only", "`foreframe translate`", locked_disk("staged", TRANSLATE, ("out.mp4",)), 1),
-    Fault("read-only", "`dvc repro`", locked_disk("fresh", REPRO, DATA, quick=False), 1),
+    Fault("read-only", "`dvc repro`", repro(lambda workspace, _: read_only(workspace), READ_ONLY), 2),
     Fault("closed output", "`foreframe info` of metrics", closed_output(foreframe("info", "data/metrics")), 3, 1),
     Fault("closed output", "`foreframe info` of a model", closed_output(foreframe("info", "data/model")), 3, 1),
     Fault("closed output", "`foreframe info` of a video", closed_output(foreframe("info", "in.mp4")), 3),

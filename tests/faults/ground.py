@@ -13,11 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import psutil
 from ruamel.yaml import YAML
 
 from tests.faults.zygote import Zygote
+from tests.flows.conftest import free_port, start_server
 from tests.workspace import ROOT, make_workspace
 
 MARK = "FOREFRAME_TRIAL"  # an environment variable by which the processes of a trial are known, orphans among them
@@ -183,6 +186,16 @@ class Running:
         return Ran(code, self.log.read_text(errors="replace"), time.monotonic() - self.begin, killed)
 
 
+@dataclass(frozen=True)
+class Step:
+    """A stage that `dvc repro` runs: the workspace before and after, and how long it took."""
+
+    name: str
+    before: Workspace
+    after: Workspace
+    seconds: float
+
+
 class Ground:
     """Makes workspaces; what takes long is made once, when it is first asked for."""
 
@@ -191,10 +204,14 @@ class Ground:
         self.measured: dict[str, tuple[dict[str, str], float]] = {}
         self.zygote = Zygote(ROOT)
         self.count = 0
+        self.server: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
         """End what was started."""
         self.zygote.close()
+        if self.server is not None:
+            self.server.terminate()
+            self.server.wait()
 
     @cached_property
     def fresh(self) -> Workspace:
@@ -222,12 +239,70 @@ class Ground:
         return self._furnish(workspace, translator)
 
     @cached_property
+    def steps(self) -> dict[str, Step]:
+        """What `dvc repro` does to a fresh workspace, stage by stage."""
+        steps, before = {}, self.fresh
+        for name in STAGES:
+            after = self.copy(before)
+            ran = check(after.run([PYTHON, "-m", "dvc", "repro", name], 1800), f"dvc repro {name}")
+            steps[name] = Step(name, before, after, ran.seconds)
+            before = after
+        return steps
+
+    def step(self, random: Random) -> Step:
+        """A step, those that take longer more often: what a random moment of `dvc repro` falls into."""
+        steps = list(self.steps.values())
+        return random.choices(steps, [step.seconds for step in steps])[0]
+
+    @cached_property
     def reproduced(self) -> Workspace:
-        """The same, by `dvc repro`: with its cache and its lock file."""
-        workspace = self.copy(self.fresh)
-        check(workspace.run([PYTHON, "-m", "dvc", "repro", "--quiet"], 1800), "dvc repro")
+        """The same as `staged`, by `dvc repro`: with its cache and its lock file."""
+        workspace = self.copy(list(self.steps.values())[-1].after)
         shutil.copytree(self.staged.folder / "translator", workspace.folder / "translator")
         return self._furnish(workspace, None)
+
+    @cached_property
+    def copying(self) -> Workspace:
+        """The same as `reproduced`, but a stage waits a second and copies what it wrote before, or by another seed.
+
+        For what is about flows, DVC and git: a stage then takes no seconds of imports.
+        """
+        workspace, other = self.copy(self.reproduced), self.copy(self.staged)
+        other.set(train__seed=1)
+        for name in ("train", "evaluate", "render"):
+            check(other.quick(stage(name), 300), f"{name} with another seed")
+        yaml = YAML()
+        yaml.width = 1000
+        pipeline = yaml.load(workspace.folder / "dvc.yaml")
+        written = self._keep(workspace, pipeline["stages"])
+        for name, content in pipeline["stages"].items():
+            content["cmd"] = f"sleep 1 && mkdir -p data && cp -r prepared/{name}/data/. data"
+        yaml.dump(pipeline, workspace.folder / "dvc.yaml")
+        check(workspace.run([PYTHON, "-m", "dvc", "repro", "--quiet"], 1800), "dvc repro that copies")
+        for name in ("train", "evaluate", "render"):
+            shutil.rmtree(workspace.folder / "prepared" / name)
+            for out in written[name]:
+                _copy(other.folder / out, workspace.folder / "prepared" / name / out)
+        other.remove()
+        return workspace
+
+    @staticmethod
+    def _keep(workspace: Workspace, stages: dict[str, Any]) -> dict[str, list[str]]:
+        """Copy what each stage wrote to prepared/STAGE; returns their outputs' paths."""
+        written = {}
+        for name, content in stages.items():
+            entries = [*content.get("outs", []), *content.get("metrics", []), *content.get("plots", [])]
+            written[name] = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+            for out in written[name]:
+                _copy(workspace.folder / out, workspace.folder / "prepared" / name / out)
+        return written
+
+    @cached_property
+    def api(self) -> str:
+        """The API of a Prefect server, for trials that need not start their own."""
+        port = free_port()
+        self.server = start_server(self.folder / "prefect-home", port)
+        return f"http://127.0.0.1:{port}/api"
 
     def _furnish(self, workspace: Workspace, translator: Workspace | None) -> Workspace:
         if translator is not None:
@@ -258,6 +333,12 @@ class Ground:
             self.measured[key] = workspace.hashes(*outs), ran.seconds
             workspace.remove()
         return self.measured[key]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder; what is above it is made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
 
 
 def check(ran: Ran, name: str) -> Ran:

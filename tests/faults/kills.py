@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 
 import httpx
@@ -20,27 +21,60 @@ LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "trans
 SERVER_SECONDS = 300.0
 
 
-def killed(of: str, command: list[str], outs: tuple[str, ...], number: int, *, group: bool = False) -> Trial:
-    """A trial that sends signal `number` to a command in a copy of the workspace `of`, or to all that it started."""
+def killed(of: str, command: list[str], outs: tuple[str, ...], number: int) -> Trial:
+    """A trial that sends signal `number` to a command in a copy of the workspace `of`, at a random moment."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
         expected, seconds = ground.undisturbed(of, command, *outs)
-        workspace = ground.copy(getattr(ground, of))
-        running = workspace.start(command)
-        time.sleep(random.uniform(0, seconds))
-        running.kill(number, group=group)
-        first = running.wait(90, killed=True)
-        lost = tracebacks(first)
-        lost += workspace.survivors()
-        if outs == ("out.mp4",):  # a stage's outputs are DVC's until the stage has ended; OUT is a person's
-            lost += differences(expected, workspace.hashes(*outs), whole=False)
-        again = workspace.run(command, 1800)
-        lost += finished(again) + differences(expected, workspace.hashes(*outs))
-        lost += workspace.survivors() + workspace.litter()
-        workspace.remove()
-        return lost
+        moment = random.uniform(0, seconds)
+        return _lost(Kill(command, outs, number), ground, getattr(ground, of), expected, moment)
 
     return trial
+
+
+def killed_repro(number: int, *, group: bool = False) -> Trial:
+    """A trial that sends signal `number` to `dvc repro` at a random moment, or to all that it started.
+
+    The stages before that moment have run already, and those after it are left out.
+    """
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        step = ground.step(random)
+        moment = random.uniform(0, step.seconds)
+        kill = Kill([*DVC, step.name], DATA, number, group)
+        return _lost(kill, ground, step.before, step.after.hashes(*DATA), moment)
+
+    return trial
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A signal to a command, or to all that it started, and what the command would write."""
+
+    command: list[str]
+    outs: tuple[str, ...]
+    number: int
+    group: bool = False
+
+
+def _lost(kill: Kill, ground: Ground, of: Workspace, expected: dict[str, str], moment: float) -> list[str]:
+    """What is lost where a command is sent a signal after `moment` seconds and then run once more."""
+    while True:
+        workspace = ground.copy(of)
+        running = workspace.start(kill.command)
+        time.sleep(moment)
+        if running.process.poll() is None or moment < 0.1:
+            break
+        moment /= 2  # it was quicker than the one that was measured, so that there is nothing to kill any more
+        workspace.remove()
+    running.kill(kill.number, group=kill.group)
+    lost = tracebacks(running.wait(90, killed=True)) + workspace.survivors()
+    if kill.outs == ("out.mp4",):  # a stage's outputs are DVC's until the stage has ended; OUT is a person's
+        lost += differences(expected, workspace.hashes(*kill.outs), whole=False)
+    lost += finished(workspace.run(kill.command, 1800)) + differences(expected, workspace.hashes(*kill.outs))
+    lost += workspace.survivors() + workspace.litter()
+    workspace.remove()
+    return lost
 
 
 def server(number: int, latest: float) -> Trial:
@@ -90,19 +124,20 @@ def _flow(name: str, *arguments: str) -> list[str]:
 
 DVC = [PYTHON, "-m", "dvc", "repro"]
 RETRAIN = _flow("retrain", "-S", "train.seed=1")
+REPRO = _flow("repro", "-S", "train.seed=1")
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 FAULTS = [
-    Fault("killed", "`dvc repro`, SIGKILL to all", killed("fresh", DVC, DATA, KILL, group=True), 15),
-    Fault("killed", "`dvc repro`, SIGKILL to DVC alone", killed("fresh", DVC, DATA, KILL), 15),
-    Fault("killed", "`dvc repro`, SIGTERM to all", killed("fresh", DVC, DATA, TERM, group=True), 10),
+    Fault("killed", "`dvc repro`, SIGKILL to all", killed_repro(KILL, group=True), 15),
+    Fault("killed", "`dvc repro`, SIGKILL to DVC alone", killed_repro(KILL), 15),
+    Fault("killed", "`dvc repro`, SIGTERM to all", killed_repro(TERM, group=True), 10),
     Fault("killed", "`foreframe predict`, SIGKILL", killed("staged", LONG_PREDICT, ("out.mp4",), KILL), 8),
     Fault("killed", "`foreframe predict`, SIGTERM", killed("staged", LONG_PREDICT, ("out.mp4",), TERM), 8, 1),
     Fault("killed", "`foreframe translate`, SIGKILL", killed("staged", LONG_TRANSLATE, ("out.mp4",), KILL), 7),
     Fault("killed", "`foreframe translate`, SIGTERM", killed("staged", LONG_TRANSLATE, ("out.mp4",), TERM), 7),
-    Fault("killed", "`flows.repro`, SIGKILL", killed("fresh", _flow("repro"), DATA, KILL), 4),
-    Fault("killed", "`flows.repro`, SIGTERM", killed("fresh", _flow("repro"), DATA, TERM), 4),
-    Fault("killed", "`flows.retrain`, SIGKILL", killed("reproduced", RETRAIN, (*DATA, *CHAMPION), KILL), 4),
-    Fault("killed", "`flows.retrain`, SIGTERM", killed("reproduced", RETRAIN, (*DATA, *CHAMPION), TERM), 4),
+    Fault("killed", "`flows.repro`, SIGKILL", killed("copying", REPRO, DATA, KILL), 4),
+    Fault("killed", "`flows.repro`, SIGTERM", killed("copying", REPRO, DATA, TERM), 4),
+    Fault("killed", "`flows.retrain`, SIGKILL", killed("copying", RETRAIN, (*DATA, *CHAMPION), KILL), 4),
+    Fault("killed", "`flows.retrain`, SIGTERM", killed("copying", RETRAIN, (*DATA, *CHAMPION), TERM), 4),
     Fault("killed", "`flows.generate`, SIGKILL", killed("reproduced", _flow("generate"), ("generated",), KILL), 3),
     Fault("killed", "`flows.generate`, SIGTERM", killed("reproduced", _flow("generate"), ("generated",), TERM), 3),
     Fault("killed", "`flows.deploy`, SIGTERM in its first seconds", server(TERM, 8), 3),

@@ -6,16 +6,17 @@ from itertools import combinations_with_replacement
 from random import Random
 
 from tests.faults.fault import Fault, Trial, differences, tracebacks
-from tests.faults.ground import PYTHON, Ground
-from tests.faults.kills import CHAMPION, DATA, RETRAIN, foreframe
+from tests.faults.ground import PYTHON, Ground, foreframe
+from tests.faults.kills import CHAMPION, DATA, REPRO, RETRAIN
 
 COMMANDS = {
-    "repro": ([PYTHON, "-m", "flows.repro", "-S", "train.seed=1"], DATA),
+    "repro": (REPRO, DATA),
     "retrain": (RETRAIN, (*DATA, *CHAMPION)),
     "generate": ([PYTHON, "-m", "flows.generate"], ("generated",)),
     "predict": (foreframe("predict", "in.mp4", "out.mp4", "--frames", "40", "--model", "models/v1.0.0"), ("out.mp4",)),
 }
 SAME_LOCK = ({"repro", "retrain"}, {"repro"}, {"retrain"}, {"generate"})  # one of these waits for the other
+LATER_SECONDS = 2.0  # at most, that the second starts after the first
 HOLDER = re.compile(r"(process|pid)\D{0,12}\d+", re.IGNORECASE)
 
 
@@ -26,12 +27,13 @@ def together(one: str, other: str) -> Trial:
         expected: dict[str, str] = {}
         for name in {one, other}:
             command, outs = COMMANDS[name]
-            expected |= ground.undisturbed("reproduced", command, *outs)[0]
+            expected |= ground.undisturbed("copying", command, *outs)[0]
         if "retrain" in (one, other):  # what is generated then has the name of the champion of the moment
             expected = {name: value for name, value in expected.items() if not name.startswith("generated")}
-        workspace = ground.copy(ground.reproduced)
+        workspace = ground.copy(ground.copying)
+        workspace.environment["PREFECT_API_URL"] = ground.api
         first = workspace.start(COMMANDS[one][0])
-        time.sleep(random.uniform(0, 4))
+        time.sleep(random.uniform(0, LATER_SECONDS))
         second = workspace.start(COMMANDS[other][0])
         ended = [first.wait(1800), second.wait(1800)]
         lost = tracebacks(*ended)

@@ -1,8 +1,8 @@
 """`python -m tests.faults.soak --cycles 200`: many retrain cycles on tiny data; does anything grow without end?
 
-`flows.deploy` serves a workspace of its own whose stages copy what was prepared, real frames, clips and models of 4 x 4
-pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and the
-model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
+`flows.deploy` serves a workspace of its own whose one stage copies what was prepared, real frames, clips and models of
+4 x 4 pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and
+the model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
 champion and is promoted; every tenth runs `generate`. `tidy` runs before each row of the table, but for the first
 cycles (`--untidied`), which show what grows without it.
 """
@@ -37,13 +37,11 @@ ROOT = Path(__file__).parents[2]
 PIPELINE = """
 stages:
   extract:
-    cmd: cp -r prepared/frames prepared/clips data
-    deps: [videos, prepared/frames, prepared/clips]
-    outs: [data/frames, data/clips]
-  train:
-    cmd: cp -r prepared/model data/model && mkdir -p data/metrics && cp prepared/metrics.json data/metrics/metrics.json
-    deps: [data/clips, prepared/model]
-    outs: [data/model]
+    cmd: >-
+      cp -r prepared/frames prepared/clips prepared/model data
+      && mkdir -p data/metrics && cp prepared/metrics.json data/metrics/metrics.json
+    deps: [videos, prepared/frames, prepared/clips, prepared/model]
+    outs: [data/frames, data/clips, data/model]
     metrics: [{data/metrics/metrics.json: {cache: false}}]
 artifacts:
   generator: {path: data/model, type: model}
@@ -63,11 +61,16 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 NUM_VIDEOS, SHADE = 6, 0.4
 PROMOTE_EVERY = 5  # cycles
+SERVED_EVERY = 10  # cycles, with --in-process
 COLUMNS = (
     *("cycle", "seconds", "promoted", "server_mb", "deploy_mb", "own_mb", "files", "processes", "database_mb"),
-    *("log_kb", "cache_kb", "cache_files", "models", "tags", "generated", "tmp_files", "home_files", "locked"),
+    *("log_kb", "cache_kb", "cache_files", "models", "tags", "generated", "train", "tmp_files", "home_files", "locked"),
 )
-IGNORED = "/data/*\n!/data/metrics/\n/models/\n/generated/\n/prepared/\n/videos/\n/inbox/\n"
+IGNORED = "/data/*\n!/data/metrics/\n/models/\n/generated/\n/prepared/\n/videos/\n/inbox/\n/.train/\n"
+SETTINGS = {  # of Prefect's server, whose events leave after 7 days as shipped: here a day is a minute, as in PARAMS
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "PT600S",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "60",
+}
 
 
 class Soak:
@@ -103,6 +106,7 @@ class Soak:
         ):
             subprocess.run(command, cwd=folder, env=environment, check=True)
         self.served = Served(folder, environment)
+        self.served.environment |= SETTINGS
         self.home = Path(self.served.environment["PREFECT_HOME"])
         if in_process:
             os.environ["PREFECT_HOME"] = str(self.home)  # where `tidy` finds the server's log
@@ -114,9 +118,7 @@ class Soak:
         shutil.copy(ROOT / "pyproject.toml", self.folder)  # Prefect reads its settings there
         (self.folder / "page.html").write_text("<p>a page")
         (self.folder / "data").mkdir()
-        (self.folder / ".gitignore").write_text(
-            "/data/*\n!/data/metrics/\n/models/\n/generated/\n/prepared/\n/videos/\n"
-        )
+        (self.folder / ".gitignore").write_text(IGNORED)
         yaml = YAML()
         params = yaml.load(ROOT / "params.yaml")
         for section, values in PARAMS.items():
@@ -136,7 +138,10 @@ class Soak:
         rows = [{"video": name, "split": "test", "start": 0, "stop": 8, "num_clips": 2} for name in arrays]
         write_clips(prepared / "clips", pd.DataFrame(rows), task="predict", context=2, horizon=3, stride=3)
         with chdir(self.folder):
-            prepare_model(SHADE * sign, hidden_size=1 + number)
+            prepare_model(SHADE * sign, data=str(number))
+        state = self.folder / f".train/{number:064x}"  # as every training leaves one
+        state.mkdir(parents=True)
+        (state / "state.safetensors").write_bytes(self.rng.bytes(10_000))
         (self.folder / "inbox").mkdir(exist_ok=True)
         frames = self.rng.integers(0, 255, (6, 16, 16, 3), dtype=np.uint8)
         write_video(self.folder / "inbox/video.mp4", iter(frames), 10.0)
@@ -147,20 +152,20 @@ class Soak:
         if number % PROMOTE_EVERY == 0:
             self.bright = not self.bright
         self.prepare(number)
-        state = self.run("retrain")
+        state = self.run("retrain", in_process=self.in_process and number % SERVED_EVERY != 0)
         assert state["name"].startswith("Promoted v" if promotes else "Refused"), state
         self.promoted += promotes
         if number == 1 or number % (2 * PROMOTE_EVERY) == 0:
             assert self.run("generate")["name"] == "Completed"
 
-    def run(self, flow: str) -> dict[str, Any]:
+    def run(self, flow: str, *, in_process: bool = False) -> dict[str, Any]:
         """Run a flow through its deployment, or in this process; AssertionError unless it completes."""
-        if self.in_process:
+        if in_process:
             with chdir(self.folder):
                 state = next(each for each in deploy.FLOWS if each.name == flow)(return_state=True)
             assert state.is_completed(), state
             return {"name": state.name, "message": state.message}
-        run = self.served.finish(self.served.trigger(flow), 600)
+        run = self.served.finish(self.served.trigger(flow), 1800)
         assert run["state_type"] == "COMPLETED", run["state"]
         return dict(run["state"])
 
@@ -185,6 +190,7 @@ class Soak:
             "models": len(model_versions.versions(self.folder / "models")),
             "tags": len(tags.splitlines()),
             "generated": len(list((self.folder / "generated").rglob("*.mp4"))),
+            "train": len(list((self.folder / ".train").iterdir())),
             "tmp_files": len(tree(self.folder / ".dvc/tmp")),
             "home_files": len(tree(self.home)),
             "locked": sum(path.read_text(errors="replace").count("database is locked") for path in logs),
@@ -216,7 +222,26 @@ def soak(
                 print(" ".join(f"{row[column]:11.1f}" for column in COLUMNS), flush=True)
             if over:
                 break
+    print(growth(rows, untidied), flush=True)
     return rows
+
+
+def growth(rows: list[dict[str, float]], untidied: int) -> str:
+    """How fast each column grows per 100 cycles, over the first and the second half of what was tidied: a table."""
+    tidied = [row for row in rows if row["cycle"] > untidied]
+    if len(tidied) < 4:
+        return ""
+    lines = [
+        "| what | first | last | growth per 100 cycles, first half | second half |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for column in COLUMNS[3:]:
+        slopes = []
+        for half in (tidied[: len(tidied) // 2], tidied[len(tidied) // 2 :]):
+            slopes.append(100 * np.polyfit([row["cycle"] for row in half], [row[column] for row in half], 1)[0])
+        ends = f"{tidied[0][column]:.1f} | {tidied[-1][column]:.1f}"
+        lines.append(f"| {column} | {ends} | {slopes[0]:+.2f} | {slopes[1]:+.2f} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
@@ -226,7 +251,9 @@ if __name__ == "__main__":
     parser.add_argument("--untidied", type=int, default=20, help="first cycles, after which tidy does not run")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which no further cycle begins")
     parser.add_argument(
-        "--in-process", action="store_true", help="run the flows in this process, not through flows.deploy"
+        "--in-process",
+        action="store_true",
+        help="retrain in this process, which takes less time, and only every tenth through flows.deploy",
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended

@@ -3,12 +3,15 @@
 import hashlib
 import importlib
 import importlib.util
+import json
 import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.faults import combinations, disks, flips, hostile, kills, numbers, pairs
 from tests.faults.fault import Fault, Skipped
@@ -37,11 +40,45 @@ class Row:
         return self.times - len(self.lost)
 
 
-def tries(fault: Fault, ground: Ground, times: int) -> Row:
+class Results:
+    """What came of tries, in a file of JSON lines: those that lost nothing are not made again."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.known: dict[tuple[str, str, int], dict[str, Any]] = {}
+        for line in path.read_text().splitlines() if path is not None and path.exists() else []:
+            entry = json.loads(line)
+            self.known[entry["kind"], entry["name"], entry["number"]] = entry
+
+    def fine(self, fault: Fault, number: int) -> float | None:
+        """The seconds that this try took, if it was made and lost nothing."""
+        entry = self.known.get((fault.kind, fault.name, number))
+        return float(entry["seconds"]) if entry is not None and not entry["lost"] else None
+
+    def row(self, fault: Fault) -> Row:
+        """All that is known of a fault."""
+        entries = [entry for (kind, name, _), entry in self.known.items() if (kind, name) == (fault.kind, fault.name)]
+        lost = ["; ".join(entry["lost"]) for entry in entries if entry["lost"]]
+        return Row(fault, len(entries), lost=lost, seconds=sum(entry["seconds"] for entry in entries))
+
+    def add(self, fault: Fault, number: int, lost: list[str], seconds: float) -> None:
+        """Note a try; of one that was made before, the last counts."""
+        entry = {"kind": fault.kind, "name": fault.name, "number": number, "lost": lost, "seconds": round(seconds, 1)}
+        self.known[fault.kind, fault.name, number] = entry
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(f"{json.dumps(entry)}\n")
+
+
+def tries(fault: Fault, ground: Ground, times: int, results: Results | None = None) -> Row:
     """Try a fault so many times, each with a seed of its own; a trial that breaks has lost something, too."""
-    row = Row(fault)
-    begin = time.monotonic()
+    row, results = Row(fault), results or Results()
     for number in range(times):
+        if (known := results.fine(fault, number)) is not None:
+            row.times += 1
+            row.seconds += known
+            continue
+        begin = time.monotonic()
         seed = hashlib.sha256(f"{fault.kind} {fault.name} {number}".encode()).digest()
         try:
             lost = fault.trial(ground, Random(seed))
@@ -50,10 +87,12 @@ def tries(fault: Fault, ground: Ground, times: int) -> Row:
             break
         except Exception as error:
             lost = [f"the trial broke: {type(error).__name__}: {error}"[:400]]
+        seconds = time.monotonic() - begin
+        results.add(fault, number, lost, seconds)
         row.times += 1
+        row.seconds += seconds
         if lost:
             row.lost.append("; ".join(lost))
-    row.seconds = time.monotonic() - begin
     return row
 
 

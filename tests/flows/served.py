@@ -38,7 +38,11 @@ class Served:
         yaml.dump(params, folder / "params.yaml")
 
     def __enter__(self) -> "Served":
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # then __exit__ is not called
+            self.stop()
+            raise
         return self
 
     def start(self) -> None:
@@ -51,7 +55,7 @@ class Served:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_for(self._deployed, 300)
+        self.wait_for(self._deployed, 900)  # ready in 10 on a quiet machine
 
     def __exit__(self, *_: object) -> None:
         self.stop()

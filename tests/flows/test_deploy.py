@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from prefect.server.schemas.schedules import CronSchedule
 from ruamel.yaml import YAML
 
-from flows import deploy
+from flows import RUNNER, deploy
 from pipeline import model_versions
 from pipeline.model_dir import load
 from pipeline.params import load_params
@@ -142,6 +143,51 @@ def test_the_pages_that_reports_link_to_are_served_on_loopback(tmp_path, monkeyp
         assert address.startswith("http://127.0.0.1:")
         assert httpx.get(f"{address}/index.html").text == "<p>here"
         assert httpx.get(f"{address}/%2e%2e/secret").status_code == 404
+        refused = httpx.get(f"{address}/index.html", headers={"Host": "attacker.example"})
+        assert (refused.status_code, "Host is not a name of this server" in refused.text) == (403, True)
+        assert httpx.head(f"{address}/index.html", headers={"Host": "attacker.example"}).status_code == 403
+        embedded = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+        assert httpx.get(f"{address}/index.html", headers=embedded).status_code == 403
+
+
+RUN = """
+import subprocess, sys, time
+import flows
+CHILD = "import flows, sys; print('child', flush=True); sys.stdin.read(); print('ends')"
+subprocess.Popen([sys.executable, "-c", CHILD])
+time.sleep(100)
+"""
+
+
+def test_a_run_ends_with_the_deploy_that_started_it_and_what_the_run_started_ends_in_order():
+    gone = f"{os.getpid()} {time.time() - 1e6}"  # the number is another process's now
+    environment = {**os.environ, "PREFECT__FLOW_RUN_ID": "x", "PYTHONPATH": str(ROOT)}
+    begin = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        env={**environment, RUNNER: gone},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.wait(60) == 1
+        assert time.monotonic() - begin < 60
+    with subprocess.Popen(["sleep", "100"]) as deploy_process:
+        start = psutil.Process(deploy_process.pid).create_time()
+        with subprocess.Popen(
+            [sys.executable, "-c", RUN],
+            env={**environment, RUNNER: f"{deploy_process.pid} {start}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as run:
+            assert run.stdout.readline() == "child\n"
+            deploy_process.kill()
+            deploy_process.wait()
+            assert run.wait(60) == 1
+            time.sleep(1)  # in which the child would end, too
+            run.stdin.close()
+            assert run.stdout.read() == "ends\n"
 
 
 def champion_is_whole(folder: Path) -> Path:
@@ -223,6 +269,22 @@ def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_
         assert Path("data/model/model.json").read_bytes() == model
         assert Path("data/metrics/metrics.json").read_bytes() == metrics
         assert served.finish(second)["state_name"] == "Promoted v2.0.0"  # its turn came, and it finished the work
+
+
+@pytest.mark.slow
+def test_deploy_that_is_killed_takes_its_server_its_runs_and_their_stages_along(workspace):  # noqa: F811
+    mark = f"300.{os.getpid()}"
+    Path("dvc.yaml").write_text(
+        PIPELINE.replace("cmd: cp -r prepared/model", f"cmd: sleep {mark} && cp -r prepared/model")
+    )
+    for moment in ("sleep", "prefect.engine"):  # a stage works; a run has just begun
+        with Served(workspace, dict(os.environ)) as served:
+            served.trigger()
+            served.wait_for(lambda mark=mark if moment == "sleep" else moment: served.processes(mark), 300)
+            served.process.kill()
+            served.process.wait()
+            seconds = served.wait_for(lambda: not served.processes(), 60)
+            print(f"all gone {seconds:.1f} s after the kill")
 
 
 @pytest.mark.slow

@@ -72,8 +72,8 @@ def test_a_folder_is_named_as_it_is_called(diamond, text, value):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("data.videos='half", "data.videos='half: the value is not YAML: "),
-        ("extract.size=[8", "extract.size=[8: the value is not YAML: "),
+        ("data.videos='half", "data.videos='half: is not YAML: "),
+        ("extract.size=[8", "extract.size=[8: is not YAML: "),
         ("data.videos=", "params.yaml: data.videos: Input should be a valid string (got None)"),
         ("data.videos=a\udcffb", "data.videos=a\\xffb: is not UTF-8"),
     ],

@@ -46,12 +46,12 @@ SHADE = 0.5  # of the videos, in [-1, 1]
 BASELINES = {"last_frame": 0.1, "mean_frame": 0.09, "background": 9.0, "optical_flow": 0.11}  # MSE over 16 pixels
 
 
-def prepare_model(shade: float, hidden_size: int = 1) -> None:
-    """A model that predicts `shade` everywhere: a change of `hidden_size` is another model with the same error."""
+def prepare_model(shade: float, hidden_size: int = 1, *, data: str = "abc") -> None:
+    """A model that predicts `shade` everywhere; another `hidden_size` or `data` is another one with the same error."""
     sizes = {"hidden_size": hidden_size, "num_layers": 1, "nonlinearity": "tanh"}
     card = ModelCard(
         name="rnn", sizes=sizes, frame_shape=(1, 4, 4), out_channels=1, noise_channels=0, task="predict",
-        context=2, horizon=3, data="abc", metrics={},
+        context=2, horizon=3, data=data, metrics={},
     )  # fmt: skip
     model = card.build()
     with torch.no_grad():

@@ -16,6 +16,8 @@ from pipeline.cli import COMMANDS, main
 from pipeline.model_dir import load_card, save
 from pipeline.video import read_frames
 
+ENDING = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+
 
 def run(*arguments):
     """What the command ends with: its exit code, or the line for a user's mistake."""
@@ -153,10 +155,22 @@ def test_rollback_puts_the_model_before_back_and_says_when_there_is_none(tiny, t
     assert run("rollback", "--models", models) == f"foreframe rollback: {models}: there is no version before v1.0.0"
 
 
-def start_endless(tiny, video, out):
-    """`foreframe predict` with more frames than it will ever write, once it has begun to write."""
+def start_endless(tiny, video, out, ignored=None):
+    """`foreframe predict` with more frames than it will ever write, once it has begun to write.
+
+    Its caller has ignored one signal at most, whatever was ignored by those who started these tests (nohup, `&`).
+    """
+
+    def as_a_shell_does():
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
     command = [sys.executable, "-m", "pipeline.cli", "predict", str(video), str(out)]
-    process = subprocess.Popen([*command, "--frames", "100000000", "--model", str(tiny.model)], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, "--frames", "100000000", "--model", str(tiny.model)],
+        stderr=subprocess.PIPE,
+        preexec_fn=as_a_shell_does,
+    )
     end = time.monotonic() + 60
     while not out.with_name(f".{out.name}.part").exists():
         assert process.poll() is None
@@ -165,14 +179,25 @@ def start_endless(tiny, video, out):
     return process
 
 
-@pytest.mark.slow  # where a caller has ignored SIGHUP or SIGINT (nohup, &), the command does not end by it
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", ENDING)
 def test_a_command_that_is_told_to_end_leaves_nothing(number, tiny, bar_video, tmp_path):
     process = start_endless(tiny, bar_video, tmp_path / "out.mp4")
     process.send_signal(number)
     errors = process.communicate(timeout=300)[1]
     assert process.returncode == 128 + number
     assert b"Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_the_caller_ignores_ends_nothing_and_another_does(number, tiny, bar_video, tmp_path):
+    process = start_endless(tiny, bar_video, tmp_path / "out.mp4", ignored=number)
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 

@@ -35,7 +35,7 @@ def test_a_run_waits_for_another_and_says_so_and_a_killed_one_lets_go(tmp_path, 
         with caplog.at_level(logging.INFO), ContentCache(tmp_path).lock():
             assert other.wait() < 0
             assert list((tmp_path / "parts").iterdir()) == []
-    assert "another run is extracting into this store: waiting for it" in caplog.text
+    assert f"lock: waiting for process {other.pid} (python -c" in caplog.text
 
 
 def test_a_lock_that_is_free_is_taken_without_a_word(tmp_path, caplog):
