@@ -8,9 +8,9 @@ at pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and those who show the table need none of it
     from torch import Tensor
@@ -117,6 +117,7 @@ class Metric:
     higher_is_better: bool
     unit: str = ""
     note: str = ""  # what the number is, where a figure has room to say it
+    partial: bool = False  # NaN where it is not defined, such as at a first frame: such values do not count
 
     @property
     def column(self) -> str:
@@ -129,6 +130,10 @@ class Metric:
         note = f", {self.note}" if self.note else ""
         return f"{self.column}{note} ({'higher' if self.higher_is_better else 'lower'} is better)"
 
+    def loss(self, value: float) -> float:
+        """A number that is the lower the better `value` is: what orders methods by this metric."""
+        return -value if self.higher_is_better else value
+
 
 # in the order of columns; which of them a task has is in pipeline/data/task.py
 METRICS = {
@@ -138,6 +143,24 @@ METRICS = {
         Metric("mae", mae, "MAE", digits=1, higher_is_better=False, note="summed over pixels"),
         Metric("psnr", psnr, "PSNR", digits=2, higher_is_better=True, unit="dB"),
         Metric("ssim", ssim, "SSIM", digits=3, higher_is_better=True),
-        Metric("flicker", flicker, "Flicker", digits=2, higher_is_better=False, note="levels of 255"),
+        Metric("flicker", flicker, "Flicker", digits=2, higher_is_better=False, note="levels of 255", partial=True),
     )
 }
+
+
+def baselines_ahead(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The metrics in which a non-learned baseline is better than the model, and which one is the best there.
+
+    `summary` is the content of metrics.json: the means of each metric by method; "stateless", the same network without
+    its state, is no baseline.
+    """
+    rows = {name: row for name, row in summary.items() if isinstance(row, Mapping) and name != "stateless"}
+    model = rows.pop("model")
+    ahead = {}
+    for name, metric in METRICS.items():
+        if name not in model or not rows:
+            continue
+        best = min(rows, key=lambda method: metric.loss(rows[method][name]))
+        if not metric.loss(model[name]) <= metric.loss(rows[best][name]):  # NaN is behind
+            ahead[name] = best
+    return ahead
