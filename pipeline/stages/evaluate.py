@@ -23,7 +23,8 @@ from pipeline.runtime.files import replacing, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
-PANELS = ("mse", "ssim", "psnr")  # of the plot, from left to right
+PANELS = ("mse", "ssim", "psnr", "ms_ssim", "motion", "lpips")  # of the plot, by rows; those that are measured
+COLUMNS = 3
 STYLES: dict[str, dict[str, Any]] = {
     "model": {"color": "#c2185b", "linewidth": 2.6, "marker": "o", "markersize": 4, "zorder": 3},
     "last_frame": {"color": "#546e7a", "linestyle": "-"},
@@ -91,9 +92,13 @@ def predictors_of(task: Task, model: Predictor, background: Tensor) -> dict[str,
 
 def draw(table: pd.DataFrame) -> Figure:
     """Quality against horizon: one panel per metric, one line per method; the model stands out."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    panels = figure.subplots(1, len(PANELS))
-    for axes, metric in zip(panels, PANELS, strict=True):
+    names = [name for name in PANELS if name in table and table[name].notna().any()]
+    num_rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(13, 0.6 + 3.6 * num_rows), layout="constrained")
+    places = figure.subplots(num_rows, COLUMNS).ravel()
+    for axes in places[len(names) :]:
+        axes.remove()
+    for axes, metric in zip(places, names, strict=False):
         for method, rows in table.groupby("method", sort=False):
             label = str(method).replace("_", " ")
             axes.plot(rows["step"], rows[metric], label=label, **STYLES[str(method)])
@@ -103,7 +108,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.grid(color="#eceff1")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES), frameon=False)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES), frameon=False)
     return figure
 
 

@@ -24,7 +24,7 @@ def run(tiny, tmp_path_factory):
 
 def test_the_table_has_a_row_for_each_method_and_step(run):
     table = pd.read_csv(run / "horizon.csv")
-    assert list(table.columns) == ["method", "step", "mse", "mae", "psnr", "ssim"]
+    assert list(table.columns) == ["method", "step", "mse", "mae", "psnr", "ssim", "ms_ssim", "motion"]
     assert table[["method", "step"]].values.tolist() == [[method, step] for method in METHODS for step in (1, 2, 3, 4)]
 
 
