@@ -63,7 +63,8 @@ def _rows(scores: dict[str, Any], measured: dict[str, Any]) -> list[dict[str, An
     if champion := scores.get("champion"):
         rows.append({"method": f"champion {champion['version']}", **champion["means"]})
     rows += [{"method": name, **row} for name, row in measured.items() if isinstance(row, dict) and name != "model"]
-    return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in Predict.metrics}} for row in rows]
+    names = [name for name in Predict.metrics if all(name in row for row in rows)]
+    return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in names}} for row in rows]
 
 
 def _markdown(

@@ -119,7 +119,7 @@ def measure(predictor: evaluation.Predictor, clips: ClipDataset, params: Params)
     sharp = [
         metrics.sharpness(predictor(context), truth) for context, truth in evaluation.batches(clips, chosen, batch_size)
     ]
-    row: Row = {metric: float(values.mean()) for metric, values in found.items()}
+    row: Row = {metric: float(evaluation.mean(metric, values.ravel(), axis=0)) for metric, values in found.items()}
     return row | {
         "mse_last": float(found["mse"][:, -1].mean()),
         "sharpness": float(np.median(torch.cat(sharp).numpy())),

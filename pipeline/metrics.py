@@ -8,15 +8,17 @@ at pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch takes two seconds to import, and those who show the table need none of it
     from torch import Tensor
 
 SIGMA, REACH = 1.5, 5  # pixels: the Gaussian window of SSIM, which is 11 wide
 C1, C2 = 0.01**2, 0.03**2  # what keeps SSIM's quotients away from 0 / 0
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse
+STILL = 1 / 255**2  # mean squared change, of values in [0, 1], below which a clip has no motion
 
 
 def mse(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -41,20 +43,73 @@ def ssim(predicted: Tensor, truth: Tensor) -> Tensor:
     gets the largest window that fits. The range is that of the format, never guessed from the frames: a dark clip
     would be judged by another scale.
     """
-    reach = min(REACH, (min(predicted.shape[-2:]) - 1) // 2)
-    vertical, horizontal = (_window(size, reach) for size in predicted.shape[-2:])
+    luminance, structure = _similarity(*_for_similarity(predicted, truth))
+    return (luminance * structure).mean(dim=(2, 3, 4)).float().to(predicted.device)
+
+
+def ms_ssim(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Multi-scale SSIM of each frame, 1 where the frames are equal; mean over channels (Wang et al. 2003, eq. 7).
+
+    Five scales, each half the size of the one before, want 176 pixels, so that the window fits on the coarsest. Smaller
+    frames have the scales whose shorter side is at least 11 pixels (32 pixels: two, 64: three, 128: four), with the
+    first weights of the five, divided by their sum; less than 22 pixels leave one, which is SSIM.
+    """
+    x, y = _for_similarity(predicted, truth)
+    scales = max(1, min(len(SCALE_WEIGHTS), int(math.log2(max(1, min(x.shape[-2:]) / (2 * REACH + 1)))) + 1))
+    weights = [weight / sum(SCALE_WEIGHTS[:scales]) for weight in SCALE_WEIGHTS[:scales]]
+    product = x.new_ones(x.shape[:3])  # (B, T, C)
+    for scale, weight in enumerate(weights):
+        luminance, structure = _similarity(x, y)
+        last = scale == scales - 1
+        term = (luminance * structure if last else structure).mean(dim=(3, 4))
+        # a structure that is turned round has no root: 0, unless it is all there is
+        product = product * (term if scales == 1 else term.clamp(min=0) ** weight)
+        if not last:
+            x, y = _halved(x), _halved(y)
+    return product.mean(dim=2).float().to(predicted.device)
+
+
+def _for_similarity(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    # in float32 the variances of an even picture drown in rounding
+    return _unit(predicted.clamp(-1, 1)).double().cpu(), _unit(truth.clamp(-1, 1)).double().cpu()
+
+
+def _similarity(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The terms of luminance, and of contrast and structure, of frames in [0, 1], where the whole window fits."""
+    reach = min(REACH, (min(x.shape[-2:]) - 1) // 2)
+    vertical, horizontal = (_window(size, reach) for size in x.shape[-2:])
 
     def blur(images: Tensor) -> Tensor:
         return vertical @ images @ horizontal.mT
 
-    # in float32 the variances of an even picture drown in rounding
-    x, y = (_unit(frames.clamp(-1, 1)).double().cpu() for frames in (predicted, truth))
     mean_x, mean_y = blur(x), blur(y)
     variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
     covariance = blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
-    return (luminance * structure).mean(dim=(2, 3, 4)).float().to(predicted.device)
+    return luminance, (2 * covariance + C2) / (variance_x + variance_y + C2)
+
+
+def _halved(frames: Tensor) -> Tensor:
+    """`frames` (B, T, C, H, W) at half the size, each pixel the mean of four; an odd side loses its last pixel."""
+    even = frames[..., : frames.shape[-2] // 2 * 2, : frames.shape[-1] // 2 * 2]
+    return even.unflatten(-1, (-1, 2)).mean(dim=-1).unflatten(-2, (-1, 2)).mean(dim=-2)
+
+
+def motion(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Motion energy: how lively a prediction is, 0 for one that stands still, 1 for one as lively as the truth.
+
+    The squared change from the previous frame to each, over the mean of the truth's in the clip (the temporal
+    information of ITU-T P.910 as a ratio). The first frame has no previous one, and a clip whose truth changes by less
+    than a level of 255 (root mean square) has no motion to compare with: NaN.
+    """
+    energy, reference = (
+        (frames.float().clamp(-1, 1).diff(dim=1) / 2).square().mean(dim=(2, 3, 4)) for frames in (predicted, truth)
+    )  # (B, T - 1)
+    values = energy.new_full(predicted.shape[:2], math.nan)
+    if energy.shape[1]:
+        mean = reference.mean(dim=1, keepdim=True)  # (B, 1)
+        values[:, 1:] = energy / mean.masked_fill(mean < STILL, math.nan)
+    return values
 
 
 def sharpness(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -117,6 +172,8 @@ class Metric:
     higher_is_better: bool
     unit: str = ""
     note: str = ""  # what the number is, where a figure has room to say it
+    ideal: float | None = None  # the best value, where more is better below it and worse above
+    partial: bool = False  # NaN where it is not defined, such as at a first frame: such values do not count
 
     @property
     def column(self) -> str:
@@ -127,7 +184,19 @@ class Metric:
     def title(self) -> str:
         """The title of a plot: `MSE, summed over pixels (lower is better)`."""
         note = f", {self.note}" if self.note else ""
-        return f"{self.column}{note} ({'higher' if self.higher_is_better else 'lower'} is better)"
+        better = (
+            f"{self.ideal:g} is best" if self.ideal else f"{'higher' if self.higher_is_better else 'lower'} is better"
+        )
+        return f"{self.column}{note} ({better})"
+
+    def loss(self, value: float) -> float:
+        """A number that is the lower the better `value` is: what orders methods by this metric.
+
+        Half an ideal is as far from it as twice.
+        """
+        if self.ideal is not None:
+            return abs(math.log(value / self.ideal)) if value > 0 else math.inf
+        return -value if self.higher_is_better else value
 
 
 # in the order of columns; which of them a task has is in pipeline/data/task.py
@@ -138,6 +207,35 @@ METRICS = {
         Metric("mae", mae, "MAE", digits=1, higher_is_better=False, note="summed over pixels"),
         Metric("psnr", psnr, "PSNR", digits=2, higher_is_better=True, unit="dB"),
         Metric("ssim", ssim, "SSIM", digits=3, higher_is_better=True),
-        Metric("flicker", flicker, "Flicker", digits=2, higher_is_better=False, note="levels of 255"),
+        Metric("ms_ssim", ms_ssim, "MS-SSIM", digits=3, higher_is_better=True),
+        Metric(
+            "motion",
+            motion,
+            "Motion",
+            digits=2,
+            higher_is_better=True,
+            note="energy of changes over the truth's",
+            ideal=1.0,
+            partial=True,
+        ),
+        Metric("flicker", flicker, "Flicker", digits=2, higher_is_better=False, note="levels of 255", partial=True),
     )
 }
+
+
+def baselines_ahead(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The metrics in which a non-learned baseline is better than the model, and which one is the best there.
+
+    `summary` is the content of metrics.json: the means of each metric by method; "stateless", the same network without
+    its state, is no baseline.
+    """
+    rows = {name: row for name, row in summary.items() if isinstance(row, Mapping) and name != "stateless"}
+    model = rows.pop("model")
+    ahead = {}
+    for name, metric in METRICS.items():
+        if name not in model or not rows:
+            continue
+        best = min(rows, key=lambda method: metric.loss(rows[method][name]))
+        if not metric.loss(model[name]) <= metric.loss(rows[best][name]):  # NaN is behind
+            ahead[name] = best
+    return ahead

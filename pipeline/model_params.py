@@ -110,6 +110,17 @@ class CnnLstmParams(Section):
     recipe: Recipe
 
 
+class MinConvParams(Section):
+    """minConvGRU and minConvLSTM on patches (Feng et al. 2024)."""
+
+    cell: Literal["gru", "lstm"]
+    hidden_channels: Width
+    num_layers: Depth
+    kernel_size: KernelSize
+    patch_size: Depth
+    recipe: Recipe
+
+
 class CnnParams(Section):
     """Convolutions only (the idea of SimVP, Gao et al. 2022)."""
 
@@ -130,19 +141,22 @@ class ForeframeParams(Section):
     recipe: Recipe
 
 
-GeneratorParams = ForeframeParams | RnnParams | LstmParams | ConvLstmParams | StLstmParams | CnnLstmParams | CnnParams
+GeneratorParams = (
+    ForeframeParams | RnnParams | LstmParams | ConvLstmParams | StLstmParams | CnnLstmParams | MinConvParams | CnnParams
+)
 
 
 class ModelParams(Section):
     """Which generator, and every generator's own section."""
 
-    name: Literal["foreframe", "rnn", "lstm", "convlstm", "stlstm", "cnn_lstm", "cnn"]
+    name: Literal["foreframe", "rnn", "lstm", "convlstm", "stlstm", "cnn_lstm", "minconv", "cnn"]
     foreframe: ForeframeParams
     rnn: RnnParams
     lstm: LstmParams
     convlstm: ConvLstmParams
     stlstm: StLstmParams
     cnn_lstm: CnnLstmParams
+    minconv: MinConvParams
     cnn: CnnParams
 
     @property

@@ -162,8 +162,11 @@ class ClipDataset:
     def names(self, indices: Sequence[int] | NDArray | Tensor) -> list[str]:
         """What people call the clips at `indices`: the video and its half-open range of frames, `a/b.mp4[5:25]`."""
         length = self.context + self.horizon
-        clips = (self._clips[int(index)] for index in indices)
-        return [f"{video}[{start}:{start + length}]" for video, start in clips]
+        return [f"{video}[{start}:{start + length}]" for video, start in self.places(indices)]
+
+    def places(self, indices: Sequence[int] | NDArray | Tensor) -> list[tuple[str, int]]:
+        """The video of each of the clips at `indices`, and its first frame."""
+        return [self._clips[int(index)] for index in indices]
 
     def pairs(
         self,

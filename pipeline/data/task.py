@@ -52,7 +52,7 @@ class Predict:
     feeds_back: ClassVar[bool] = True
     # input and output of a step show the same moment: residual and carry apply
     aligned: ClassVar[bool] = False
-    metrics: ClassVar[tuple[str, ...]] = ("mse", "mae", "psnr", "ssim")
+    metrics: ClassVar[tuple[str, ...]] = ("mse", "mae", "psnr", "ssim", "ms_ssim", "motion")
     baselines: ClassVar[tuple[str, ...]] = ("last_frame", "mean_frame", "background", "optical_flow")
     translation: ClassVar[None] = None
     keeps_luma: ClassVar[bool] = False

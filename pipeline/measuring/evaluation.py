@@ -21,19 +21,28 @@ MAX_PSNR = 100.0  # dB that equal frames count for, whose PSNR is infinite
 
 
 def measure(
-    predictors: Mapping[str, Predictor], dataset: ClipDataset, indices: Sequence[int], batch_size: int
+    predictors: Mapping[str, Predictor],
+    dataset: ClipDataset,
+    indices: Sequence[int],
+    batch_size: int,
+    progress: Callable[[int], None] | None = None,
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
     """For each predictor and each metric of the dataset's task the values (N, T) on the clips at `indices`.
 
-    T is the horizon, predicted free-running, or all frames of a clip, translated.
+    T is the horizon, predicted free-running, or all frames of a clip, translated. `progress` is told how many clips
+    are done.
     """
     names = dataset.task.metrics
     found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in names} for name in predictors}
+    done = 0
     for inputs, truth in batches(dataset, indices, batch_size):
         for name, predictor in predictors.items():
             predicted = predictor(inputs).to(truth)
             for metric, values in found[name].items():
                 values.append(METRICS[metric].function(predicted, truth))
+        done += len(truth)
+        if progress is not None:
+            progress(done)
     measured = {
         name: {metric: torch.cat(values).numpy() for metric, values in values_of.items()}
         for name, values_of in found.items()
@@ -41,6 +50,19 @@ def measure(
     for values_of in measured.values():
         values_of["psnr"] = np.minimum(values_of["psnr"], MAX_PSNR)
     return measured
+
+
+def mean(metric: str, values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
+    """The mean over `axis` of the values of `metric`; of one that is not defined everywhere, of those that it has.
+
+    NaN where there are none, and where a metric that every frame has is NaN: a model that fails must not look well.
+    """
+    exact = values.astype(np.float64)
+    if not METRICS[metric].partial:
+        return exact.mean(axis=axis)
+    known = ~np.isnan(exact)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, exact, 0).sum(axis=axis) / known.sum(axis=axis)
 
 
 def batches(dataset: ClipDataset, indices: Sequence[int], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

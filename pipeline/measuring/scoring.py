@@ -8,7 +8,7 @@ from pipeline import model_dir
 from pipeline.data.clips import ClipDataset, read_settings, write_clips
 from pipeline.data.frames import FrameStore
 from pipeline.errors import TooShort
-from pipeline.measuring.evaluation import check_fit, measure, pick, predictor
+from pipeline.measuring.evaluation import check_fit, mean, measure, pick, predictor
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
 from pipeline.splitting.source_target_pairs import videos_of
@@ -28,9 +28,8 @@ def score(directory: Path, frames: Path, clips: Path, evaluate: EvaluateParams) 
     measured = measure(
         {"model": predictor(model, card, dataset.horizon, device)}, dataset, indices, evaluate.batch_size
     )["model"]
-    names = dataset.names(indices)
-    table = {"clip": names, "video": [name.rpartition("[")[0] for name in names]}
-    return pd.DataFrame(table | {metric: values.mean(axis=1) for metric, values in measured.items()})
+    table = {"clip": dataset.names(indices), "video": [video for video, _ in dataset.places(indices)]}
+    return pd.DataFrame(table | {metric: mean(metric, values, axis=1) for metric, values in measured.items()})
 
 
 def all_for_test(frames: Path, clips: Path, like: Path) -> None:

@@ -20,6 +20,7 @@ MODELS = {
     "convlstm": "ConvLstm",
     "stlstm": "StLstm",
     "cnn_lstm": "CnnLstm",
+    "minconv": "MinConv",
     "cnn": "Cnn",
     "foreframe": "Foreframe",
 }

@@ -1,15 +1,12 @@
 """Stage: measure the model on the test clips at every horizon step, beside non-learned baselines."""
 
 import logging
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline import model_dir, stage
@@ -17,6 +14,8 @@ from pipeline.data.clips import ClipDataset
 from pipeline.data.task import Task
 from pipeline.measuring.baselines import background, baseline
 from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
+from pipeline.measuring.progress import Progress
+from pipeline.measuring.tables import clip_scores, headline, intervals, summarize, tabulate
 from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
@@ -24,7 +23,8 @@ from pipeline.runtime.files import replacing, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
-PANELS = ("mse", "ssim", "psnr")  # of the plot, from left to right
+PANELS = ("mse", "ssim", "psnr", "ms_ssim", "motion", "lpips")  # of the plot, by rows; those that are measured
+COLUMNS = 3
 STYLES: dict[str, dict[str, Any]] = {
     "model": {"color": "#c2185b", "linewidth": 2.6, "marker": "o", "markersize": 4, "zorder": 3},
     "last_frame": {"color": "#546e7a", "linestyle": "-"},
@@ -39,7 +39,7 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate: EvaluateParams) -> None:
-    """Write metrics.json, horizon.csv and horizon.png about MODEL to METRICS."""
+    """Write what is measured of MODEL on the test clips to METRICS: tables, metrics.json, summary.json and a plot."""
     dataset = ClipDataset(frames, clips, "test")
     device = best_device()
     generator, card = model_dir.load(model, device)
@@ -47,26 +47,34 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     picture = background(ClipDataset(frames, clips, "train"))
     predictors = predictors_of(dataset.task, predictor(generator, card, dataset.horizon, device), picture)
     indices = pick(len(dataset), evaluate.max_clips)
-    table = tabulate(measure(predictors, dataset, indices, evaluate.batch_size))
+    logger.info("measuring %d of %d test clips by %d methods", len(indices), len(dataset), len(predictors))
+    progress = Progress(len(indices), "clips")
+    measured = measure(predictors, dataset, indices, evaluate.batch_size, progress)
+    table = tabulate(measured)
+    scores = clip_scores(measured, indices, dataset.places(indices))
     summary: dict[str, Any] = {**summarize(table)}
     if not card.better_than_start:
         summary["better_than_start"] = False  # a key that is there only where it is so
         logger.warning("training never got better than its start: these are the weights that it began with")
 
-    write_text(metrics / "horizon.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    _write_csv(metrics / "horizon.csv", table)
+    _write_csv(metrics / "clip_scores.csv", scores)
+    _write_csv(metrics / "intervals.csv", intervals(scores))
     write_json(metrics / "metrics.json", summary)
+    # the columns of `dvc exp show`, where those of every baseline would be too many
+    write_json(metrics / "summary.json", {**summary["model"], "useful_horizon": summary["useful_horizon"]})
     with replacing(metrics / "horizon.png") as part:
         draw(table).savefig(part, format="png", dpi=110, metadata={"Software": None})  # no version: the same bytes
-    logger.info(
-        "%d of %d test clips; the model beats every baseline at %d of %d steps",
-        len(indices),
-        len(dataset),
-        summary["useful_horizon"],
-        table["step"].max(),
-    )
     for name, row in summary.items():
         if isinstance(row, dict):
             logger.info("%-12s %s", name, "  ".join(f"{metric} {value:.4g}" for metric, value in row.items()))
+    if len(scores["video"].unique()) == 1:
+        logger.info("one test video: its clips overlap, so that no interval says how another video would do")
+    logger.info("%s", headline(summary, int(table["step"].max())))
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def predictors_of(task: Task, model: Predictor, background: Tensor) -> dict[str, Predictor]:
@@ -82,37 +90,15 @@ def predictors_of(task: Task, model: Predictor, background: Tensor) -> dict[str,
     return predictors
 
 
-def tabulate(measured: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> pd.DataFrame:
-    """The content of horizon.csv: one row per method and step, with the means over the clips of each metric (N, T)."""
-    rows = [
-        {"method": method, "step": step + 1}
-        | {metric: float(values[:, step].mean(dtype=np.float64)) for metric, values in values_of.items()}
-        for method, values_of in measured.items()
-        for step in range(values_of["mse"].shape[1])
-    ]
-    return pd.DataFrame(rows)
-
-
-def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:
-    """The means over the horizon for each method, and useful_horizon: steps at which the model has the least MSE.
-
-    `table` has the columns of horizon.csv. Six digits are kept: what lies beyond depends on the machine.
-    """
-    means = table.drop(columns="step").groupby("method", sort=False).mean()
-    rows = {
-        str(name): {str(key): float(f"{value:.6g}") for key, value in row.items()} for name, row in means.iterrows()
-    }
-    errors = table.pivot_table(index="step", columns="method", values="mse")
-    others = errors.drop(columns=["model", "stateless"], errors="ignore")
-    useful = int((errors["model"] < others.min(axis=1)).sum())
-    return {**rows, "useful_horizon": useful}
-
-
 def draw(table: pd.DataFrame) -> Figure:
     """Quality against horizon: one panel per metric, one line per method; the model stands out."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    panels = figure.subplots(1, len(PANELS))
-    for axes, metric in zip(panels, PANELS, strict=True):
+    names = [name for name in PANELS if name in table and table[name].notna().any()]
+    num_rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(13, 0.6 + 3.6 * num_rows), layout="constrained")
+    places = figure.subplots(num_rows, COLUMNS).ravel()
+    for axes in places[len(names) :]:
+        axes.remove()
+    for axes, metric in zip(places, names, strict=False):
         for method, rows in table.groupby("method", sort=False):
             label = str(method).replace("_", " ")
             axes.plot(rows["step"], rows[metric], label=label, **STYLES[str(method)])
@@ -122,7 +108,7 @@ def draw(table: pd.DataFrame) -> Figure:
         axes.grid(color="#eceff1")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES), frameon=False)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STYLES), frameon=False)
     return figure
 
 

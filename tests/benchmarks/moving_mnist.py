@@ -3,14 +3,20 @@
 64x64, two digits of 28 pixels that move by whole pixels, 10 -> 10, test digits of their own. Every generator trains
 from scratch for the same time, by its recipe in params.yaml but for what SIZES and RECIPES say suits these frames;
 `textbook` is the ConvLSTM of textbook.py, float32 and teacher-forced, as printed, and `cnn` learns as SimVP does, one
-block of 10 frames from 10. Then: test MSE (per frame, summed over pixels) and SSIM, those
-of a black picture, and the MSE at step 25 of a rollout.
+block of 10 frames from 10. `--like sample` is the embedded sample instead: 32x32, one digit of 16 pixels that comes to
+lie between pixels, too; sizes and batches as shipped.
+
+Then, on test clips: MSE and MAE (per frame, summed over pixels), PSNR and SSIM, beside it the SSIM of OpenSTL's tables
+(peers.py; its other metrics are ours), motion energy, and the MSE of some steps; those of the mean frame, of the last
+one and of a black picture as well.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,26 +27,48 @@ from torch import Tensor, nn
 
 from pipeline.data.clips import to_float
 from pipeline.data.digits import load_digits
-from pipeline.metrics import mse, ssim
+from pipeline.measuring.baselines import baseline
+from pipeline.measuring.evaluation import MAX_PSNR
+from pipeline.metrics import mae, motion, mse, psnr, ssim
+from pipeline.model_params import Recipe
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
 from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.nn.rollout import auxiliary_loss, predict, teacher_forcing_mask, unroll
 from pipeline.runtime.devices import autocast_dtype, huge_pages, keep_freed_memory
-from pipeline.stages.sample import bounce, share_out
+from pipeline.stages.sample import bounce, draw, share_out
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.schedules import lr_factor, num_forced_inputs, teacher_forcing_probabilities
+from tests.benchmarks.peers import ssim_openstl
 from tests.benchmarks.textbook import TextbookConvLstm
 from tests.benchmarks.train import shipped
 
 CONTEXT, HORIZON, LONG = 10, 10, 25
-SIDE, DIGIT, SPEED = 64, 28, 3.6
+
+
+@dataclass(frozen=True)
+class Digits:
+    """What moves: `num_digits` of `digit_size` pixels at `speed` pixels per frame in frames of `side`."""
+
+    side: int
+    digit_size: int
+    num_digits: int
+    speed: float
+    subpixel: bool
+
+
+DIGITS = {
+    "moving_mnist": Digits(side=64, digit_size=28, num_digits=2, speed=3.6, subpixel=False),
+    "sample": Digits(side=32, digit_size=16, num_digits=1, speed=2.0, subpixel=True),
+}
 CELLS = {"hidden_channels": 64, "num_layers": 4, "kernel_size": 5, "patch_size": 4}
 # what differs from params.yaml: 64x64 asks for more than the embedded sample does
 SIZES: dict[str, dict[str, Any]] = {
     "textbook": CELLS,
     "convlstm": {**CELLS, "kernel_size": 3, "num_layers": 3},
     "stlstm": {**CELLS, "kernel_size": 3, "num_layers": 3, "decoupling": 0.05},
+    "minconvgru": {**CELLS, "kernel_size": 3, "cell": "gru"},
+    "minconvlstm": {**CELLS, "kernel_size": 3, "cell": "lstm"},
     "cnn": {"hidden_channels": 32, "num_blocks": 4, "num_frames": 10, "patch_size": 4},
     "foreframe": {"hidden_channels": 32, "num_scales": 3, "num_motions": 3, "patch_size": 4},
 }
@@ -49,31 +77,48 @@ RECIPES: dict[str, dict[str, Any]] = {
     "textbook": {"batch_size": 4},
     "convlstm": {"batch_size": 8, **MUON, "curriculum": 0.9},
     "stlstm": {"batch_size": 4, **MUON, "curriculum": 0.9},
+    "minconvgru": {"batch_size": 8, **MUON, "curriculum": 0.9},
+    "minconvlstm": {"batch_size": 8, **MUON, "curriculum": 0.9},
     "cnn": {"batch_size": 8, "learning_rate": 3e-3},
     "foreframe": {"batch_size": 16, **MUON, "curriculum": 0.9},
 }
 
 
-def clips(rng: np.random.Generator, digits: NDArray[np.uint8], count: int, length: int) -> NDArray[np.uint8]:
-    """Moving digits, uint8 (count, length, 64, 64, 1); the brighter wins where two overlap."""
-    result = np.zeros((count, length, SIDE, SIDE, 1), np.uint8)
-    for frames in result[..., 0]:
-        for digit in digits[rng.choice(len(digits), size=2)]:
-            path = np.rint(bounce(length, SIDE - DIGIT, SPEED, rng)).astype(int)
-            for frame, (y, x) in zip(frames, path, strict=True):
-                window = frame[y : y + DIGIT, x : x + DIGIT]
-                np.maximum(window, digit, out=window)
+# of names that are not a generator's own
+GENERATORS = {"textbook": "convlstm", "minconvgru": "minconv", "minconvlstm": "minconv"}
+
+
+def clips(
+    rng: np.random.Generator, images: NDArray[np.uint8], count: int, length: int, like: Digits
+) -> NDArray[np.uint8]:
+    """Moving digits, uint8 (count, length, side, side, 1); the brighter wins where two overlap."""
+    result = np.empty((count, length, like.side, like.side, 1), np.uint8)
+    for frames in result:
+        chosen = images[rng.choice(len(images), size=like.num_digits)]
+        paths = np.stack([bounce(length, like.side - like.digit_size, like.speed, rng) for _ in chosen])
+        frames[:] = draw(chosen, paths if like.subpixel else np.rint(paths), like.side)[..., :1]
     return result
 
 
+def made(name: str, like: str, seed: int) -> tuple[nn.Module, Recipe]:
+    """The generator called `name` before training, and its recipe."""
+    torch.manual_seed(seed)
+    generator = GENERATORS.get(name, name)
+    section, side = getattr(shipped().model, generator), DIGITS[like].side
+    sizes, recipe = SIZES[name], section.recipe.model_copy(update=RECIPES[name])
+    if like == "sample" and name != "textbook":
+        shipped_sizes = section.model_dump(exclude={"recipe"})
+        sizes = {key: sizes[key] if key == "cell" else value for key, value in shipped_sizes.items()}
+        recipe = recipe.model_copy(update={"batch_size": section.recipe.batch_size})
+    return build(generator, (1, side, side), 1, **sizes), recipe
+
+
 def train(
-    name: str, digits: NDArray[np.uint8], *, seconds: float, clock: Callable[[], float], seed: int
+    name: str, images: NDArray[np.uint8], like: str, *, seconds: float, clock: Callable[[], float], seed: int
 ) -> tuple[nn.Module, int]:
     """The generator called `name` after `seconds` of `clock`, and how many steps that were."""
-    torch.manual_seed(seed)
-    section = getattr(shipped().model, "convlstm" if name == "textbook" else name)
-    model = build("convlstm" if name == "textbook" else name, (1, SIDE, SIDE), 1, **SIZES[name])
-    recipe, warmup = section.recipe.model_copy(update=RECIPES[name]), shipped().train.warmup
+    model, recipe = made(name, like, seed)
+    warmup = shipped().train.warmup
     sampling, dtype = recipe.sampling, autocast_dtype("auto", torch.device("cpu"))
     if name == "textbook":
         model, sampling, dtype = TextbookConvLstm(model), "teacher", None
@@ -86,7 +131,7 @@ def train(
         optimizer.scale_lr(lr_factor(recipe.schedule, fraction_done, warmup))
         num_forced = num_forced_inputs(CONTEXT, HORIZON, recipe.curriculum, fraction_done)
         # made anew each step: of two thousand sequences the default had learnt all there was in a quarter of the time
-        batch = to_float(clips(rng, digits, recipe.batch_size, CONTEXT + HORIZON))
+        batch = to_float(clips(rng, images, recipe.batch_size, CONTEXT + HORIZON, DIGITS[like]))
         mask = teacher_forcing_mask(
             len(batch), CONTEXT, HORIZON, *teacher_forcing_probabilities(sampling, fraction_done), generator, num_forced
         )
@@ -108,7 +153,7 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm or 1.0)
         optimizer.step()
         step += 1
-        losses.append(1024 * loss.item())  # of the metric: values in [0, 1], summed over 64 x 64 pixels
+        losses.append(DIGITS[like].side ** 2 / 4 * loss.item())  # of the metric: values in [0, 1], summed over pixels
         if len(losses) == 250:
             print(
                 f"{name}: step {step}, {fraction_done:.0%}, training {np.mean(losses):.1f}", file=sys.stderr, flush=True
@@ -124,25 +169,45 @@ def train(
     return model, step
 
 
-def score(model: nn.Module, test: Tensor) -> dict[str, float]:
-    """Errors over the horizon, and far beyond it, in float32 for all."""
+def score(predict_long: Callable[[Tensor], Tensor], test: Tensor) -> dict[str, float]:
+    """Errors over the horizon, and far beyond it, of what continues (B, 10, 1, H, W) by LONG frames."""
     with torch.inference_mode():
-        parts = [predict(model.eval(), part[:, :CONTEXT], LONG).float() for part in test.split(20)]
-    predicted, truth = torch.cat(parts), test[:, CONTEXT:]
+        predicted = torch.cat([predict_long(part[:, :CONTEXT]).float() for part in test.split(20)])
+    truth = test[:, CONTEXT:]
     error = mse(predicted, truth).mean(dim=0)
-    return {
-        "mse": error[:HORIZON].mean().item(),
-        "mse step 1": error[0].item(),
-        "mse step 10": error[9].item(),
-        "mse step 25": error[24].item(),
-        "ssim": ssim(predicted[:, :HORIZON], truth[:, :HORIZON]).mean().item(),
-    }
+    near = predicted[:, :HORIZON], truth[:, :HORIZON]
+    # an equal frame has an infinite PSNR
+    metrics = (mae, psnr, ssim, ssim_openstl, motion)
+    means = {metric.__name__: metric(*near).clamp(max=MAX_PSNR).nanmean().item() for metric in metrics}
+    steps = {f"mse step {step}": error[step - 1].item() for step in (1, 10, 25)}
+    return {"mse": error[:HORIZON].mean().item(), **means, **steps}
+
+
+def continued(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """`model`, running free for LONG steps in float32."""
+    model.eval()
+    return lambda context: predict(model, context, LONG)
+
+
+def unlearned(context: Tensor, name: str) -> Tensor:
+    """What the non-learned baseline `name` makes of a context; "black" is an empty picture."""
+    black = torch.full(context.shape[2:], -1.0)
+    return baseline("background" if name == "black" else name, context, LONG, black)
+
+
+def show(row: dict[str, Any], header: bool) -> None:
+    """Print a row of the table, and its header above the first."""
+    columns = {name: f"{value:.3f}" if isinstance(value, float) else str(value) for name, value in row.items()}
+    widths = [max(len(name), 11) for name in columns]
+    for cells in ([columns.keys()] if header else []) + [columns.values()]:
+        print(" ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)), flush=True)
 
 
 def main(arguments: list[str]) -> None:
     """Train all, one row each, and print the table as it grows."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.moving_mnist", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="of training, per generator (default: 10)")
+    parser.add_argument("--like", choices=DIGITS, default="moving_mnist", help="which digits (default: moving_mnist)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--models", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--threads", type=int, default=2)
@@ -159,17 +224,19 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(options.threads)
     clock = time.perf_counter if options.clock == "wall" else time.process_time
     seconds = 60 * options.minutes * (options.threads if options.clock == "cpu" else 1)
-    digits = load_digits(DIGIT)
-    shares = share_out(len(digits), np.random.default_rng(0))
-    test = to_float(clips(np.random.default_rng(1), digits[shares["test"]], options.clips, CONTEXT + LONG))
-    black = mse(torch.full_like(test, -1), test)[:, CONTEXT:].mean(dim=0)
-    print(f"all black: mse {black[:HORIZON].mean():.1f}, at step 25 {black[24]:.1f}", flush=True)
+    like = DIGITS[options.like]
+    images = load_digits(like.digit_size)
+    shares = share_out(len(images), np.random.default_rng(0))
+    test = to_float(clips(np.random.default_rng(1), images[shares["test"]], options.clips, CONTEXT + LONG, like))
+    print("SSIM as skimage has it in ssim, as OpenSTL's tables have it in ssim_openstl", flush=True)
+    for name in ("black", "mean_frame", "last_frame"):
+        show({"model": name, "seed": "", "steps": 0, **score(partial(unlearned, name=name), test)}, name == "black")
     rows = []
     for seed in options.seeds:
         for name in options.models:
-            model, steps = train(name, digits[shares["train"]], seconds=seconds, clock=clock, seed=seed)
-            rows.append({"model": name, "seed": seed, "steps": steps, **score(model, test)})
-            print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
+            model, steps = train(name, images[shares["train"]], options.like, seconds=seconds, clock=clock, seed=seed)
+            rows.append({"model": name, "seed": seed, "steps": steps, **score(continued(model), test)})
+            show(rows[-1], False)
     table = pd.DataFrame(rows).groupby("model")["mse"].agg(["mean", "min", "max"])
     print(table.round(2).to_string())
     if "foreframe" in table.index and len(table) > 1:

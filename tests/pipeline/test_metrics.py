@@ -8,7 +8,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from pipeline.metrics import METRICS, flicker, mae, mse, psnr, sharpness, ssim
+from pipeline.metrics import METRICS, flicker, mae, motion, ms_ssim, mse, psnr, sharpness, ssim
 from pipeline.params import PromoteParams
 
 
@@ -82,7 +82,7 @@ def test_blur_lowers_sharpness_and_a_copy_has_one():
     assert sharpness(edge, flat).item() == math.inf
 
 
-@pytest.mark.parametrize("metric", [mse, mae, psnr, ssim, sharpness])
+@pytest.mark.parametrize("metric", [mse, mae, psnr, ssim, ms_ssim, sharpness])
 def test_every_metric_has_one_value_per_frame(metric):
     generator = torch.Generator().manual_seed(0)
     predicted, truth = torch.rand(2, 2, 3, 3, 12, 14, generator=generator).unbind()
@@ -106,17 +106,76 @@ def test_a_flicker_of_one_frame_is_none():
 
 
 def test_a_metric_says_how_it_is_shown():
-    assert [metric.column for metric in METRICS.values()] == ["MSE", "MAE", "PSNR, dB", "SSIM", "Flicker"]
+    assert [metric.column for metric in METRICS.values()] == [
+        *("MSE", "MAE", "PSNR, dB", "SSIM", "MS-SSIM", "Motion", "Flicker")
+    ]
     assert METRICS["mse"].title == "MSE, summed over pixels (lower is better)"
     assert METRICS["psnr"].title == "PSNR, dB (higher is better)"
+    assert METRICS["motion"].title == "Motion, energy of changes over the truth's (1 is best)"
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_better_frames_are_on_the_side_that_the_table_says(name):
-    truth = torch.rand(1, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
+def test_better_frames_have_the_lower_loss(name):
+    truth = torch.rand(1, 3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
     shake = torch.tensor([0.1, -0.1, 0.1]).view(1, 3, 1, 1, 1)
-    near, far = (METRICS[name].function(truth + size * shake, truth)[0, 1] for size in (1, 4))
-    assert (near > far) == METRICS[name].higher_is_better
+    near, far = (METRICS[name].function(truth + size * shake, truth)[0, 1].item() for size in (1, 4))
+    assert METRICS[name].loss(near) < METRICS[name].loss(far)
+    if METRICS[name].ideal is None:
+        assert (near > far) == METRICS[name].higher_is_better
+
+
+def test_half_the_motion_is_as_bad_as_twice():
+    loss = METRICS["motion"].loss
+    assert loss(1.0) == 0
+    assert loss(0.5) == pytest.approx(loss(2.0))
+    assert loss(0.9) < loss(1.3) < loss(0.5) < loss(0.0) == math.inf
+
+
+def test_motion_is_the_energy_of_changes_over_the_truths():
+    truth = frames(-1.0, 0.0, 1.0, 1.0)  # changes 1, 1, 0: in [0, 1] squared 1/4, 1/4, 0, mean 1/6
+    assert motion(truth, truth)[0, 1:].tolist() == pytest.approx([1.5, 1.5, 0])
+    assert motion(truth / 2, truth)[0, 1:].mean().item() == pytest.approx(0.25)  # half the change, a quarter of it
+    assert motion(frames(0.5, 0.5, 0.5, 0.5), truth)[0, 1:].tolist() == [0, 0, 0]
+    assert motion(3 * truth, truth)[0, 1:].tolist() == pytest.approx([1.5, 1.5, 0])  # beyond the range nobody sees it
+    assert motion(truth, truth)[0, 0].isnan()
+
+
+def test_a_clip_that_stands_still_has_no_motion_to_compare_with():
+    still = torch.cat([frames(0.0, 0.0, 0.001), frames(0.0, 0.1, 0.0)])
+    found = motion(torch.cat([frames(0.0, 1.0, 0.0)] * 2), still)
+    assert found[0].isnan().all()
+    assert found[1, 1:].tolist() == pytest.approx([100, 100], rel=1e-4)
+    assert motion(still[:, :1], still[:, :1]).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    # pytorch-msssim 1.0.0, ms_ssim(data_range=1, weights=the first of the five over their sum), of
+    # the waves below and without its check of the size; of 20 pixels its ssim
+    [(20, 0.836779), (32, 0.909169), (64, 0.918328), (128, 0.915950), (176, 0.925576)],
+)
+def test_ms_ssim_is_that_of_another_library(side, expected):
+    truth, predicted = waves(side)
+    assert ms_ssim(predicted, truth).item() == pytest.approx(expected, abs=1e-5)
+
+
+def waves(side):
+    """A pattern of waves and the same, moved and paler: (1, 1, 1, side, side) in [-1, 1] each."""
+    y, x = torch.meshgrid(torch.arange(side) * 1.0, torch.arange(side) * 1.0, indexing="ij")
+    truth = torch.sin(x / 3) * torch.cos(y / 5)
+    predicted = 0.8 * torch.sin((x + 1) / 3) * torch.cos(y / 5) + 0.1 * torch.sin(x * y)
+    return truth[None, None, None], predicted.clamp(-1, 1)[None, None, None]
+
+
+def test_ms_ssim_of_a_negative_is_none():
+    truth = torch.rand(1, 1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert ms_ssim(-truth, truth).item() == 0.0
+    assert ms_ssim(truth, truth).item() == pytest.approx(1.0)
+
+
+def test_ms_ssim_of_a_small_frame_is_ssim():
+    predicted, truth = torch.rand(2, 2, 3, 1, 21, 40, generator=torch.Generator().manual_seed(0)).mul(2).sub(1).unbind()
+    assert torch.equal(ms_ssim(predicted, truth), ssim(predicted, truth))
 
 
 def test_a_model_is_promoted_by_an_error():

@@ -17,6 +17,7 @@ SIZES: dict[str, dict] = {
     "lstm": {"hidden_size": 32, "num_layers": 2},
     "stlstm": {"hidden_channels": 12, "num_layers": 2, "kernel_size": 3, "patch_size": 4, "decoupling": 0.0},
     "cnn_lstm": {"hidden_channels": 16, "num_layers": 1, "kernel_size": 3, "patch_size": 2},
+    "minconv": {"cell": "lstm", "hidden_channels": 16, "num_layers": 2, "kernel_size": 3, "patch_size": 4},
     "cnn": {"hidden_channels": 8, "num_blocks": 2, "num_frames": 4, "patch_size": 4},
     "foreframe": {"hidden_channels": 8, "num_scales": 2, "num_motions": 3, "patch_size": 4},
     "convlstm": {"hidden_channels": 16, "num_layers": 2, "kernel_size": 3, "patch_size": 4},

@@ -1,6 +1,7 @@
 """The files that people read about a model: right numbers, in the agreed form, the same bytes every time."""
 
 import json
+import logging
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from pipeline.errors import ModelError
 from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams
-from pipeline.stages.evaluate import draw, evaluate, summarize
+from pipeline.stages.evaluate import draw, evaluate
 
 METHODS = ["model", "last_frame", "mean_frame", "background", "optical_flow"]
 
@@ -23,7 +24,7 @@ def run(tiny, tmp_path_factory):
 
 def test_the_table_has_a_row_for_each_method_and_step(run):
     table = pd.read_csv(run / "horizon.csv")
-    assert list(table.columns) == ["method", "step", "mse", "mae", "psnr", "ssim"]
+    assert list(table.columns) == ["method", "step", "mse", "mae", "psnr", "ssim", "ms_ssim", "motion"]
     assert table[["method", "step"]].values.tolist() == [[method, step] for method in METHODS for step in (1, 2, 3, 4)]
 
 
@@ -53,27 +54,40 @@ def test_weights_that_training_never_bettered_are_told_in_the_metrics(tiny, tmp_
     assert json.loads((tmp_path / "metrics/metrics.json").read_text())["better_than_start"] is False
 
 
-def test_the_summary_is_the_mean_over_the_horizon():
-    table = pd.DataFrame(
-        {
-            "method": ["model", "model", "model", "last_frame", "last_frame", "last_frame"],
-            "step": [1, 2, 3] * 2,
-            "mse": [3.0, 2.0, 1.0, 2.0, 4.0, 9.0],
-            "mae": [1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
-            "psnr": [20.0, 30.0, 40.0, 10.0, 10.0, 10.0],
-            "ssim": [1 / 3, 1 / 3, 1 / 3, 0.0, 0.0, 0.0],
-        }
-    )
-    assert summarize(table) == {
-        "model": {"mse": 2.0, "mae": 1.0, "psnr": 30.0, "ssim": 0.333333},
-        "last_frame": {"mse": 5.0, "mae": 0.0, "psnr": 10.0, "ssim": 0.0},
-        "useful_horizon": 2,  # not the first step
-    }
+def test_every_clip_and_method_has_its_scores_and_every_mean_its_interval(run):
+    scores = pd.read_csv(run / "clip_scores.csv")
+    assert scores[["clip", "video", "start", "method"]].drop_duplicates().shape[0] == len(scores) == 6 * len(METHODS)
+    assert scores["clip"].unique().tolist() == [0, 1, 2, 3, 4, 5]
+    assert scores[scores["method"] == "model"][["video", "start"]].values.tolist() == [
+        [f"test/{number}.mp4", start] for number in (0, 1, 2) for start in (0, 3)
+    ]
+    summary = json.loads((run / "metrics.json").read_text())
+    table = pd.read_csv(run / "intervals.csv")
+    assert list(table.columns) == ["method", "metric", "mean", "low", "high"]
+    for row in table.itertuples():
+        assert row.mean == pytest.approx(summary[row.method][row.metric], rel=1e-4)
+        assert row.low <= row.mean * (1 + 1e-5)
+        assert row.high >= row.mean * (1 - 1e-5)
+    still = table[(table["method"] == "last_frame") & (table["metric"] == "mse")]
+    assert still[["low", "high"]].values.tolist() == [[28.0, 28.0]]  # the same in every video
+
+
+def test_what_experiments_are_compared_by_is_the_models_alone(run):
+    summary, own = (json.loads((run / f"{name}.json").read_text()) for name in ("metrics", "summary"))
+    assert own == {**summary["model"], "useful_horizon": 4}
+    assert len(own) <= 12
+
+
+def test_the_last_line_of_the_log_is_the_verdict(tiny, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    assert caplog.messages[0] == "measuring 6 of 6 test clips by 5 methods"
+    assert caplog.messages[-1].startswith("the model's MSE is below every baseline's at 4 of 4 steps; in the means")
 
 
 def test_same_bytes_twice(tiny, run, tmp_path):
     evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=EvaluateParams(batch_size=4, max_clips=None))
-    names = ["horizon.csv", "horizon.png", "metrics.json"]
+    names = ["clip_scores.csv", "horizon.csv", "horizon.png", "intervals.csv", "metrics.json", "summary.json"]
     assert sorted(path.name for path in run.iterdir()) == names
     assert all((tmp_path / name).read_bytes() == (run / name).read_bytes() for name in names)
 
