@@ -179,7 +179,7 @@ def test_predict_takes_the_champion_and_not_the_model_that_was_refused(tiny, bar
 
 
 def test_the_commands_are_those_that_people_know():
-    assert COMMANDS == ["predict", "translate", "info", "rollback", "check"]
+    assert COMMANDS == ["predict", "translate", "info", "rollback", "init", "check"]
 
 
 @pytest.mark.parametrize(
