@@ -242,7 +242,7 @@ class Params(Section):
 
     data: DataParams
     task: Literal["predict", "translate"]
-    sample: SampleParams
+    sample: SampleParams | None = None  # a project of somebody's own videos has none
     extract: ExtractParams
     tensorize: TensorizeParams
     translate: TranslateParams

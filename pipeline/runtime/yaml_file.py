@@ -1,5 +1,11 @@
-"""Reads a YAML file whose content is as small as it looks: a few lines of nested aliases can stand for gigabytes."""
+"""Reads a YAML file whose content is as small as it looks: a few lines of nested aliases can stand for gigabytes.
 
+And writes values into its text, every comment, blank and column left as it is.
+"""
+
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,8 @@ from ruamel.yaml.events import (
 from pipeline.errors import ParamsError
 from pipeline.runtime.files import read_regular
 
+# indent, key, and on the same line a value and a comment, with the blanks before each
+KEY = re.compile(r"( *)([\w-]+):(?:( +)((?:'[^'\n]*'|\"[^\"\n]*\"|[^#'\"\s])[^#\n]*?)?( *)(#.*)?)?$")
 MOST_BYTES = 1 << 18
 MOST_DEPTH = 32
 MOST_VALUES = 100_000  # keys and values, with every alias written out
@@ -45,6 +53,31 @@ def parse_yaml(text: str, source: Path | str, yaml: YAML | None = None) -> Any:
         return (YAML(typ="safe") if yaml is None else yaml).load(text)
     except (YAMLError, ValueError) as error:
         raise ParamsError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def with_values(text: str, values: Mapping[str, Any]) -> str:
+    """The YAML text of nested sections with `values` (dotted key -> number, text, list, bool or None) in it.
+
+    Each key must be there, its value on the same line; KeyError for one that is not.
+    """
+    lines, path, left = [], [], dict(values)
+    for line in text.splitlines(keepends=True):
+        match = KEY.match(line.rstrip("\n"))
+        if match:
+            indent, key, space, value, gap, comment = match.groups()
+            path = [*path[: len(indent) // 2], key]
+            name = ".".join(path)
+            if name in left and value is not None:
+                shown = json.dumps(left.pop(name), ensure_ascii=False)
+                width = len(value) + len(gap)
+                line = f"{indent}{key}:{space}{shown}"
+                if comment:
+                    line += f"{' ' * max(1, width - len(shown))}{comment}"
+                line += "\n"
+        lines.append(line)
+    if left:
+        raise KeyError(next(iter(left)))
+    return "".join(lines)
 
 
 def _check_size(source: Path | str, text: str) -> None:

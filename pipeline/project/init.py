@@ -1,0 +1,146 @@
+"""Makes a project for somebody's own videos: a folder of its own, which needs no clone of foreframe."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.errors import PipelineError
+from pipeline.params import load_params
+from pipeline.project import template
+from pipeline.project.survey import Choice, choose, survey
+from pipeline.runtime.files import write_text
+
+FILES = ("dvc.yaml", "params.yaml", "prefect.toml", ".gitignore", ".dvcignore")
+IDENTITY = ("foreframe", "foreframe@localhost")  # signs the first commit where git knows nobody
+MINUTES = 15.0  # of training, where a person does not say
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a project was made with."""
+
+    folder: Path
+    choice: Choice
+    unreadable: list[str]
+    num_files: int
+
+
+def make_project(
+    folder: Path, videos: Path, *, side: int | None = None, minutes: float | None = MINUTES, vcs: bool = True
+) -> Made:
+    """Make `folder` a project for the videos in the folder `videos`: its files, then git and DVC unless not `vcs`.
+
+    `side` is the shorter side of a frame in pixels, `minutes` bounds training (None: the recipe's epochs do). Raises
+    PipelineError where `folder` is a project already, `videos` holds none, or git is missing; then nothing is written.
+    """
+    if present := [name for name in FILES if (folder / name).exists()]:
+        raise PipelineError(f"{folder / present[0]}: is there already; name a new folder")
+    if vcs and shutil.which("git") is None:
+        raise PipelineError(
+            "git: is not installed; install it, or use --no-vcs and run `git init` and `dvc init` later"
+        )
+    found = survey(videos)
+    choice = choose(found, side, _batch_size())
+    inside = videos.resolve().is_relative_to(folder.resolve())
+    named = videos.resolve().relative_to(folder.resolve()) if inside else videos.resolve()
+    texts = {
+        "dvc.yaml": template.dvc_yaml(),
+        "params.yaml": template.params_yaml(_values(choice, named.as_posix(), minutes)),
+        "prefect.toml": template.prefect_toml(),
+        ".gitignore": template.IGNORED_BY_GIT + (f"# the videos\n/{named}/\n" if inside else ""),
+        ".dvcignore": template.IGNORED_BY_DVC,
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    load_params(folder / "params.yaml")
+    link_code(folder)
+    if vcs:
+        _version(folder)
+    return Made(folder, choice, found.unreadable, found.num_files)
+
+
+def link_code(folder: Path) -> bool:
+    """Make the project's link lead to the foreframe that runs now; returns whether it did not before.
+
+    A project that was cloned has none, and one whose environment was made anew has a broken one.
+    """
+    link = folder / template.CODE
+    if link.is_symlink() and link.resolve() == template.PACKAGE.resolve():
+        return False
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(template.PACKAGE.resolve())
+    fresh.replace(link)
+    return True
+
+
+def is_project(folder: Path) -> bool:
+    """Whether `folder` is what make_project made, here or in a clone of it."""
+    try:
+        return f"{template.CODE}/" in (folder / "dvc.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+
+
+def _batch_size() -> int:
+    shipped = YAML(typ="safe").load(template.read("params.yaml"))["model"]
+    return shipped[shipped["name"]]["recipe"]["batch_size"]
+
+
+def _values(choice: Choice, videos: str, minutes: float | None) -> dict[str, Any]:
+    name = YAML(typ="safe").load(template.read("params.yaml"))["model"]["name"]
+    return {
+        "data.videos": videos if Path(videos).is_absolute() else f"./{videos}",
+        "extract.fps": choice.fps,
+        "extract.size": list(choice.size),
+        "extract.color": choice.color,
+        "tensorize.context": choice.steps,
+        "tensorize.horizon": choice.steps,
+        "tensorize.stride": choice.stride,
+        f"model.{name}.recipe.epochs": choice.epochs,
+        "train.max_minutes": minutes,
+        "render.scale": choice.scale,
+        "render.long_horizon": 5 * choice.steps,
+    }
+
+
+def _version(folder: Path) -> None:
+    """Begin the project's history with git and DVC; inside a git repository of somebody's it is a part of that."""
+    if _git(folder, "rev-parse", "--show-toplevel", check=False) is None:
+        _git(folder, "init", "--quiet", "--initial-branch", "main")
+    top = Path(_git(folder, "rev-parse", "--show-toplevel") or "")
+    dvc = [sys.executable, "-m", "dvc"]
+    _run(folder, [*dvc, "init", "--quiet", *([] if top.resolve() == folder.resolve() else ["--subdir"])])
+    for key, value in (("core.analytics", "false"), ("core.check_update", "false")):
+        _run(folder, [*dvc, "config", key, value])
+    _git(folder, "add", "--", *FILES, ".dvc")
+    _git(folder, "commit", "--quiet", "-m", "foreframe: a project for these videos", "--", *FILES, ".dvc")
+
+
+def _git(folder: Path, *arguments: str, check: bool = True) -> str | None:
+    return _run(folder, ["git", *arguments], check=check)
+
+
+def _run(folder: Path, command: list[str], *, check: bool = True) -> str | None:
+    """What `command` prints in `folder`; None, or PipelineError, where it fails."""
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    known = subprocess.run(["git", "var", "GIT_COMMITTER_IDENT"], cwd=folder, capture_output=True, check=False)
+    if known.returncode:
+        for role in ("AUTHOR", "COMMITTER"):
+            environment |= {f"GIT_{role}_NAME": IDENTITY[0], f"GIT_{role}_EMAIL": IDENTITY[1]}
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, env=environment
+    )
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if not check:
+        return None
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    raise PipelineError(f"{' '.join(command[:3])}: {said[-1] if said else f'exit code {done.returncode}'}")

@@ -1,0 +1,174 @@
+"""What some videos are like, and the parameters that suit them: size, colour, rate, length of clips."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from pipeline.errors import VideoError
+from pipeline.ingest.folder import list_folder
+from pipeline.splitting.splits import ENOUGH_VIDEOS
+from pipeline.video import Image, probe, read_frames
+
+MOST_PROBED = 60  # videos, evenly over the folder
+MOST_COLOURED = 12  # of those, whose pictures are looked at
+LOOKED_AT = 25  # frames of each: a film may begin black
+COMPRESSION_COLOUR = 4.0  # levels that the channels of a gray picture differ by, on average, when it is compressed
+SIDE = 64  # pixels of the shorter side of a frame: what two CPU cores train on in minutes
+LONGEST = 2.0  # times the shorter side: what is wider is cropped
+ALIGNMENT = 8  # pixels; the grids of every generator divide such sizes
+FASTEST = 15.0  # frames per second: ten of them are most of a second, in which something moves
+STEPS = 10  # frames given, and frames predicted, where videos are long enough
+ENOUGH_CLIPS = 4000
+ENOUGH_TRAINING_STEPS = 2000  # of the optimizer: about those of the embedded sample
+SHOWN = 256  # pixels of a rendered frame's shorter side, about
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is known of a video without decoding all of it."""
+
+    height: int
+    width: int
+    fps: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a folder of videos; at least one of them can be read."""
+
+    videos: list[Video]  # those that were looked at
+    num_files: int  # that could be videos
+    unreadable: list[str]  # why, one line per file
+    coloured: bool
+
+    @property
+    def share(self) -> float:
+        """How many videos stand for one that was looked at."""
+        return self.num_files / (len(self.videos) + len(self.unreadable))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values for params.yaml, and why."""
+
+    size: tuple[int, int]  # height, width
+    color: str
+    fps: float | None
+    steps: int  # of context, and of horizon
+    stride: int
+    epochs: int
+    scale: int
+    reasons: list[str]  # one line per choice
+
+
+def survey(folder: Path) -> Survey:
+    """Look at the videos in `folder`; raises VideoError where there is no folder, or no video in it."""
+    if not folder.is_dir():
+        raise VideoError(f"{folder}: is no folder; name the one that your videos are in")
+    entries = [entry for entry in list_folder(folder) if entry.paths]
+    chosen = entries[:: max(1, math.ceil(len(entries) / MOST_PROBED))]
+    videos, paths, unreadable = [], [], []
+    for entry in chosen:
+        path = entry.paths[0].parent if entry.is_sequence else entry.paths[0]
+        try:
+            info = probe(path)
+        except VideoError as error:
+            unreadable.append(str(error))
+            continue
+        videos.append(Video(info.height, info.width, info.fps, info.duration_seconds))
+        paths.append(path)
+    if not videos:
+        found = f"the first of {len(unreadable)} files says: {unreadable[0]}" if unreadable else "it holds no file"
+        raise VideoError(f"{folder}: holds no video that can be read ({found})")
+    coloured = any(_is_coloured(path) for path in paths[:: max(1, math.ceil(len(paths) / MOST_COLOURED))])
+    return Survey(videos, len(entries), unreadable, coloured)
+
+
+def choose(found: Survey, side: int | None = None, batch_size: int = 16) -> Choice:
+    """The parameters that suit the videos; `side` is the shorter side of a frame in pixels, where a person says so."""
+    size = _size(found.videos, side or SIDE)
+    rate, why_rate = _rate(found.videos, found.num_files)
+    lengths = sorted(int(video.seconds * (rate or video.fps)) for video in found.videos)
+    steps, why_steps = _steps(lengths, found.num_files)
+    num_clips = found.share * sum(max(0, length - 2 * steps + 1) for length in lengths)
+    stride = max(1, min(2 * steps, math.ceil(num_clips / ENOUGH_CLIPS)))
+    per_epoch = max(1, int(num_clips / stride / batch_size))
+    shapes = sorted({f"{video.width} x {video.height}" for video in found.videos})
+    return Choice(
+        size=size,
+        color="rgb" if found.coloured else "gray",
+        fps=rate,
+        steps=steps,
+        stride=stride,
+        epochs=max(6, min(1000, round(ENOUGH_TRAINING_STEPS / per_epoch))),
+        scale=max(1, SHOWN // min(size)),
+        reasons=[
+            f"frames of {size[1]} x {size[0]} pixels: the videos have {', '.join(shapes[:3])}"
+            f"{' and more' if len(shapes) > 3 else ''}",
+            "in colour: some pictures are" if found.coloured else "gray: no picture that was looked at has colour",
+            why_rate,
+            why_steps,
+        ],
+    )
+
+
+def _is_coloured(path: Path) -> bool:
+    """Whether a picture among the first of a video has channels that differ by more than compression makes them."""
+    try:
+        pictures: list[Image] = [image for _, image in islice(read_frames(path), 0, LOOKED_AT, 8)]
+    except VideoError:  # damaged after its first frame
+        return False
+    return any(float(np.ptp(picture, axis=-1).mean()) > COMPRESSION_COLOUR for picture in pictures)
+
+
+def _size(videos: Sequence[Video], side: int) -> tuple[int, int]:
+    """(height, width) of frames: the middle shape, its shorter side `side` or as small as the videos are."""
+    aspect = median(video.width / video.height for video in videos)
+    aspect = min(LONGEST, max(1 / LONGEST, aspect))
+    side = min(side, round(median(min(video.height, video.width) for video in videos)))
+    height, width = (side, side * aspect) if aspect >= 1 else (side / aspect, side)
+    return _aligned(height), _aligned(width)
+
+
+def _aligned(length: float) -> int:
+    return max(ALIGNMENT, ALIGNMENT * int(length / ALIGNMENT + 0.5))
+
+
+def _rate(videos: Sequence[Video], num_videos: int) -> tuple[float | None, str]:
+    """Frames per second to keep, None for all that there are, and why.
+
+    The slowest video's rate, or a whole part of it where that leaves frames enough for clips of the usual length.
+    """
+    rates = [video.fps for video in videos if video.fps > 0]
+    if not rates:
+        return None, "all frames: the videos do not say their rate"
+    slowest, fastest = min(rates), max(rates)
+    longest = max(video.seconds for video in videos)
+    needed = 8 * STEPS if num_videos < ENOUGH_VIDEOS else 2 * STEPS
+    part = math.ceil(slowest / FASTEST)
+    while part > 1 and longest * slowest / part < needed:
+        part -= 1
+    alike = fastest - slowest < 0.01 * slowest
+    has = f"the videos have {slowest:g}" + ("" if alike else f" to {fastest:g}")
+    if part == 1:
+        return (None, f"all frames: {has} per second") if alike else (slowest, f"{slowest:g} frames per second: {has}")
+    kept = round(slowest / part, 3)
+    return kept, f"{kept:g} frames per second: {has}, between which little moves"
+
+
+def _steps(lengths: Sequence[int], num_videos: int) -> tuple[int, str]:
+    """How many frames are given and predicted, and why; `lengths` are those of the videos, in frames, in order."""
+    if num_videos < ENOUGH_VIDEOS and lengths[-1] >= 16:
+        # the longest can be cut in three with gaps: see splits.check_none_is_empty
+        most, why = lengths[-1] // 8, "few videos are cut in three, and the longest has"
+    else:
+        most, why = lengths[len(lengths) // 5] // 2, "most videos have at least"
+    steps = max(2, min(STEPS, most))
+    length = lengths[-1] if num_videos < ENOUGH_VIDEOS else lengths[len(lengths) // 5]
+    return steps, f"{steps} frames are given, {steps} predicted: {why} {length} frames"

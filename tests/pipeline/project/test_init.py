@@ -1,0 +1,161 @@
+"""A project for somebody's own videos, made outside of any clone."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.cli import main
+from pipeline.errors import PipelineError
+from pipeline.params import load_params
+from pipeline.project import template
+from pipeline.project.init import is_project, link_code, make_project
+from pipeline.project.survey import Survey, Video, choose
+from pipeline.runtime.yaml_file import with_values
+from pipeline.video import write_video
+
+
+def write_clip(path, number, num_frames=70, size=(24, 32)):
+    """A bright bar that moves over a coloured background, unlike in each clip."""
+    frames = []
+    for t in range(num_frames):
+        frame = np.full((*size, 3), (40, 60 + 40 * number, 200), np.uint8)
+        frame[:, (t * (number + 1)) % size[1] :][:, :4] = 255
+        frames.append(frame)
+    write_video(path, iter(frames), 10.0)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for number in range(3):
+        write_clip(folder / f"clip {number}.mp4", number)
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def test_the_files_of_a_project_say_what_the_videos_are(films, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["init", str(tmp_path / "walks"), "--videos", str(films), "--minutes", "2", "--no-vcs"])
+    assert ending.value.code == 0
+    said = capsys.readouterr().out
+    assert "frames of 32 x 24 pixels: the videos have 32 x 24" in said
+    assert "in colour" in said
+    assert "left out: " in said
+    assert "git init && dvc init" in said
+    params = load_params(tmp_path / "walks/params.yaml")
+    assert (params.data.videos, params.extract.size, params.extract.color) == (str(films), (24, 32), "rgb")
+    assert (params.extract.fps, params.tensorize.context, params.tensorize.horizon) == (None, 8, 8)
+    assert (params.train.max_minutes, params.sample) == (2.0, None)
+    assert tomllib.loads((tmp_path / "walks/prefect.toml").read_text())["server"]["analytics_enabled"] is False
+
+
+def test_dvc_yaml_of_a_project_names_no_sample_and_only_code_that_is_there(films, tmp_path):
+    make_project(tmp_path / "walks", films, vcs=False)
+    stages = YAML(typ="safe").load(tmp_path / "walks/dvc.yaml")["stages"]
+    assert list(stages) == ["extract", "tensorize", "train", "evaluate", "render"]
+    model = load_params(tmp_path / "walks/params.yaml").model.name
+    code = {dep for stage in stages.values() for dep in stage["deps"] if dep.startswith(f"{template.CODE}/")}
+    assert len(code) > 10
+    for dep in code:
+        assert (tmp_path / "walks" / dep.replace("${model.name}", model)).exists(), dep
+    assert not any("pipeline/" in dep for stage in stages.values() for dep in stage["deps"])
+
+
+def test_a_project_that_is_there_stays_as_it_is(films, tmp_path):
+    (tmp_path / "params.yaml").write_text("mine")
+    with pytest.raises(PipelineError, match=r"params.yaml: is there already"):
+        make_project(tmp_path, films, vcs=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_folder_without_videos_makes_no_project(tmp_path):
+    (tmp_path / "films").mkdir()
+    with pytest.raises(PipelineError, match="holds no video that can be read"):
+        make_project(tmp_path / "walks", tmp_path / "films", vcs=False)
+    with pytest.raises(PipelineError, match="is no folder"):
+        make_project(tmp_path / "walks", tmp_path / "nothing", vcs=False)
+    assert not (tmp_path / "walks").exists()
+
+
+def test_a_project_that_was_cloned_is_linked_to_the_foreframe_that_runs(films, tmp_path, capsys):
+    folder = tmp_path / "walks"
+    make_project(folder, films, vcs=False)
+    assert is_project(folder)
+    assert not link_code(folder)
+    (folder / template.CODE).unlink()
+    (folder / template.CODE).symlink_to("/nowhere")
+    with pytest.raises(SystemExit) as ending:
+        main(["init", str(folder), "--json"])
+    assert ending.value.code == 0
+    assert json.loads(capsys.readouterr().out)["linked"] is True
+    assert (folder / template.CODE / "stage.py").is_file()
+    with pytest.raises(SystemExit) as ending:  # no videos, and no project: wrong usage
+        main(["init", str(tmp_path / "other")])
+    assert ending.value.code == 2
+
+
+def surveyed(*videos, coloured=False):
+    return Survey(list(videos), len(videos), [], coloured)
+
+
+@pytest.mark.parametrize(
+    ("video", "size", "fps", "steps"),
+    [
+        (Video(1080, 1920, 30.0, 600.0), (64, 112), 15.0, 10),
+        (Video(1920, 1080, 59.94, 600.0), (112, 64), 14.985, 10),
+        (Video(480, 640, 25.0, 4.0), (64, 88), None, 10),  # at half the rate clips would be short
+        (Video(480, 640, 25.0, 1.0), (64, 88), None, 3),
+        (Video(200, 2000, 10.0, 60.0), (64, 128), None, 10),
+        (Video(20, 20, 10.0, 60.0), (24, 24), None, 10),
+    ],
+)
+def test_size_rate_and_length_follow_the_videos(video, size, fps, steps):
+    choice = choose(surveyed(video))
+    assert (choice.size, choice.fps, choice.steps) == (size, fps, steps)
+
+
+def test_videos_of_unlike_rates_get_that_of_the_slowest():
+    slow, fast = Video(100, 100, 12.0, 60.0), Video(100, 100, 50.0, 60.0)
+    assert choose(surveyed(slow, fast)).fps == 12.0
+
+
+def test_a_value_is_written_where_it_stands_and_nothing_else_changes():
+    text = 'a:  # section\n  b: 1.5       # why\n  c: "x # y"   # text\n  d:\n    e: [1, 2]\n'
+    changed = with_values(text, {"a.b": None, "a.c": "z", "a.d.e": [3]})
+    assert changed == 'a:  # section\n  b: null      # why\n  c: "z"       # text\n  d:\n    e: [3]\n'
+    with pytest.raises(KeyError, match=r"a\.x"):
+        with_values(text, {"a.x": 1})
+
+
+@pytest.mark.slow
+def test_three_clips_become_a_page_and_changed_code_runs_again_what_imports_it(films, tmp_path):
+    folder = tmp_path / "walks"
+    state = {"DVC_SITE_CACHE_DIR": str(tmp_path / "dvc"), "PREFECT_HOME": str(tmp_path / "prefect")}
+    path = {"PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}  # noqa: PTH120
+    environment = {**os.environ, **state, **path, "DO_NOT_TRACK": "1"}
+
+    def run(*command):
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+
+    make_project(folder, films, minutes=0.05)
+    params = folder / "params.yaml"
+    params.write_text(with_values(params.read_text(), {"train.num_threads": 1, "model.foreframe.hidden_channels": 8}))
+    run("dvc", "repro")
+    assert (folder / "data/renders/index.html").is_file()
+    assert not (folder / "data/sample").exists()
+    assert "up to date" in run("dvc", "status")
+    run(sys.executable, "-m", "flows.repro")
+    code = tmp_path / "code"
+    subprocess.run(["cp", "-r", str(template.PACKAGE), str(code)], check=True)
+    (folder / template.CODE).unlink()
+    (folder / template.CODE).symlink_to(code)
+    assert "up to date" in run("dvc", "status")
+    with (code / "pages/page.py").open("a") as file:
+        file.write("# changed\n")
+    assert list(json.loads(run("dvc", "status", "--json"))) == ["render"]
