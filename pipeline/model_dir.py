@@ -17,7 +17,7 @@ from pipeline.data.task import Task, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_params import ModelParams
-from pipeline.models import MODELS, build
+from pipeline.models import CAN_CARRY, MODELS, build
 from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
 from pipeline.params import FramesPerSecond
@@ -79,7 +79,9 @@ class ModelCard(BaseModel):
     def build(self) -> nn.Module:
         """The generator, with fresh weights."""
         channels, height, width = self.frame_shape
-        sizes = self.sizes | ({"carry": self.carry} if self.carry else {})
+        sizes = dict(self.sizes)
+        if self.name in CAN_CARRY and self.made_for.aligned:
+            sizes |= {"aligned": True, "carry": self.carry}
         model = build(self.name, (channels + self.noise_channels, height, width), self.out_channels, **sizes)
         if self.residual:
             model = Residual(model, self.out_channels)

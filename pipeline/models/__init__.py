@@ -27,7 +27,8 @@ MODELS = {
 
 # their output begins from their input as it is, so that nothing is gained by adding it once more (residual.py)
 BEGIN_FROM_INPUT = {"foreframe"}
-# those that can blend the last output, warped, into the next (an argument `carry`): for frames fed that are not theirs
+# those that are told when input and output of a step show the same moment (an argument `aligned`), and can then blend
+# the last output, warped, into the next (`carry`)
 CAN_CARRY = {"foreframe"}
 
 

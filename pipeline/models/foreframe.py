@@ -5,6 +5,11 @@ on copying; here the copy is free and stays sharp, and what is learnt is motion.
 moving digits, one run each: adding to the warped frame, rather than choosing between it and a painted one,
 with a smaller head, test MSE 5.3 instead of 12.5; one flow instead of three 6.7; a GRU for an LSTM 4.7.
 
+How things move is not left to be learnt. Where the next frame is to be predicted, the motion between the last two is
+measured (optical flow, pipeline/nn/optical_flow.py), bent by what the network adds to it, and goes on along itself in a
+rollout; it is one of the flows that are blended. Before training the model extrapolates optical flow and keeps some of
+the last frame, so that training can only add.
+
 The parts: convolutional GRUs (pipeline/nn/convgru.py) over grids of several scales, joined top-down (Ballas et al.
 2016); from them several optical flows, blend masks for the frames that these warp (as Finn et al. 2016 mask transformed
 frames), and what is to be added.
@@ -20,8 +25,10 @@ from torch import Tensor, nn
 
 from pipeline.nn.convgru import ConvGru
 from pipeline.nn.layers import CHANNELS_LAST, clamp, same_conv, to_grid, to_pixels, warp
+from pipeline.nn.optical_flow import backward_flow
 
 STAY_LOGIT = 3.0  # lead of the frame that is not moved, in the blend logits before training
+FOLLOW_LOGIT = 4.0  # lead of the frame that is moved on as it moved, where that is measured
 
 
 class State(NamedTuple):
@@ -30,6 +37,7 @@ class State(NamedTuple):
     last_frame: Tensor  # that was fed, (B, C, H, W)
     hidden: tuple[Tensor, ...]  # one per scale, (B, channels, h, w)
     carried: tuple[Tensor, ...]  # the last output, (B, out_channels, H, W); empty without `carry`
+    motion: tuple[Tensor, ...]  # of the next frame if the last output is fed, (B, 2, H, W) pixels; empty where aligned
 
 
 class Head(NamedTuple):
@@ -38,6 +46,17 @@ class Head(NamedTuple):
     added: Tensor  # what is added, (N, out_channels, H, W)
     blend_logits: Tensor | None  # how much each warped frame counts, (N, M or 2 M, H, W); None where nothing is warped
     flows: Tensor | None  # from each pixel to where it is read, (N, M or 2 M, 2, H, W): pixels to the right and down
+
+
+class Composition(NamedTuple):
+    """What an output is composed of, before it is cut off at [-1, 1]: warped images, blended, and what is added.
+
+    With `carry` the last output is one of the images; in a rollout it is the frame that is fed.
+    """
+
+    flows: Tensor | None  # from each pixel to where it is read, (B, M, 2, H, W), pixels; None where nothing is warped
+    masks: Tensor | None  # how much each warped image counts, (B, M, H, W), 1 in all
+    added: Tensor  # (B, out_channels, H, W)
 
 
 class HeadChannels(NamedTuple):
@@ -61,6 +80,8 @@ class Foreframe(nn.Module):
     translated into another.
     """
 
+    takes_fed_back = True
+
     def __init__(
         self,
         frame_shape: tuple[int, int, int],
@@ -70,17 +91,20 @@ class Foreframe(nn.Module):
         num_scales: int,
         num_motions: int,
         patch_size: int,
+        aligned: bool = False,
         carry: float = 0.0,
     ) -> None:
         super().__init__()
         in_channels = frame_shape[0]
         self.patch_size, self.out_channels = patch_size, out_channels
         self.num_motions = num_motions if out_channels <= in_channels else 0
+        self.measures_motion = self.num_motions > 0 and not aligned
         self.carry = carry > 0 and self.num_motions > 0
         if self.carry:  # the logit of the output without carry, beside the initial ones of the flows
             self.fresh_logit = math.log((math.exp(STAY_LOGIT) + self.num_motions - 1) * (1 - carry) / carry)
         widths = [hidden_channels * (scale + 1) for scale in range(num_scales)]
-        self.encode = same_conv(2 * in_channels * patch_size**2, widths[0], 3)
+        in_channels = 2 * in_channels + (2 + out_channels if self.measures_motion else 0)
+        self.encode = same_conv(in_channels * patch_size**2, widths[0], 3)
         self.down = nn.ModuleList(
             nn.Conv2d(fine, coarse, 2, stride=2).to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload]
             for fine, coarse in pairwise(widths)
@@ -96,40 +120,68 @@ class Foreframe(nn.Module):
         self._begin_at_nothing_changes()
 
     def _begin_at_nothing_changes(self) -> None:
-        """Start the head at the identity, which on real footage is much better than chance.
+        """Start the head where nothing is known but that things stay, or go on as they move: far better than chance.
 
-        Nothing is added, and the frame that stays where it is outweighs the warped ones, which there are for a start on
-        every side.
+        Nothing is added. The frame that is moved on as it moved, where that is measured, outweighs the one that stays
+        where it is, and that one the warped ones, which there are for a start on every side.
         """
         added, blend_logits, flows = self.head.weight.detach().split(self.head_channels)
         self.head.weight = nn.Parameter(torch.cat([0 * added, 0.3 * blend_logits, 0.3 * flows]))
         repeats = 2 if self.carry else 1
-        stay = torch.zeros(repeats * self.num_motions, self.patch_size**2)
-        stay[:: max(1, self.num_motions)] = STAY_LOGIT
-        around = initial_flows(self.num_motions).repeat(repeats, 1)
+        logits, around = torch.zeros(self.num_motions), initial_flows(self.num_motions)
+        logits[:1] = STAY_LOGIT
+        if self.measures_motion:
+            logits = torch.cat([torch.tensor([FOLLOW_LOGIT]), logits])[: self.num_motions]
+            around = torch.cat([torch.zeros(1, 2), around])[: self.num_motions]
+        stay, around = logits.repeat(repeats)[:, None].expand(-1, self.patch_size**2), around.repeat(repeats, 1)
         bias = [torch.zeros(self.head_channels.added), stay.flatten(), around.flatten() / self.patch_size]
         self.head.bias = nn.Parameter(torch.cat(bias))
 
-    def forward(self, frames: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, frames: Tensor, state: tuple[Any, ...] | None = None, fed_back: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Frames (B, T, C, H, W) in [-1, 1] to the frames that follow them, as pipeline.models says."""
+        outputs, state, _ = self.compose(frames, state, fed_back)
+        return outputs, state
+
+    def compose(
+        self, frames: Tensor, state: tuple[Any, ...] | None = None, fed_back: Tensor | None = None
+    ) -> tuple[Tensor, State, Composition]:
+        """What forward returns, and what the last of the frames is composed of."""
         batch_size = len(frames)
-        last_frame, hidden, carried = state or (frames[:, 0], (None,) * len(self.cells), ())
-        change = frames - torch.cat([last_frame[:, None], frames[:, :-1]], dim=1)
-        grid = F.gelu(self.encode(to_grid(torch.cat([frames, change], dim=2), self.patch_size)))  # (T*B, D, h, w)
+        last_frame, hidden, carried, motion = state or (frames[:, 0], (None,) * len(self.cells), (), ())
+        previous = torch.cat([last_frame[:, None], frames[:, :-1]], dim=1)
+        shown = frames[:, :, : self.out_channels]
+        seen = [frames, frames - previous]
+        if self.measures_motion:
+            flow, unexplained = _motion(previous[:, :, : self.out_channels], shown, motion, fed_back)
+            seen += [flow / self.patch_size, unexplained]
+        grid = F.gelu(self.encode(to_grid(torch.cat(seen, dim=2), self.patch_size)))  # (T*B, D, h, w)
         grid, hidden = self._recur(grid, hidden, batch_size)
         head = self._read_head(grid, (frames.shape[-2], frames.shape[-1]))
         outputs = head.added  # (T*B, C, H, W)
+        composition = Composition(None, None, head.added[-batch_size:])
+        motion = ()
         if head.blend_logits is not None and head.flows is not None:
-            fed = frames[:, :, : self.out_channels].transpose(0, 1).flatten(0, 1)
+            fed = shown.transpose(0, 1).flatten(0, 1)
             flows, carried_flows = head.flows.tensor_split([self.num_motions], dim=1)
             logits, carried_logits = head.blend_logits.tensor_split([self.num_motions], dim=1)
-            outputs = outputs + self.warp_and_blend(fed, flows, logits.softmax(dim=1))
+            if self.measures_motion:
+                followed = flows[:, 0] + flow.transpose(0, 1).flatten(0, 1)
+                flows = torch.cat([followed[:, None], flows[:, 1:]], dim=1)
+                motion = (warp(followed[-batch_size:], followed[-batch_size:]),)  # it goes on along itself
+            masks = logits.softmax(dim=1)
+            outputs = outputs + self.warp_and_blend(fed, flows, masks)
+            composition = Composition(flows[-batch_size:], masks[-batch_size:], head.added[-batch_size:])
             if self.carry:
-                previous = carried[0] if carried else None
-                outputs, previous = self._carry(outputs, carried_flows, carried_logits, previous, batch_size)
-                return outputs, State(frames[:, -1], hidden, (previous,))
+                last_output = carried[0] if carried else None
+                carried_masks = self._carried_masks(carried_logits)
+                outputs, last_output = self._carry(outputs, carried_flows, carried_masks, last_output, batch_size)
+                if carried or frames.shape[1] > 1:  # a first frame is fresh
+                    composition = _with_carried(composition, carried_flows, carried_masks)
+                return outputs, State(frames[:, -1], hidden, (last_output,), motion), composition
         outputs = clamp(outputs).unflatten(0, (-1, batch_size)).transpose(0, 1)
-        return outputs, State(frames[:, -1], hidden, ())
+        return outputs, State(frames[:, -1], hidden, (), motion), composition
 
     def _recur(
         self, grid: Tensor, hidden: tuple[Tensor | None, ...], batch_size: int
@@ -175,16 +227,19 @@ class Foreframe(nn.Module):
         warped = warp(images.flatten(0, 1), flows.flatten(0, 1)).unflatten(0, (-1, self.num_motions))
         return (warped * masks[:, :, None]).sum(dim=1)
 
+    def _carried_masks(self, blend_logits: Tensor) -> Tensor:
+        """How much the output without carry counts, then the last output warped by each flow: (T * B, 1 + M, H, W)."""
+        fresh_logits = torch.full_like(blend_logits[:, :1], self.fresh_logit)
+        return torch.cat([fresh_logits, blend_logits], dim=1).softmax(dim=1)
+
     def _carry(
-        self, fresh: Tensor, flows: Tensor, blend_logits: Tensor, previous: Tensor | None, batch_size: int
+        self, fresh: Tensor, flows: Tensor, masks: Tensor, previous: Tensor | None, batch_size: int
     ) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, C, H, W) and the last of them, from the one before them and the `fresh` ones (T * B, …).
 
-        `blend_logits` (T * B, M, H, W) say how much of the previous output, warped by each of `flows`, goes into the
-        next. Only this light part goes step by step; a first frame is fresh.
+        `masks` (T * B, 1 + M, H, W) say how much of the fresh output and of the previous one, warped by each of
+        `flows`, goes into the next. Only this light part goes step by step; a first frame is fresh.
         """
-        fresh_logits = torch.full_like(blend_logits[:, :1], self.fresh_logit)
-        masks = torch.cat([fresh_logits, blend_logits], dim=1).softmax(dim=1)
         outputs = []
         for output, step_flows, step_masks in zip(
             *(part.split(batch_size) for part in (fresh, flows, masks)), strict=True
@@ -196,6 +251,43 @@ class Foreframe(nn.Module):
             outputs.append(previous)
         assert previous is not None
         return torch.stack(outputs, dim=1), previous
+
+
+def _motion(
+    previous: Tensor, frames: Tensor, continued: tuple[Tensor, ...], fed_back: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Where each pixel was a frame ago, (B, T, 2, H, W), and what of the frame that does not explain.
+
+    Between true frames, `previous` and `frames` (B, T, C, H, W), it is measured. A frame that is `fed_back` was
+    made by the motion that was `continued`: to measure that again on blurred frames would lose it.
+    """
+    if not continued:  # a sequence begins, with whatever frame
+        fed_back = None
+    if fed_back is not None and bool(fed_back.all()):
+        assert frames.shape[1] == 1, "a rollout feeds frames back one at a time"
+        return continued[0][:, None], torch.zeros_like(frames)
+    first, second = (part.flatten(0, 1) for part in (previous, frames))
+    flow = backward_flow(first, second)
+    unexplained = second - warp(first, flow)
+    flow, unexplained = (part.unflatten(0, frames.shape[:2]) for part in (flow, unexplained))
+    if fed_back is not None and bool(fed_back.any()):
+        assert frames.shape[1] == 1, "a rollout feeds frames back one at a time"
+        mask = fed_back[:, :, None, None, None].to(frames.device)
+        flow = torch.where(mask, continued[0][:, None], flow)
+        unexplained = unexplained.masked_fill(mask, 0)
+    return flow, unexplained
+
+
+def _with_carried(fresh: Composition, flows: Tensor, masks: Tensor) -> Composition:
+    """The composition of an output into which the last one is carried by the last `flows` and `masks` (T * B, …)."""
+    assert fresh.flows is not None
+    assert fresh.masks is not None
+    share, carried_masks = masks[-len(fresh.added) :].tensor_split([1], dim=1)
+    return Composition(
+        flows=torch.cat([fresh.flows, flows[-len(fresh.added) :]], dim=1),
+        masks=torch.cat([share * fresh.masks, carried_masks], dim=1),
+        added=share * fresh.added,
+    )
 
 
 def initial_flows(num_flows: int) -> Tensor:

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from pipeline.model_params import OptimizerName
 
 
+LARGEST_LR = 1e36  # beyond it Muon's factor for wide matrices leaves float32, and torch raises where weights would be inf
+
+
 class Optimizer:
     """Several optimizers as if they were one, with a learning rate that changes as training goes.
 
@@ -37,7 +40,7 @@ class Optimizer:
         """Go on at `factor` times the learning rate that this began with."""
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = factor * self.base_lr
+                group["lr"] = min(LARGEST_LR, factor * self.base_lr)
 
     @property
     def lr(self) -> float:
