@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from flows import site_cache
 from pipeline.errors import PipelineError, told
 from pipeline.runtime.parents import end_with, end_with_input
 
@@ -27,6 +28,7 @@ def _keep_loopback_from_proxies() -> None:
 
 
 _keep_loopback_from_proxies()
+site_cache.use_private()
 
 # both here, before Prefect is imported, which takes seconds
 UNTIL_EOF = "FOREFRAME_UNTIL_EOF"  # set for a server whose standard input is a pipe of its owner
