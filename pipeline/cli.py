@@ -22,6 +22,7 @@ SIGNALLED = 128  # added to a signal's number, the exit code that shells know
 EXAMPLES = """\b
 examples:
   foreframe predict walk.mp4 longer.mp4 --frames 30
+  foreframe predict walk.mp4 longer.mp4 --frames 30 --model pretrained
   foreframe predict walk.avi longer.mp4 --frames 300 --model models/champion
   foreframe predict walk.mp4 future.mp4 --frames 30 --samples 3 --seed 7
   foreframe translate noisy.mp4 clean.mp4 --model models/denoiser
@@ -120,11 +121,22 @@ def predict(
         ),
     ] = 1,
     seed: Annotated[int, Option(metavar="N", min=0, max=2**32 - 1, help="of the first future's noise")] = 0,
-    model: Model = DEFAULT_MODEL,
+    model: Annotated[
+        Path | None,
+        Option(
+            metavar="PATH",
+            help="a model directory, or the word pretrained: the model that foreframe comes with "
+            "(default: data/model where there is one that suits the video, else pretrained)",
+        ),
+    ] = None,
 ) -> None:
     """Write the video IN, continued by N generated frames, to OUT: same size, same frame rate."""
+    from pipeline.inference.choice import choose_model_dir
     from pipeline.inference.generation import check_futures, continue_video
 
+    model, reason = choose_model_dir(model, DEFAULT_MODEL, source)
+    if reason:
+        echo(f"{reason}: the pretrained model is taken (--model names another)", err=True)
     check_futures(model, samples)
     for number in range(samples):
         future = output if samples == 1 else output.with_stem(f"{output.stem}-{number + 1}")
