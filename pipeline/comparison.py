@@ -19,6 +19,7 @@ from pipeline.data.clips import ClipDataset
 from pipeline.errors import DataError
 from pipeline.measuring import baselines, evaluation
 from pipeline.model_dir import ModelCard
+from pipeline.model_params import NO_SIZES
 from pipeline.nn import rollout
 from pipeline.params import Params
 from pipeline.runtime.devices import huge_pages, keep_freed_memory, use_threads
@@ -64,7 +65,7 @@ def train_one(name: str, objective: str, params: Params, frames: Path, clips: Pa
     train = params.train.model_copy(update={"max_minutes": settings.minutes})
     card = ModelCard(
         name=name,
-        sizes=section.model_dump(exclude={"recipe"}),
+        sizes=section.model_dump(exclude=NO_SIZES),
         frame_shape=train_clips.frame_shape,
         out_channels=train_clips.frame_shape[0],
         noise_channels=train.noise_channels,

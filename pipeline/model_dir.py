@@ -16,7 +16,7 @@ from pipeline.data.degradations import DEGRADATIONS
 from pipeline.data.task import Task, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, UnfitModel
-from pipeline.model_params import ModelParams
+from pipeline.model_params import NO_SIZES, ModelParams
 from pipeline.models import CAN_CARRY, MODELS, build
 from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
@@ -27,6 +27,7 @@ from pipeline.runtime.hashing import content_hash
 
 FORMAT_VERSION = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
+PRETRAINED = Path(__file__).parent / "pretrained"  # the model directory that comes with this package
 MOST_CARD_BYTES = 1 << 20
 MEMORY_PER_WEIGHT_BYTE = 3  # the file as it is read, the tensors in it, and the model that they are copied to
 
@@ -57,6 +58,7 @@ class ModelCard(BaseModel):
     normalization: Literal["uint8 / 127.5 - 1"] = NORMALIZATION  # what clips.to_float does to a byte
     data: str  # content hash of the training data
     metrics: dict[str, float]  # of validation, at the weights that were kept
+    start: str = "scratch"  # what training began from: pretrained, a champion's version, scratch
     better_than_start: bool = True  # False: training only spoilt the weights that it began with, and they were kept
 
     @model_validator(mode="after")
@@ -173,7 +175,7 @@ def _read_weights(path: Path) -> bytes:
 def _check_sizes(name: str, sizes: dict[str, Any]) -> None:
     """Raises ValueError where `sizes` are not those of the section `name` of params.yaml, or beyond its limits."""
     section: Any = ModelParams.model_fields[name].annotation
-    fields = {key: field for key, field in section.model_fields.items() if key != "recipe"}
+    fields = {key: field for key, field in section.model_fields.items() if key not in NO_SIZES}
     if wrong := sorted(fields.keys() ^ sizes.keys()):
         problem = "is missing" if wrong[0] in fields else f"is no size of {name}"
         raise ValueError(f"sizes.{wrong[0]}: {problem}")

@@ -12,6 +12,8 @@ Scales = Annotated[int, Field(gt=0, le=16)]
 OptimizerName = Literal["adam", "muon"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
 Sampling = Literal["teacher", "scheduled", "reverse", "free"]
+Start = Literal["pretrained", "champion", "scratch"]
+NO_SIZES = {"recipe", "start"}  # keys of a generator's section that say nothing of its shape
 
 
 def _odd(value: int) -> int:
@@ -134,6 +136,7 @@ class CnnParams(Section):
 class ForeframeParams(Section):
     """The project's own generator: it warps the last frame."""
 
+    start: Start
     hidden_channels: Width
     num_scales: Scales
     num_motions: Depth
@@ -158,6 +161,11 @@ class ModelParams(Section):
     cnn_lstm: CnnLstmParams
     minconv: MinConvParams
     cnn: CnnParams
+
+    @property
+    def start(self) -> Start:
+        """What training begins from; only foreframe comes with weights."""
+        return self.foreframe.start if self.name == "foreframe" else "scratch"
 
     @property
     def selected(self) -> GeneratorParams:

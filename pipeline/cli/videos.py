@@ -8,6 +8,15 @@ from typer import Argument, Option, Typer
 from pipeline.cli.app import Json, Model, Quiet, Voice, command
 
 Source = Annotated[Path, Argument(metavar="IN", help="any video file")]
+PredictingModel = Annotated[
+    Path | None,
+    Option(
+        metavar="PATH",
+        help="a model directory, or the word pretrained (default: the champion, else data/model, where that suits the "
+        "video, else the pretrained model that comes along)",
+        show_default=False,
+    ),
+]
 Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov or .mkv")]
 
 
@@ -50,16 +59,16 @@ def predict(
         ),
     ] = 1,
     seed: Annotated[int, Option(metavar="N", min=0, max=2**32 - 1, help="of the first future's noise")] = 0,
-    model: Model = None,
+    model: PredictingModel = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the video IN, continued by N generated frames, to OUT: same size, same frame rate."""
     from pipeline.inference.generation import check_futures, continue_video
-    from pipeline.inference.model_choice import choose_model_dir
+    from pipeline.inference.model_choice import choose_model_for
 
     voice = Voice(json, quiet)
-    model_dir, why = choose_model_dir(model)
+    model_dir, why = choose_model_for(source, model)
     check_futures(model_dir, samples)
     written = []
     for number in range(samples):

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline import stage
 from pipeline.data.clips import ClipDataset, to_float
 from pipeline.model_dir import ModelCard, save
-from pipeline.model_params import ModelParams
+from pipeline.model_params import NO_SIZES, ModelParams
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
 from pipeline.nn.rollout import draw_noise, with_noise
 from pipeline.params import ExtractParams, TrainParams, TranslateParams
@@ -25,6 +25,7 @@ from pipeline.training.gradients import gradient_norms
 from pipeline.training.history import History
 from pipeline.training.loop import fit
 from pipeline.training.progress import Row
+from pipeline.training.start import begin
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = Path(".train")  # beside the outputs, which DVC removes before a stage runs
@@ -55,8 +56,10 @@ def train(
     if train.crop is not None:
         card.check_size((train.crop, train.crop))
     generator = card.build()
+    start = begin(generator, card, model.start)
+    card = card.model_copy(update={"start": start})
     num_parameters = sum(parameter.numel() for parameter in generator.parameters())
-    logger.info("%s, %s parameters", model.name, f"{num_parameters:,}")
+    logger.info("%s, %s parameters, from %s", model.name, f"{num_parameters:,}", start)
     logger.info("%s training and %s validation clips", f"{len(train_clips):,}", f"{len(val_clips):,}")
 
     inputs, targets = _probe(val_clips, train)
@@ -93,7 +96,7 @@ def _card(
     """What the model to be trained is; `data` is the content hash of what it is trained on."""
     return ModelCard(
         name=model.name,
-        sizes=model.selected.model_dump(exclude={"recipe"}),
+        sizes=model.selected.model_dump(exclude=NO_SIZES),
         frame_shape=train_clips.frame_shape,
         out_channels=train_clips.frame_shape[0],
         noise_channels=train.noise_channels,

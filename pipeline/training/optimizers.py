@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.model_params import OptimizerName
 
-LARGEST_LR = (
-    1e36  # beyond it Muon's factor for wide matrices leaves float32, and torch raises where weights would be inf
-)
+LARGEST_LR = 1e36  # beyond it Muon's factor for wide matrices is no float32, and torch raises before weights are inf
 
 
 class Optimizer:

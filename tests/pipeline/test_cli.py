@@ -83,7 +83,8 @@ def test_info_shows_figures_as_a_table(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "data/model: no such"),
+        (["predict", "none.mp4", "out.mp4", "--frames", "3"], "predict: none.mp4: cannot be read"),
+        (["predict", "none.mp4", "out.mp4", "--frames", "3", "--model", "none"], "none: no such directory"),
         (["info", "none.mp4"], "foreframe info: none.mp4"),
         (["info", "."], "holds no model"),
     ],
