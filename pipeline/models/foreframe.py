@@ -40,6 +40,17 @@ class Head(NamedTuple):
     flows: Tensor | None  # from each pixel to where it is read, (N, M or 2 M, 2, H, W): pixels to the right and down
 
 
+class Composition(NamedTuple):
+    """What an output is composed of, before it is cut off at [-1, 1]: warped images, blended, and what is added.
+
+    With `carry` the last output is one of the images; in a rollout it is the frame that is fed.
+    """
+
+    flows: Tensor | None  # from each pixel to where it is read, (B, M, 2, H, W), pixels; None where nothing is warped
+    masks: Tensor | None  # how much each warped image counts, (B, M, H, W), 1 in all
+    added: Tensor  # (B, out_channels, H, W)
+
+
 class HeadChannels(NamedTuple):
     """How many channels the parts of the Head have in a cell of the grid."""
 
@@ -112,6 +123,11 @@ class Foreframe(nn.Module):
 
     def forward(self, frames: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, State]:
         """Frames (B, T, C, H, W) in [-1, 1] to the frames that follow them, as pipeline.models says."""
+        outputs, state, _ = self.compose(frames, state)
+        return outputs, state
+
+    def compose(self, frames: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, State, Composition]:
+        """What forward returns, and what the last of the frames is composed of."""
         batch_size = len(frames)
         last_frame, hidden, carried = state or (frames[:, 0], (None,) * len(self.cells), ())
         change = frames - torch.cat([last_frame[:, None], frames[:, :-1]], dim=1)
@@ -119,17 +135,23 @@ class Foreframe(nn.Module):
         grid, hidden = self._recur(grid, hidden, batch_size)
         head = self._read_head(grid, (frames.shape[-2], frames.shape[-1]))
         outputs = head.added  # (T*B, C, H, W)
+        composition = Composition(None, None, head.added[-batch_size:])
         if head.blend_logits is not None and head.flows is not None:
             fed = frames[:, :, : self.out_channels].transpose(0, 1).flatten(0, 1)
             flows, carried_flows = head.flows.tensor_split([self.num_motions], dim=1)
             logits, carried_logits = head.blend_logits.tensor_split([self.num_motions], dim=1)
-            outputs = outputs + self.warp_and_blend(fed, flows, logits.softmax(dim=1))
+            masks = logits.softmax(dim=1)
+            outputs = outputs + self.warp_and_blend(fed, flows, masks)
+            composition = Composition(flows[-batch_size:], masks[-batch_size:], head.added[-batch_size:])
             if self.carry:
                 previous = carried[0] if carried else None
-                outputs, previous = self._carry(outputs, carried_flows, carried_logits, previous, batch_size)
-                return outputs, State(frames[:, -1], hidden, (previous,))
+                carried_masks = self._carried_masks(carried_logits)
+                outputs, previous = self._carry(outputs, carried_flows, carried_masks, previous, batch_size)
+                if carried or frames.shape[1] > 1:  # a first frame is fresh
+                    composition = _with_carried(composition, carried_flows, carried_masks)
+                return outputs, State(frames[:, -1], hidden, (previous,)), composition
         outputs = clamp(outputs).unflatten(0, (-1, batch_size)).transpose(0, 1)
-        return outputs, State(frames[:, -1], hidden, ())
+        return outputs, State(frames[:, -1], hidden, ()), composition
 
     def _recur(
         self, grid: Tensor, hidden: tuple[Tensor | None, ...], batch_size: int
@@ -175,16 +197,19 @@ class Foreframe(nn.Module):
         warped = warp(images.flatten(0, 1), flows.flatten(0, 1)).unflatten(0, (-1, self.num_motions))
         return (warped * masks[:, :, None]).sum(dim=1)
 
+    def _carried_masks(self, blend_logits: Tensor) -> Tensor:
+        """How much the output without carry counts, then the last output warped by each flow: (T * B, 1 + M, H, W)."""
+        fresh_logits = torch.full_like(blend_logits[:, :1], self.fresh_logit)
+        return torch.cat([fresh_logits, blend_logits], dim=1).softmax(dim=1)
+
     def _carry(
-        self, fresh: Tensor, flows: Tensor, blend_logits: Tensor, previous: Tensor | None, batch_size: int
+        self, fresh: Tensor, flows: Tensor, masks: Tensor, previous: Tensor | None, batch_size: int
     ) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, C, H, W) and the last of them, from the one before them and the `fresh` ones (T * B, …).
 
-        `blend_logits` (T * B, M, H, W) say how much of the previous output, warped by each of `flows`, goes into the
-        next. Only this light part goes step by step; a first frame is fresh.
+        `masks` (T * B, 1 + M, H, W) say how much of the fresh output and of the previous one, warped by each of
+        `flows`, goes into the next. Only this light part goes step by step; a first frame is fresh.
         """
-        fresh_logits = torch.full_like(blend_logits[:, :1], self.fresh_logit)
-        masks = torch.cat([fresh_logits, blend_logits], dim=1).softmax(dim=1)
         outputs = []
         for output, step_flows, step_masks in zip(
             *(part.split(batch_size) for part in (fresh, flows, masks)), strict=True
@@ -196,6 +221,18 @@ class Foreframe(nn.Module):
             outputs.append(previous)
         assert previous is not None
         return torch.stack(outputs, dim=1), previous
+
+
+def _with_carried(fresh: Composition, flows: Tensor, masks: Tensor) -> Composition:
+    """The composition of an output into which the last one is carried by the last `flows` and `masks` (T * B, …)."""
+    assert fresh.flows is not None
+    assert fresh.masks is not None
+    share, carried_masks = masks[-len(fresh.added) :].tensor_split([1], dim=1)
+    return Composition(
+        flows=torch.cat([fresh.flows, flows[-len(fresh.added) :]], dim=1),
+        masks=torch.cat([share * fresh.masks, carried_masks], dim=1),
+        added=share * fresh.added,
+    )
 
 
 def initial_flows(num_flows: int) -> Tensor:

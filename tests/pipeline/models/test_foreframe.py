@@ -123,6 +123,41 @@ def test_the_last_output_is_carried_along_and_blended_with_the_frame_that_is_fed
     torch.testing.assert_close(outputs[:, 1, :, 2:-2], expected[:, :, 2:-2])
 
 
+def test_a_frame_is_what_its_composition_says():
+    torch.manual_seed(0)
+    model = build("foreframe", (2, 12, 12), 1, **SIZES)
+    with torch.no_grad():
+        model.head.weight.add_(0.1 * torch.randn_like(model.head.weight))
+        frames = torch.rand(2, 3, 2, 12, 12) * 2 - 1
+        outputs, state, composition = model.compose(frames)
+        expected, expected_state = model(frames)
+    assert torch.equal(outputs, expected)
+    torch.testing.assert_close(state, expected_state, rtol=0, atol=0)
+    composed = model.warp_and_blend(frames[:, -1, :1], composition.flows, composition.masks) + composition.added
+    torch.testing.assert_close(composed.clamp(-1, 1), outputs[:, -1])
+
+
+def test_with_carry_the_composition_moves_the_frame_that_is_fed_back():
+    model = carrying()
+    with torch.no_grad():
+        first, state = model(torch.rand(2, 2, 3, 16, 16) * 2 - 1)
+        fed = first[:, -1:]
+        outputs, _, (flows, masks, added) = model.compose(fed, state)
+    torch.testing.assert_close(masks.sum(dim=1), torch.ones(2, 16, 16))
+    composed = added
+    for flow, mask in zip(flows.unbind(dim=1), masks.unbind(dim=1), strict=True):
+        composed = composed + mask[:, None] * warp(fed[:, 0], flow)
+    assert flows.shape == (2, 6, 2, 16, 16)
+    torch.testing.assert_close(composed.clamp(-1, 1), outputs[:, 0])
+
+
+def test_where_nothing_is_warped_the_composition_is_what_is_added():
+    model = build("foreframe", (1, 8, 8), 3, **SIZES)
+    outputs, _, composition = model.compose(torch.rand(1, 2, 1, 8, 8))
+    assert composition.flows is None
+    torch.testing.assert_close(composition.added.clamp(-1, 1), outputs[:, -1])
+
+
 def test_carrying_keeps_the_contract():
     model = carrying()
     frames = torch.rand(2, 5, 3, 16, 16) * 2 - 1
