@@ -34,7 +34,7 @@ examples:
 """
 
 Source = Annotated[Path, Argument(metavar="IN", help="any video file")]
-Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov or .mkv")]
+Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov, .mkv, .webm or .gif")]
 Model = Annotated[Path, Option(metavar="PATH", help="a model directory")]
 
 app = Typer(
@@ -108,7 +108,7 @@ def predict(
         Option(
             metavar="PIXELS",
             min=1,
-            help="shorter side of the frames that the model computes, for more detail (as large as in training)",
+            help="shorter side of the frames that the model computes, for finer motion (as large as in training)",
         ),
     ] = None,
     samples: Annotated[
@@ -122,7 +122,7 @@ def predict(
     seed: Annotated[int, Option(metavar="N", min=0, max=2**32 - 1, help="of the first future's noise")] = 0,
     model: Model = DEFAULT_MODEL,
 ) -> None:
-    """Write the video IN, continued by N generated frames, to OUT: same size, same frame rate."""
+    """Write the video IN, continued by N generated frames, to OUT: its size, its frames' times, its audio."""
     from pipeline.inference.generation import check_futures, continue_video
 
     check_futures(model, samples)

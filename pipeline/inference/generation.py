@@ -19,7 +19,7 @@ from pipeline.errors import ModelError
 from pipeline.inference.framing import Framing, framing_for
 from pipeline.inference.full_resolution import FullResolution, Levels, as_levels
 from pipeline.inference.motion import Field
-from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.output import Clock, check_output, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.steps import Step, steps
 from pipeline.model_dir import CARD, ModelCard, load, load_card
@@ -27,7 +27,7 @@ from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
 from pipeline.video import Image as Picture
-from pipeline.video import probe, read_frames
+from pipeline.video import TimedFrame, probe, read_timed_frames
 from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)
@@ -42,10 +42,11 @@ def continue_video(
 ) -> int:
     """Write `output`: the video `source`, then `num_frames` that the model in `model_dir` generates from its end.
 
-    They have the source's size and frame rate; their detail is that of the frames that the model was made for, or of
-    frames whose shorter side is `side` pixels. A model that was trained at a frame rate of its own is shown the source
-    at that rate and goes on at it, each of its frames as long as the source's rate needs. Where a model takes noise,
-    `seed` picks one of the futures. Returns how many frames the source has. Picklable, for a pool of processes.
+    They have the source's size and detail (pipeline/inference/full_resolution.py), and the frame rate that it had last;
+    the model computes frames of the size that it was made for, or whose shorter side is `side` pixels. The source's own
+    frames keep their times, and its audio is copied. A model that was trained at a frame rate of its own is shown the
+    source at that rate and goes on at it, each of its frames as long as the source's rate needs. Where a model takes
+    noise, `seed` picks one of the futures. Returns how many frames the source has. Picklable, for a pool of processes.
     Raises VideoError for a source that is no whole video or an `output` that has no ending of a video, ModelError for
     a model that cannot be used.
     """
@@ -53,25 +54,27 @@ def continue_video(
     generator, card, device = load_model(model_dir)
     if not card.made_for.feeds_back:
         raise ModelError(f"{model_dir}: is made to {card.task}, not to continue a video")
-    fps = frame_rate(source)
     num_source = 0
 
-    def frames() -> Iterator[Picture]:
+    def frames() -> Iterator[TimedFrame]:
         nonlocal num_source
-        past = Past(card.context + KNOWN_FRAMES, card.fps)
-        for pts_seconds, image in read_frames(source):
+        past, clock = Past(card.context + KNOWN_FRAMES, card.fps), Clock()
+        for frame in read_timed_frames(source):
             num_source += 1
-            past.add(pts_seconds, image)
-            yield image
+            past.add(frame.pts_seconds, frame.image)
+            clock.see(frame)
+            yield frame
         pictures = past.pictures()
         if len(pictures) < card.context:
             logger.warning(
                 "%s: has %d of the %d frames that the model was trained to see", source, len(pictures), card.context
             )
         generated = continuation(generator, card, pictures, device, side, seed)
-        yield from islice(generated if card.fps is None else at_rate(generated, card.fps, fps), num_frames)
+        if card.fps is not None:
+            generated = at_rate(generated, card.fps, 1 / clock.step_seconds)
+        yield from clock.timed(islice(generated, num_frames))
 
-    write_output(output, frames(), fps)
+    write_output(output, frames(), source)
     return num_source
 
 

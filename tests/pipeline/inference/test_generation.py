@@ -20,7 +20,7 @@ from pipeline.inference.generation import (
     load_model,
 )
 from pipeline.model_dir import load, save
-from pipeline.video import probe, read_frames, write_video
+from pipeline.video import TimedFrame, probe, read_frames, read_timed_frames, write_timed_video, write_video
 from tests.conftest import moving_bar
 
 
@@ -35,6 +35,16 @@ def test_a_video_is_continued_in_its_size_and_rate(tiny, bar_video, tmp_path):
     source, made = pictures(bar_video), pictures(tmp_path / "out.mp4")
     assert len(made) == 17
     assert np.abs(made[:12].astype(int) - source).mean() < 3  # compressed twice
+
+
+def test_a_variable_frame_rate_is_kept_and_goes_on_as_it_was_last(tiny, tmp_path):
+    stamps = [0.0, 0.1, 0.2, 0.3, 0.8, 1.3, 1.8, 2.3, 2.8]
+    frames = moving_bar(len(stamps), 0, channels=3)
+    times = zip(stamps, [*stamps[1:], 3.3], frames, strict=True)
+    write_timed_video(tmp_path / "in.webm", (TimedFrame(*frame) for frame in times))
+    continue_video(tmp_path / "in.webm", tmp_path / "out.mp4", tiny.model, 2)
+    written = [frame.pts_seconds for frame in read_timed_frames(tmp_path / "out.mp4")]
+    assert written == pytest.approx([*stamps, 3.3, 3.8], abs=0.002)
 
 
 def test_the_bar_goes_on_where_it_was_going(tiny, bar_video, tmp_path):
