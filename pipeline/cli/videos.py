@@ -17,7 +17,7 @@ PredictingModel = Annotated[
         show_default=False,
     ),
 ]
-Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov or .mkv")]
+Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov, .mkv, .webm or .gif")]
 
 
 def register(app: Typer) -> None:
@@ -47,7 +47,7 @@ def predict(
         Option(
             metavar="PIXELS",
             min=1,
-            help="shorter side of the frames that the model computes, for more detail (as large as in training)",
+            help="shorter side of the frames that the model computes, for finer motion (as large as in training)",
         ),
     ] = None,
     samples: Annotated[
@@ -63,7 +63,7 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the video IN, continued by N generated frames, to OUT: same size, same frame rate."""
+    """Write the video IN, continued by N generated frames, to OUT: its size, its frames' times, its audio."""
     from pipeline.inference.generation import check_futures, continue_video
     from pipeline.inference.model_choice import choose_model_for
 

@@ -27,6 +27,17 @@ class Framing:
     frame_shape: tuple[int, int, int]  # (C, h, w), fed
     content: Region  # of the frame, that the visible part is scaled to; what is around it is black
 
+    @property
+    def content_size(self) -> tuple[int, int]:
+        """(height, width) of the content, pixels of a frame."""
+        return _size(self.content)
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether pictures have more pixels than what the generator sees of them."""
+        height, width = _size(self.visible)
+        return height * width > self.content_size[0] * self.content_size[1]
+
     def frame(self, picture: Picture) -> Tensor:
         """The picture (H, W, 3) as what the generator is fed: (1, C, h, w) in [-1, 1]."""
         cropped = to_float(np.ascontiguousarray(picture[self.visible])[None, None])[0]  # (1, 3, H, W)

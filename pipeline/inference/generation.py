@@ -6,30 +6,34 @@ Any length and any size: frames pass one at a time, so memory does not grow with
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.errors import ModelError
-from pipeline.inference.framing import framing_for
-from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.framing import Framing, framing_for
+from pipeline.inference.full_resolution import FullResolution, Levels, as_levels
+from pipeline.inference.motion import Field
+from pipeline.inference.output import Clock, check_output, write_output
 from pipeline.inference.step_memory import step_bytes
+from pipeline.inference.steps import Step, steps
 from pipeline.model_dir import CARD, ModelCard, load, load_card
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
 from pipeline.video import Image as Picture
-from pipeline.video import probe, read_frames
+from pipeline.video import TimedFrame, probe, read_timed_frames
 from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)
 
 COMPRESSION_COLOUR = 4.0  # levels: the most that the channels of a gray picture differ by, on average, when compressed
+KNOWN_FRAMES = 5  # the last ones of a video, which are predicted as well: how far is the model to be trusted on it?
 SHAPED = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}
 
 
@@ -38,10 +42,11 @@ def continue_video(
 ) -> int:
     """Write `output`: the video `source`, then `num_frames` that the model in `model_dir` generates from its end.
 
-    They have the source's size and frame rate; their detail is that of the frames that the model was made for, or of
-    frames whose shorter side is `side` pixels. A model that was trained at a frame rate of its own is shown the source
-    at that rate and goes on at it, each of its frames as long as the source's rate needs. Where a model takes noise,
-    `seed` picks one of the futures. Returns how many frames the source has. Picklable, for a pool of processes.
+    They have the source's size and detail (pipeline/inference/full_resolution.py), and the frame rate that it had last;
+    the model computes frames of the size that it was made for, or whose shorter side is `side` pixels. The source's own
+    frames keep their times, and its audio is copied. A model that was trained at a frame rate of its own is shown the
+    source at that rate and goes on at it, each of its frames as long as the source's rate needs. Where a model takes
+    noise, `seed` picks one of the futures. Returns how many frames the source has. Picklable, for a pool of processes.
     Raises VideoError for a source that is no whole video or an `output` that has no ending of a video, ModelError for
     a model that cannot be used.
     """
@@ -49,27 +54,27 @@ def continue_video(
     generator, card, device = load_model(model_dir)
     if not card.made_for.feeds_back:
         raise ModelError(f"{model_dir}: is made to {card.task}, not to continue a video")
-    fps = frame_rate(source)
     num_source = 0
 
-    def frames() -> Iterator[Picture]:
+    def frames() -> Iterator[TimedFrame]:
         nonlocal num_source
-        past = Past(card.context, card.fps)
-        for pts_seconds, image in read_frames(source):
+        past, clock = Past(card.context + KNOWN_FRAMES, card.fps), Clock()
+        for frame in read_timed_frames(source):
             num_source += 1
-            past.add(pts_seconds, image)
-            yield image
+            past.add(frame.pts_seconds, frame.image)
+            clock.see(frame)
+            yield frame
         pictures = past.pictures()
         if len(pictures) < card.context:
             logger.warning(
                 "%s: has %d of the %d frames that the model was trained to see", source, len(pictures), card.context
             )
-        if card.out_channels == 1 and is_coloured(pictures[-1]):
-            logger.warning("%s: is in colour, the model makes gray frames: what follows is gray", source)
         generated = continuation(generator, card, pictures, device, side, seed)
-        yield from islice(generated if card.fps is None else at_rate(generated, card.fps, fps), num_frames)
+        if card.fps is not None:
+            generated = at_rate(generated, card.fps, 1 / clock.step_seconds)
+        yield from clock.timed(islice(generated, num_frames))
 
-    write_output(output, frames(), fps)
+    write_output(output, frames(), source)
     return num_source
 
 
@@ -129,11 +134,42 @@ def continuation(
     channels, height, width = framing.frame_shape
     needed = step_bytes(model, (channels + card.noise_channels, height, width))
     memory.check(f"generating frames of {width}x{height}", needed, memory.available(device), "--size")
-    context = torch.cat([framing.frame(picture) for picture in pictures])[None]  # (1, T, C, h, w)
     noise = rollout.draw_noise(1, card.noise_channels, torch.Generator().manual_seed(seed))
+    frames = torch.cat([framing.frame(picture) for picture in pictures])[None]  # (1, T, C, h, w)
+
+    def predict(num_frames: int) -> Iterator[Step]:
+        """What follows the first `num_frames` of the frames."""
+        return steps(model, frames[:, max(0, num_frames - card.context) : num_frames].to(device), noise)
+
     with torch.inference_mode():
-        for frame in rollout.stream(model, context.to(device), noise):
-            yield framing.picture(frame[0].float().cpu(), pictures[-1])
+        if not framing.enlarges and not (card.out_channels == 1 and is_coloured(pictures[-1])):
+            for step in predict(len(pictures)):
+                yield framing.picture(step.frame[0], pictures[-1])
+        yield from _full_resolution(predict, frames, pictures, framing)
+
+
+def _full_resolution(
+    predict: Callable[[int], Iterator[Step]], frames: Tensor, pictures: list[Picture], framing: Framing
+) -> Iterator[Picture]:
+    """The pictures that `predict` makes, at the resolution of `pictures`, of which `frames` are what a model sees."""
+    visible = [picture[framing.visible] for picture in pictures]
+    large = FullResolution(visible, framing.content_size, frames.shape[2])
+
+    def levels(steps: Iterator[Step]) -> Iterator[tuple[Levels, Field | None]]:
+        return (as_levels(step, framing.content) for step in steps)
+
+    def true(number: int) -> Levels:
+        return as_levels(Step(frames[:, number - 1 : number], None), framing.content)[0]
+
+    num_known = min(KNOWN_FRAMES, len(pictures) // 2)
+    if num_known:
+        first = len(pictures) - num_known
+        large.learn_trust(true(first), levels(predict(first)), num_known)
+    large.begin(true(len(pictures)))
+    for step in levels(predict(len(pictures))):
+        picture = pictures[-1].copy()
+        picture[framing.visible] = large.next_picture(*step)
+        yield picture
 
 
 def check_futures(model_dir: Path, num_futures: int) -> None:

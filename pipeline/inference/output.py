@@ -1,15 +1,18 @@
-"""The video file that is written: at its source's frame rate, never over it, with a progress bar meanwhile."""
+"""The video file that is written: its frames at its source's times, never over it, with a progress bar meanwhile."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import median
 
 from tqdm import tqdm
 
 from pipeline.errors import PipelineError
 from pipeline.video import Image as Picture
-from pipeline.video import probe, write_video
+from pipeline.video import TimedFrame, probe, write_timed_video
 
 ASSUMED_FPS = 25.0  # of a video that does not say
+RECENT_FRAMES = 5  # by whose times the rate is known that a video had last
 
 
 def check_output(output: Path, source: Path) -> None:
@@ -18,16 +21,47 @@ def check_output(output: Path, source: Path) -> None:
         raise PipelineError(f"{output}: is the source itself; name another file to write")
 
 
-def frame_rate(source: Path) -> float:
-    """Frames per second of the video `source`; raises VideoError if it is no video."""
-    return probe(source).fps or ASSUMED_FPS
+def write_output(output: Path, frames: Iterable[TimedFrame], source: Path) -> None:
+    """Write the video `output`, `frames` at their times, and show how many there are so far.
 
-
-def write_output(output: Path, pictures: Iterable[Picture], fps: float, audio_of: Path | None = None) -> None:
-    """Write the video `output` and show how many frames it has so far.
-
-    The audio of the file `audio_of` is copied, if it has any. Raises VideoError where the name of `output` has no
-    ending of a video.
+    All audio of `source` is copied, if it has any. Raises VideoError where the name of `output` has no ending of a
+    video.
     """
-    progress = tqdm(pictures, desc=output.name, unit="frame", disable=None, mininterval=0.5)
-    write_video(output, progress, fps, audio_of)
+    progress = tqdm(frames, desc=output.name, unit="frame", disable=None, mininterval=0.5)
+    audio_from = source if source.is_file() else None  # a folder of images has none
+    write_timed_video(output, progress, time_base=probe(source).time_base, audio_from=audio_from)
+
+
+class Clock:
+    """The times of frames that follow a video: from its end on, at the rate that it had last."""
+
+    def __init__(self) -> None:
+        self.steps: deque[float] = deque(maxlen=RECENT_FRAMES)  # seconds between frames
+        self.last: TimedFrame | None = None
+
+    def see(self, frame: TimedFrame) -> None:
+        """The next frame of the video."""
+        if self.last is not None and frame.pts_seconds > self.last.pts_seconds:
+            self.steps.append(frame.pts_seconds - self.last.pts_seconds)
+        self.last = frame
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a frame is shown: the median of the last ones, the last of all left out where there are others.
+
+        That one may be held, as those of GIFs are, or its length be a guess.
+        """
+        assert self.last is not None, "no frame was seen"
+        if self.steps:
+            return median(self.steps)
+        length = self.last.stop_seconds - self.last.pts_seconds
+        return length if length > 0 else 1 / ASSUMED_FPS
+
+    def timed(self, pictures: Iterable[Picture]) -> Iterator[TimedFrame]:
+        """`pictures` after the video, one after another."""
+        assert self.last is not None, "no frame was seen"
+        start = max(self.last.stop_seconds, self.last.pts_seconds)
+        if start == self.last.pts_seconds:
+            start += self.step_seconds
+        for number, picture in enumerate(pictures):
+            yield TimedFrame(start + number * self.step_seconds, start + (number + 1) * self.step_seconds, picture)

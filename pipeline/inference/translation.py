@@ -5,6 +5,7 @@ large for the memory are computed in tiles.
 """
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.data.color import luma
 from pipeline.data.degradations import NEED_COLOR, bicubic
 from pipeline.data.task import Translate
 from pipeline.errors import ModelError
-from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.output import check_output, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.tiles import ALIGNMENT, Tiled
 from pipeline.model_dir import ModelCard, load
@@ -26,7 +27,7 @@ from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, autocast_dtype, best_device, huge_pages
 from pipeline.video import Image as Picture
-from pipeline.video import read_frames
+from pipeline.video import TimedFrame, read_timed_frames
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,9 @@ class Plan:
 def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: bool, tile: int | None) -> int:
     """Write `output`: the video `source` as the model in `model_dir` translates it; returns the number of frames.
 
-    The state goes through the whole video; frame rate and audio are the source's. With `degrade` the source is a clean
-    video that first goes through the degradation which the model was trained to undo; without, it is taken as it is
-    (brought to size first, where the model undoes a low resolution). `tile` is the side of the tiles in which frames
+    The state goes through the whole video; times of frames and audio are the source's. With `degrade` the source is a
+    clean video that first goes through the degradation which the model was trained to undo; without, it is taken as it
+    is (brought to size first, where the model undoes a low resolution). `tile` is the side of the tiles in which frames
     are computed, in pixels, 0 for whole frames; None computes them whole if memory suffices. Raises VideoError for a
     source that is no video, ModelError for a model that cannot be used on it.
     """
@@ -59,18 +60,20 @@ def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: boo
         raise ModelError(f"{model_dir}: is made to continue videos, not to translate them; use foreframe predict")
     if degrade and task.translation.degradation is None:
         raise ModelError(f"{model_dir}: was trained on pairs of videos ({task.label}), not on a degradation")
-    fps = frame_rate(source)
     num_frames = 0
+    times: deque[TimedFrame] = deque()  # of frames that are on their way
 
     def frames() -> Iterator[Tensor]:
         nonlocal num_frames
-        for _, picture in read_frames(source):
-            yield to_source(picture, card, degrade=degrade, number=num_frames)
+        for frame in read_timed_frames(source):
+            times.append(frame)
+            yield to_source(frame.image, card, degrade=degrade, number=num_frames)
             num_frames += 1
 
     dtype = autocast_dtype("auto", device)
-    pictures = (to_picture(frame) for frame in translated(model, card, frames(), device, tile, dtype))
-    write_output(output, pictures, fps, source if source.is_file() else None)  # a folder of images has no audio
+    translations = translated(model, card, frames(), device, tile, dtype)
+    timed = (times.popleft()._replace(image=to_picture(frame)) for frame in translations)
+    write_output(output, timed, source)
     return num_frames
 
 

@@ -1,7 +1,6 @@
 """Non-learned baselines: what a generator must beat before its figures mean anything.
 
-Besides video/ the only user of cv2, for optical flow and filters, because everything that is a baseline should be found
-in one place.
+Optical flow and filters are OpenCV's; everything that is a baseline is here, to be found in one place.
 """
 
 from collections.abc import Callable
@@ -93,7 +92,7 @@ def extrapolate(context: Tensor, horizon: int) -> Tensor:
     pictures = to_uint8(context[:, -2:])  # (B, 2, H, W, C)
     clips = []
     for (previous, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
-        flow = _flow(last, previous)  # where each pixel of the last frame was: (H, W, 2), (x, y)
+        flow = flow_between(last, previous)  # where each pixel of the last frame was: (H, W, 2), (x, y)
         rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
         warped = [
             cv2.remap(
@@ -109,7 +108,8 @@ def extrapolate(context: Tensor, horizon: int) -> Tensor:
     return torch.from_numpy(np.stack(clips)).movedim(-1, 2).to(context)
 
 
-def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+def flow_between(first: Picture, second: Picture) -> NDArray[np.float32]:
+    """Where each pixel of the picture `first` is in `second`: (H, W, 2), pixels to the right and down (DIS)."""
     height, width = first.shape[:2]
     # OpenCV's DIS flow refuses small pictures, and crashes on those of which only one side is
     below = max(LEAST_SIDE, -(-width // LARGEST_RATIO), height) - height

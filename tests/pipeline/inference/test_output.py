@@ -1,4 +1,4 @@
-"""The file that is written is never the source, and has its rate."""
+"""The file that is written is never the source, and goes on at its rate."""
 
 import os
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError, VideoError
-from pipeline.inference.output import check_output, frame_rate, write_output
-from pipeline.video import probe, write_png
+from pipeline.inference.output import Clock, check_output, write_output
+from pipeline.video import TimedFrame, read_timed_frames
 
 
 def test_the_source_is_not_overwritten_under_any_name(tmp_path):
@@ -21,19 +21,41 @@ def test_the_source_is_not_overwritten_under_any_name(tmp_path):
     check_output(tmp_path / "out.mp4", source)
 
 
-def test_the_rate_is_that_of_the_source(bar_video, tmp_path):
-    assert frame_rate(bar_video) == 12.5
-    for number in range(2):
-        write_png(tmp_path / f"walk/{number}.png", np.zeros((8, 8, 3), np.uint8))
-    assert frame_rate(tmp_path / "walk") == 25.0
-    with pytest.raises(VideoError, match="none"):
-        frame_rate(tmp_path / "none.mp4")
-
-
-def test_the_output_is_a_video_of_those_pictures(tmp_path):
-    pictures = [np.full((16, 24, 3), level, np.uint8) for level in (10, 200, 90)]
-    write_output(tmp_path / "new/out.mkv", pictures, 4.0)
-    info = probe(tmp_path / "new/out.mkv")
-    assert (info.height, info.width, info.fps) == (16, 24, 4.0)
+def test_the_output_is_a_video_of_those_frames_at_their_times(bar_video, tmp_path):
+    frames = timed(0.0, 0.25, 0.75, last=0.25)
+    write_output(tmp_path / "new/out.mkv", frames, bar_video)
+    written = list(read_timed_frames(tmp_path / "new/out.mkv"))
+    assert [frame.pts_seconds for frame in written] == [0.0, 0.25, 0.75]
+    assert written[-1].image.shape == (2, 2, 3)
     with pytest.raises(VideoError, match=r"should end in \.mp4"):
-        write_output(tmp_path / "out.avi", pictures, 4.0)
+        write_output(tmp_path / "out.avi", frames, bar_video)
+
+
+def timed(*pts_seconds, last=0.1):
+    stops = [*pts_seconds[1:], pts_seconds[-1] + last]
+    return [TimedFrame(*times, np.zeros((2, 2, 3), np.uint8)) for times in zip(pts_seconds, stops, strict=True)]
+
+
+def clock_after(frames):
+    clock = Clock()
+    for frame in frames:
+        clock.see(frame)
+    return clock
+
+
+def test_frames_go_on_at_the_rate_that_a_video_had_last():
+    clock = clock_after(timed(0.0, 0.1, 0.2, 0.7, 1.2, 1.7, 2.2, last=0.5))
+    times = [(frame.pts_seconds, frame.stop_seconds) for frame in clock.timed([np.zeros((2, 2, 3), np.uint8)] * 2)]
+    assert times == [(pytest.approx(2.7), pytest.approx(3.2)), (pytest.approx(3.2), pytest.approx(3.7))]
+
+
+def test_a_last_frame_that_is_held_does_not_slow_what_follows():
+    clock = clock_after(timed(0.0, 0.1, 0.2, 0.3, last=3.0))
+    assert next(clock.timed([np.zeros((2, 2, 3), np.uint8)])).pts_seconds == pytest.approx(3.3)
+    assert clock.step_seconds == pytest.approx(0.1)
+
+
+def test_a_picture_alone_is_followed_at_its_own_length_or_at_the_assumed_rate():
+    assert clock_after(timed(0.0, last=3600.0)).step_seconds == 3600
+    clock = clock_after(timed(0.0, last=0.0))
+    assert [frame.pts_seconds for frame in clock.timed([np.zeros((2, 2, 3), np.uint8)])] == [1 / 25]

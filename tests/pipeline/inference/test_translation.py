@@ -17,7 +17,15 @@ from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
 from pipeline.nn.rollout import translate
 from pipeline.runtime import memory
-from pipeline.video import probe, read_frames, write_png, write_video
+from pipeline.video import (
+    TimedFrame,
+    probe,
+    read_frames,
+    read_timed_frames,
+    write_png,
+    write_timed_video,
+    write_video,
+)
 
 CPU = torch.device("cpu")
 
@@ -81,6 +89,15 @@ def test_a_video_keeps_its_frames_rate_and_size(model, video, tmp_path):
     assert translate_video(video, tmp_path / "out.mp4", model(), degrade=False, tile=None) == 9
     assert pictures(tmp_path / "out.mp4").shape == (9, 40, 56, 3)
     assert probe(tmp_path / "out.mp4").fps == 12.5
+
+
+def test_a_variable_frame_rate_is_kept(model, tmp_path):
+    stamps = [0.0, 0.1, 0.2, 0.7, 1.7]
+    images = [np.full((40, 56, 3), 40 * number, np.uint8) for number in range(len(stamps))]
+    frames = map(TimedFrame, stamps, [*stamps[1:], 2.7], images)
+    write_timed_video(tmp_path / "in.mkv", frames)
+    translate_video(tmp_path / "in.mkv", tmp_path / "out.mp4", model(), degrade=False, tile=None)
+    assert [frame.pts_seconds for frame in read_timed_frames(tmp_path / "out.mp4")] == pytest.approx(stamps)
 
 
 def test_a_folder_of_numbered_images_is_translated_as_the_silent_video_it_is(model, tmp_path):
