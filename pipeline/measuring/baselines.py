@@ -93,13 +93,13 @@ def extrapolate(context: Tensor, horizon: int) -> Tensor:
     pictures = to_uint8(context[:, -2:])  # (B, 2, H, W, C)
     clips = []
     for (previous, last), frames in zip(pictures, context[:, -1].movedim(1, -1).float().cpu().numpy(), strict=True):
-        flow = _flow(last, previous)  # where each pixel of the last frame was: (H, W, 2), (x, y)
-        rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
+        back = flow(last, previous)  # where each pixel of the last frame was: (H, W, 2), (x, y)
+        rows, columns = np.indices(back.shape[:2], dtype=np.float32)
         warped = [
             cv2.remap(
                 frames,
-                columns + step * flow[..., 0],
-                rows + step * flow[..., 1],
+                columns + step * back[..., 0],
+                rows + step * back[..., 1],
                 cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REPLICATE,
             ).reshape(frames.shape)  # OpenCV drops the axis of one channel
@@ -109,7 +109,8 @@ def extrapolate(context: Tensor, horizon: int) -> Tensor:
     return torch.from_numpy(np.stack(clips)).movedim(-1, 2).to(context)
 
 
-def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+def flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Where each pixel of the picture `first` (H, W, C) went in `second`: (H, W, 2), (x, y), pixels."""
     height, width = first.shape[:2]
     # OpenCV's DIS flow refuses small pictures, and crashes on those of which only one side is
     below = max(LEAST_SIDE, -(-width // LARGEST_RATIO), height) - height
@@ -118,5 +119,5 @@ def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.flo
         image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)
     ]
     padded = [np.pad(gray, ((0, below), (0, right)), mode="edge") for gray in grays]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*padded, None)  # type: ignore[call-overload]
-    return flow[:height, :width]
+    found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*padded, None)  # type: ignore[call-overload]
+    return found[:height, :width]

@@ -5,7 +5,7 @@ Everywhere outside, an image is uint8 (H, W, 3), RGB, as a player shows it.
 
 from pipeline.video.decoding import log_errors_to_stderr, versions
 from pipeline.video.reading import Image, VideoInfo, probe, read_frames
-from pipeline.video.writing import write_animation, write_png, write_video
+from pipeline.video.writing import write_animation, write_png, write_video, write_webp
 
 __all__ = [
     "Image",
@@ -17,4 +17,5 @@ __all__ = [
     "write_animation",
     "write_png",
     "write_video",
+    "write_webp",
 ]

@@ -20,6 +20,7 @@ Image = NDArray[np.uint8]
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 ANIMATIONS = (".webp", ".gif", ".png")
 LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # up to 100 WebP is lossy, and its frames leave ghosts in the next ones
+WEBP_QUALITY = 88  # of 100: no visible loss in a photograph
 CONSTANT_RATE_FACTOR = 14  # of x264: no visible loss
 AVX_512 = 13  # OpenCV's number for it (cv::CpuFeatures), which its Python names leave out
 ONE_THREAD_PIXELS = 256 * 256  # up to here a second thread costs x264 more than it brings
@@ -72,6 +73,14 @@ def write_video(path: Path, frames: Iterable[Image], fps: float, audio_from: Pat
 def write_png(path: Path, image: Image) -> None:
     """Write `image`, uint8 (H, W, 3) RGB, as a PNG file, which appears when it is whole."""
     data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    with replacing(path, durable=False) as part:
+        part.write_bytes(data.tobytes())
+
+
+def write_webp(path: Path, image: Image, *, lossless: bool) -> None:
+    """Write `image`, uint8 (H, W, 3) RGB, no side above 16,383, as a WebP file, which appears when it is whole."""
+    quality = LOSSLESS if lossless else [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]
+    data = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
     with replacing(path, durable=False) as part:
         part.write_bytes(data.tobytes())
 
