@@ -25,7 +25,17 @@ from pipeline.data.translation import Translation
 from pipeline.errors import DataError
 from pipeline.runtime.files import read_regular, write_json, write_text
 
-__all__ = ["COLUMNS", "NORMALIZATION", "SPLITS", "ClipDataset", "to_float", "to_uint8", "windows", "write_clips"]
+__all__ = [
+    "COLUMNS",
+    "NORMALIZATION",
+    "SPLITS",
+    "ClipDataset",
+    "read_clips",
+    "to_float",
+    "to_uint8",
+    "windows",
+    "write_clips",
+]
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["video", "split", "start", "stop", "num_clips"]  # of clips.csv
@@ -95,7 +105,7 @@ def read_settings(folder: Path) -> Settings:
         raise DataError(f"{path}: is damaged ({where}: {problem['msg']}); {REMEDY}") from error
 
 
-def _read_table(folder: Path, store: FrameStore) -> pd.DataFrame:
+def read_clips(folder: Path, store: FrameStore) -> pd.DataFrame:
     """clips.csv in `folder`, whose rows lie within the videos of `store`; raises DataError as read_settings does."""
     path = folder / "clips.csv"
     try:
@@ -132,7 +142,7 @@ class ClipDataset:
     def __init__(self, frames: Path, clips: Path, split: str) -> None:
         assert split in SPLITS, split
         store = FrameStore(frames)
-        settings, table = read_settings(clips), _read_table(clips, store)
+        settings, table = read_settings(clips), read_clips(clips, store)
         self.context, self.horizon = settings.context, settings.horizon
         self.task = settings.made_for
         self.frame_shape: tuple[int, int, int] = store.frame_shape

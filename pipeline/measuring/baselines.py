@@ -118,5 +118,5 @@ def flow_between(first: Picture, second: Picture) -> NDArray[np.float32]:
         image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)
     ]
     padded = [np.pad(gray, ((0, below), (0, right)), mode="edge") for gray in grays]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*padded, None)  # type: ignore[call-overload]
-    return flow[:height, :width]
+    found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*padded, None)  # type: ignore[call-overload]
+    return found[:height, :width]

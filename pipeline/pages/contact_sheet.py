@@ -7,10 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.pages.panels import CONTEXT, GENERATED, Panel, absolute_error, empty, enlarge, grid, heat, stack
+from pipeline.pages.shrinking import shrink
 from pipeline.video import Image as Picture
 
-# a contact sheet has at most so many frames of context and so many steps, its cells are about so many pixels wide
-SHEET_CONTEXT, SHEET_STEPS, SHEET_CELL = 3, 10, 96
+# a contact sheet has at most so many frames of context and so many steps
+SHEET_CONTEXT, SHEET_STEPS = 3, 10
+# pixels: frames are enlarged to about so many, and shrunk to the second number
+SHEET_CELL, SHEET_MOST = 96, 240
+PREVIEW_CELL, PREVIEW_MOST = 128, 240
+VIDEO_MOST = 960  # four panels side by side are then no wider than decoders take (H.264: 4096)
 
 Frames = NDArray[np.uint8]  # (T, H, W, C)
 
@@ -34,6 +39,16 @@ class Clip:
         """(height, width) of a frame."""
         return self.truth.shape[1], self.truth.shape[2]
 
+    def shrunk(self, most_side: int) -> "Clip":
+        """The same clip in frames none of whose sides is longer than `most_side` pixels."""
+        if max(self.size) <= most_side:
+            return self
+        small = [
+            np.stack([shrink(enlarge(frame, 1), most_side) for frame in frames])
+            for frames in (self.inputs, self.truth, self.predicted)
+        ]
+        return Clip(self.name, *small, aligned=self.aligned)
+
     @property
     def num_context(self) -> int:
         """Frames that play before the first of `truth`."""
@@ -42,6 +57,7 @@ class Clip:
 
 def comparison(clip: Clip, scale: int) -> Iterator[Picture]:
     """Inputs, truth, prediction and error, side by side; a context plays first, then its last frame stays."""
+    clip, scale = clip.shrunk(VIDEO_MOST), _scale(clip, scale, VIDEO_MOST)
     height, width = clip.size
     num_context, num_steps = clip.num_context, len(clip.truth)
     labels = ["source" if clip.aligned else "context", "truth", "prediction", "error"]
@@ -88,8 +104,9 @@ def long_rollout(contexts: Sequence[Frames], rollouts: Sequence[Frames], horizon
 
 def sheet(clips: Sequence[Clip], scale: int) -> Picture:
     """Truth, prediction and error of each clip at some of its steps, below the source or after the context."""
+    scale = _scale(clips[0], scale, SHEET_CELL)
+    clips = [clip.shrunk(SHEET_MOST) for clip in clips]
     height, width = clips[0].size
-    scale = max(1, min(scale, SHEET_CELL // width))
     blocks = []
     for clip in clips:
         horizon = len(clip.truth)
@@ -117,6 +134,8 @@ def sheet(clips: Sequence[Clip], scale: int) -> Picture:
 
 def preview(clips: Sequence[Clip], scale: int) -> Iterator[Picture]:
     """The clips next to each other, truth or source above, the model's output below; a context plays in both rows."""
+    scale = _scale(clips[0], scale, PREVIEW_CELL)
+    clips = [clip.shrunk(PREVIEW_MOST) for clip in clips]
     height, width = clips[0].size
     num_context, num_steps = clips[0].num_context, len(clips[0].truth)
     names = ["source" if clips[0].aligned else "truth", "model"]
@@ -131,6 +150,11 @@ def preview(clips: Sequence[Clip], scale: int) -> Iterator[Picture]:
         yield grid(
             [top, bottom], (height * scale, width * scale), names=names, progress=_progress(t, num_context, num_steps)
         )
+
+
+def _scale(clip: Clip, scale: int, most_pixels: int) -> int:
+    """`scale`, or less where the frames of `clip` would be wider than `most_pixels`; 1 at least."""
+    return max(1, min(scale, most_pixels // clip.size[1]))
 
 
 def _progress(t: int, num_context: int, num_steps: int) -> tuple[float, float]:

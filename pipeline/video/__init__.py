@@ -5,7 +5,7 @@ Everywhere outside, an image is uint8 (H, W, 3), RGB, as a player shows it.
 
 from pipeline.video.decoding import log_errors_to_stderr, versions
 from pipeline.video.reading import Image, TimedFrame, VideoInfo, probe, read_frames, read_timed_frames
-from pipeline.video.writing import write_animation, write_png, write_timed_video, write_video
+from pipeline.video.writing import write_animation, write_png, write_timed_video, write_video, write_webp
 
 __all__ = [
     "Image",
@@ -20,4 +20,5 @@ __all__ = [
     "write_png",
     "write_timed_video",
     "write_video",
+    "write_webp",
 ]

@@ -22,6 +22,7 @@ Image = NDArray[np.uint8]
 
 ANIMATIONS = (".webp", ".gif", ".png")
 LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # up to 100 WebP is lossy, and its frames leave ghosts in the next ones
+WEBP_QUALITY = 88  # of 100: no visible loss in a photograph
 CLOCK = 90_000  # time stamps per second where nobody says
 COARSEST, FINEST = 10_000, 1_000_000  # time stamps per second of .mp4
 
@@ -138,6 +139,14 @@ def _writing(path: Path, target: Format) -> Iterator[tuple[OutputContainer, Exit
 def write_png(path: Path, image: Image) -> None:
     """Write `image`, uint8 (H, W, 3) RGB, as a PNG file, which appears when it is whole."""
     data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    with replacing(path, durable=False) as part:
+        part.write_bytes(data.tobytes())
+
+
+def write_webp(path: Path, image: Image, *, lossless: bool) -> None:
+    """Write `image`, uint8 (H, W, 3) RGB, no side above 16,383, as a WebP file, which appears when it is whole."""
+    quality = LOSSLESS if lossless else [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]
+    data = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
     with replacing(path, durable=False) as part:
         part.write_bytes(data.tobytes())
 

@@ -58,7 +58,7 @@ def reproduce(frames: Path, data: Path, name: str, objective: str, task: str) ->
     sections = {key: getattr(params, key) for key in ("extract", "translate", "model", "train")}
     train(frames, clips, model, data / "training", task=task, **sections)
     evaluate(frames, clips, model, metrics, evaluate=params.evaluate)
-    render(frames, clips, model, metrics, data / "renders", render=params.render)
+    render(frames, clips, model, data / "training", metrics, data / "renders", render=params.render)
 
 
 def passes(*combination: str) -> Trial:

@@ -59,7 +59,9 @@ class Browser:
             message = json.loads(self.socket.recv(timeout=30))
             if message.get("method") == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]
-                if not url.startswith(("http://127.0.0.1", "data:", "blob:", "about:", "ws://127.0.0.1", "chrome")):
+                if not url.startswith(
+                    ("http://127.0.0.1", "file:", "data:", "blob:", "about:", "ws://127.0.0.1", "chrome")
+                ):
                     self.outside.append(url)
             if message.get("id") == self.count:
                 assert "error" not in message, message
@@ -80,6 +82,28 @@ class Browser:
                 return text
             time.sleep(0.3)
         raise AssertionError(f"{address}: not all of {words} in:\n{text}")
+
+    def screen(self, width: int, height: int, *, dark: bool = False) -> None:
+        """A screen of so many CSS pixels, a narrow one a phone's, in the light or the dark scheme."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=2 if width < 500 else 1, mobile=width < 500,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+
+    def press(self, key: str) -> None:
+        """A key of the keyboard, such as `ArrowLeft` or a space, down and up."""
+        text = {"text": key} if len(key) == 1 else {}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def whole_page(self, path: Path) -> None:
+        """All of the page, as a PNG, beyond what the window shows too."""
+        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        picture = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        path.write_bytes(base64.b64decode(picture["data"]))
 
     def picture(self, path: Path) -> None:
         """What the window shows, as a PNG."""

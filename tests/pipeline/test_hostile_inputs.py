@@ -9,7 +9,7 @@ import pytest
 from pipeline import model_dir
 from pipeline.data.clips import ClipDataset
 from pipeline.errors import DataError, ModelError, ParamsError
-from pipeline.pages.page import read_summary
+from pipeline.pages.figures import read_summary
 from pipeline.params import load_params
 from pipeline.runtime.files import read_regular
 from tests.conftest import moving_bar

@@ -123,8 +123,9 @@ def test_a_page_that_does_not_fit_is_not_there(tiny, small_disk, tmp_path):
         tiny.frames, tiny.clips, tiny.model, tmp_path / "metrics", evaluate=EvaluateParams(batch_size=4, max_clips=None)
     )
     parameters = RenderParams(num_clips=2, long_horizon=8, scale=4, fps=10)
+    folders = tiny.model, tmp_path / "training", tmp_path / "metrics", small_disk / "renders"
     with pytest.raises(OSError, match="No space left") as caught:
-        render(tiny.frames, tiny.clips, tiny.model, tmp_path / "metrics", small_disk / "renders", render=parameters)
+        render(tiny.frames, tiny.clips, *folders, render=parameters)
     assert told(caught.value).startswith(f"{small_disk}/renders/")
     assert "renders/index.html" not in files(small_disk)
     assert not any(name.endswith(".part") for name in files(small_disk))

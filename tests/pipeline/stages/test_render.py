@@ -1,6 +1,7 @@
 """What people open: real videos and pictures of the right length and size, the same bytes every time."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -23,13 +24,17 @@ def folders(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("render")
     params = EvaluateParams(batch_size=4, max_clips=None)
     evaluate(tiny.frames, tiny.clips, tiny.model, folder / "metrics", evaluate=params)
-    render(tiny.frames, tiny.clips, tiny.model, folder / "metrics", folder / "renders", render=PARAMS)
+    (folder / "training").mkdir()
+    (folder / "training/gradients.csv").write_text("steps_back,before,after\n1,0.1,0.2\n2,0.01,0.1\n")
+    folders = tiny.model, folder / "training", folder / "metrics", folder / "renders"
+    render(tiny.frames, tiny.clips, *folders, render=PARAMS)
     return folder
 
 
 def test_there_is_one_video_per_clip_and_all_else(folders):
     assert sorted(path.name for path in (folders / "renders").iterdir()) == [
-        *["clip_00.mp4", "clip_01.mp4", "horizon.png", "index.html", "preview.webp", "rollout.mp4", "sheet.png"]
+        *["clip_00.mp4", "clip_00_0.webp", "clip_01.mp4", "clip_01_0.webp", "index.html", "preview.webp"],
+        *["rollout.mp4", "rollout_0.webp", "sheet.png"],
     ]
     assert probe(folders / "renders/clip_00.mp4").fps == 8.0
     # 3 frames of context, 4 or 9 steps, and a second of standing still
@@ -40,7 +45,8 @@ def test_there_is_one_video_per_clip_and_all_else(folders):
 
 def test_same_bytes_twice_and_nothing_left_over(tiny, folders, tmp_path):
     (tmp_path / "clip_77.mp4").write_text("of an earlier run")
-    render(tiny.frames, tiny.clips, tiny.model, folders / "metrics", tmp_path, render=PARAMS)
+    inputs = tiny.frames, tiny.clips, tiny.model, folders / "training", folders / "metrics"
+    render(*inputs, tmp_path, render=PARAMS)
     for path in (folders / "renders").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
     assert not (tmp_path / "clip_77.mp4").exists()
@@ -50,8 +56,35 @@ def test_the_page_has_the_figures_of_the_metrics(folders):
     summary = json.loads((folders / "metrics/metrics.json").read_text())
     html = (folders / "renders/index.html").read_text()
     assert f"<strong>{summary['useful_horizon']} of 4</strong>" in html
-    assert f"{summary['model']['mse']:.2f}</td>" in html
+    assert f"<span>{summary['model']['mse']:.2f}</span>" in html
     assert "test/0.mp4[0:7]" in html
+    assert "How far back the gradient reaches" in html
+
+
+def test_clips_are_the_median_and_the_worst_where_evaluate_has_scored_them(tiny, folders, tmp_path):
+    shutil.copytree(folders / "metrics", tmp_path / "metrics")
+    scores = [{"clip": c, "video": "v", "start": 0, "method": "model", "mse": 9.0 - c, "ssim": 0.5} for c in range(6)]
+    pd.DataFrame(scores).to_csv(tmp_path / "metrics/clip_scores.csv", index=False)
+    (tmp_path / "metrics/intervals.csv").write_text("method,metric,mean,low,high\nmodel,mse,3,2.5,3.5\n")
+    inputs = tiny.frames, tiny.clips, tiny.model, folders / "training", tmp_path / "metrics"
+    render(*inputs, tmp_path / "renders", render=PARAMS)
+    html = (tmp_path / "renders/index.html").read_text()
+    for text in (
+        "<strong>median</strong>",
+        "<strong>worst</strong>",
+        "MSE 9.00, SSIM 0.500, place 6 of 6",
+        "On 6 test clips",
+        "2.50 to 3.50",
+    ):
+        assert text in html
+
+
+def test_a_log_line_tells_of_every_clip_and_every_film(tiny, folders, tmp_path, caplog):
+    inputs = tiny.frames, tiny.clips, tiny.model, folders / "training", folders / "metrics"
+    with caplog.at_level("INFO"):
+        render(*inputs, tmp_path, render=PARAMS)
+    for text in ("clip 1/2 is predicted", "clip 2/2 is predicted", "film 1/3 is written", "film 3/3 is written"):
+        assert text in caplog.text
 
 
 def test_a_video_stays_on_its_last_frame():
@@ -68,9 +101,9 @@ def test_a_translation_is_rendered_without_a_rollout(tiny, tmp_path):
     save(tmp_path / "model", model, card.model_copy(update={"task": "translate", "translation": translation}))
     folders = tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics"
     evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None))
-    render(*folders, tmp_path / "renders", render=PARAMS)
+    render(*folders[:3], tmp_path / "training", folders[3], tmp_path / "renders", render=PARAMS)
     assert sorted(path.name for path in (tmp_path / "renders").iterdir()) == [
-        *["clip_00.mp4", "clip_01.mp4", "horizon.png", "index.html", "preview.webp", "sheet.png"]
+        *["clip_00.mp4", "clip_00_0.webp", "clip_01.mp4", "clip_01_0.webp", "index.html", "preview.webp", "sheet.png"]
     ]
     assert len(list(read_frames(tmp_path / "renders/clip_00.mp4"))) == 7 + 8
     assert "of 7</strong>" in (tmp_path / "renders/index.html").read_text()

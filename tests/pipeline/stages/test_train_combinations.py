@@ -39,7 +39,7 @@ def test_every_generator_passes_the_stages_with_every_objective_for_every_task(
     assert all(math.isfinite(value) for value in summary["model"].values())
     table = pd.read_csv(data / "metrics/horizon.csv")
     assert np.isfinite(table.loc[table["method"] == "model", ["mse", "mae", "psnr", "ssim"]]).all(axis=None)
-    videos = ["clip_00.mp4", *(["rollout.mp4"] if task == "predict" else [])]
+    films = ["clip_00.mp4", "clip_00_0.webp"] + (["rollout.mp4", "rollout_0.webp"] if task == "predict" else [])
     written = {path.name: path.stat().st_size for path in (data / "renders").iterdir()}
-    assert sorted(written) == sorted([*videos, "horizon.png", "index.html", "preview.webp", "sheet.png"])
+    assert sorted(written) == sorted([*films, "index.html", "preview.webp", "sheet.png"])
     assert all(written.values())
