@@ -33,8 +33,8 @@ examples:
   foreframe --install-completion
 """
 
-Source = Annotated[Path, Argument(metavar="IN", help="any video file")]
-Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov or .mkv")]
+Source = Annotated[Path, Argument(metavar="IN", help="any video file; an array or a stack of pictures, too")]
+Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov or .mkv; or .npy")]
 Model = Annotated[Path, Option(metavar="PATH", help="a model directory")]
 
 app = Typer(

@@ -23,8 +23,8 @@ from pipeline.model_dir import CARD, ModelCard, load, load_card
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
+from pipeline.sources.opening import probe, read_frames
 from pipeline.video import Image as Picture
-from pipeline.video import probe, read_frames
 from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)

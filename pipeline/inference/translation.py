@@ -25,8 +25,8 @@ from pipeline.model_dir import ModelCard, load
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, autocast_dtype, best_device, huge_pages
+from pipeline.sources.opening import has_audio, read_frames
 from pipeline.video import Image as Picture
-from pipeline.video import read_frames
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: boo
 
     dtype = autocast_dtype("auto", device)
     pictures = (to_picture(frame) for frame in translated(model, card, frames(), device, tile, dtype))
-    write_output(output, pictures, fps, source if source.is_file() else None)  # a folder of images has no audio
+    write_output(output, pictures, fps, source if has_audio(source) else None)
     return num_frames
 
 

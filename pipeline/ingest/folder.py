@@ -1,20 +1,17 @@
 """Lists a folder of videos: every file once, and why some are not to be opened."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import VideoError
+from pipeline.ingest.paths import allowed_folders, printable, why_not_followed
 from pipeline.sources import arrays, lerobot
 from pipeline.sources.part import Part
 from pipeline.sources.stacks import holds_several, is_stack
 from pipeline.video.image_sequences import is_image, numbered
-
-# DVC's cache may stand behind a symbolic link for each file of a folder that it keeps (cache.type symlink)
-DVC_CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,6 @@ def list_folder(folder: Path, roots: Sequence[str] = ()) -> list[Entry]:
     return list(entries_at(root / folder.name, root, allowed_folders(root, roots)))
 
 
-def allowed_folders(root: Path, roots: Sequence[str]) -> list[Path]:
-    """The folders that a link may lead into: `root` and `roots`, themselves without links."""
-    return [root, *(Path(os.path.realpath(other)) for other in roots)]
-
-
 def entries_at(path: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entry]:
     """The entries of the file or folder at `path`, named from `root` on."""
     if path.is_dir() and not path.is_symlink():
@@ -67,12 +59,6 @@ def entries_at(path: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entr
         yield from others
         for file in files:
             yield _file_entry(file, root)
-
-
-def printable(path: Path) -> str:
-    r"""`path` with forward slashes, in which bytes that are not UTF-8 and control characters are \xNN, and \ is \\."""
-    text = os.fsencode(path).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-    return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or ord(c) == 127 else c for c in text)
 
 
 def _entries(folder: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entry]:
@@ -165,13 +151,3 @@ def _all_files(folder: Path, root: Path, allowed: Sequence[Path]) -> tuple[list[
             elif path.is_file():
                 files.append(path)
     return files, refused
-
-
-def why_not_followed(path: Path, allowed: Sequence[Path]) -> str:
-    """Why the symbolic link at `path` is not followed; "" where it is."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        return "a symbolic link to a folder"
-    if any(target.is_relative_to(folder) for folder in allowed) or DVC_CACHE_OBJECT.search(str(target)):
-        return ""
-    return "a symbolic link that leaves the folder, to nowhere under data.roots of params.yaml"

@@ -8,8 +8,9 @@ from typing import Any
 
 from pipeline.ingest import inspection, workers
 from pipeline.ingest.cache import ContentCache
-from pipeline.ingest.folder import Entry, allowed_folders, entries_at, list_folder, printable
+from pipeline.ingest.folder import Entry, entries_at, list_folder
 from pipeline.ingest.inspection import Found, Order
+from pipeline.ingest.paths import allowed_folders, printable
 from pipeline.params import ExtractParams
 from pipeline.sources.lists import Row, is_list, read_list
 from pipeline.sources.part import Part
