@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from flows import folders
 from flows.dvc_graph import PARAMS, Stage, plan
 from pipeline.errors import ParamsError, PipelineError
+from pipeline.ingest import preflight
 from pipeline.params import Params, load_params, parse_params
 from pipeline.runtime.files import replacing, write_bytes
 from pipeline.runtime.yaml_file import parse_yaml, read_yaml
@@ -26,6 +27,7 @@ def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Par
     before = PARAMS.read_bytes()
     params = set_params(overrides, by_a_run=True)
     try:
+        preflight.check(Path(params.data.videos), params.data.roots)
         return params, plan(targets)
     except PipelineError:
         write_bytes(PARAMS, before)

@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.runtime.files import read_json
 from pipeline.runtime.yaml_file import parse_yaml
 
-LOCK = "dvc.lock"
+LOCK, PARAMS = "dvc.lock", "params.yaml"
 FRAMES, MODEL, MODELS, CHECKPOINTS = Path("data/frames"), Path("data/model"), Path("models"), Path(".train")
 
 
@@ -36,6 +36,8 @@ class Out:
 def parts(root: Path) -> list[tuple[str, Callable[[], Iterator[str]]]]:
     """What can be checked under `root`: a name, and the function that yields one line per fault."""
     found: list[tuple[str, Callable[[], Iterator[str]]]] = []
+    if (root / PARAMS).is_file():
+        found.append(("data.videos", lambda: _videos_faults(root)))
     if (root / FRAMES).is_dir():
         found.append((str(FRAMES), lambda: _frames_faults(root / FRAMES)))
     if (root / MODEL).is_dir():
@@ -163,6 +165,18 @@ def _md5_or_none(path: Path) -> str | None:
         return file_md5(path)
     except OSError:
         return None
+
+
+def _videos_faults(root: Path) -> Iterator[str]:
+    from pipeline.ingest import preflight
+    from pipeline.params import load_params
+
+    try:
+        data = load_params(root / PARAMS).data
+    except PipelineError as error:
+        yield str(error)
+        return
+    yield from preflight.faults(root / data.videos, [str(root / other) for other in data.roots])
 
 
 def _frames_faults(folder: Path) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 import json
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import ParamsError
 from pipeline.model_params import ModelParams, Positive, Section
@@ -65,11 +66,28 @@ class ExtractParams(Section):
     color: Literal["gray", "rgb"]
     on_error: Literal["fail", "skip"]
     image_fps: FramesPerSecond
+    array_range: tuple[float, float] | None
+    array_axes: str | None = Field(pattern=r"^[NTHWC]+$")
+    camera: str | None = Field(min_length=1)
     max_pixels: Positive
     max_seconds: float = Field(gt=0)
     timeout_seconds: float = Field(gt=0)
     max_memory_mb: int = Field(ge=512)
     executor: Literal["local", "dask"]
+
+    @field_validator("array_range")
+    @classmethod
+    def _black_is_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not (isfinite(value[0]) and isfinite(value[1]) and value[0] < value[1]):
+            raise ValueError(f"wanted is [black, white], the first below the second (got {list(value)})")
+        return value
+
+    @field_validator("array_axes")
+    @classmethod
+    def _axes_are_of_a_video(cls, value: str | None) -> str | None:
+        if value is not None and (not set("THW") <= set(value) or len(set(value)) < len(value)):
+            raise ValueError(f"wanted are T, H, W and perhaps N and C, each once, such as NTHW (got {value})")
+        return value
 
 
 class TensorizeParams(Section):
@@ -78,7 +96,7 @@ class TensorizeParams(Section):
     context: Positive
     horizon: Positive
     stride: Positive
-    split: Literal["auto", "folder", "video", "time"]
+    split: Literal["auto", "list", "folder", "video", "time"]
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
     shot_threshold: float | None = Field(gt=0, lt=1)

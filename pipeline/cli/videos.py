@@ -7,7 +7,7 @@ from typer import Argument, Option, Typer
 
 from pipeline.cli.app import Json, Model, Quiet, Voice, command
 
-Source = Annotated[Path, Argument(metavar="IN", help="any video file")]
+Source = Annotated[Path, Argument(metavar="IN", help="any video file; an array or a stack of pictures, too")]
 PredictingModel = Annotated[
     Path | None,
     Option(
@@ -17,7 +17,9 @@ PredictingModel = Annotated[
         show_default=False,
     ),
 ]
-Output = Annotated[Path, Argument(metavar="OUT", help="the file to write: .mp4, .m4v, .mov, .mkv, .webm or .gif")]
+Output = Annotated[
+    Path, Argument(metavar="OUT", help="to write: .mp4, .m4v, .mov, .mkv, .webm, .gif or .npy")
+]
 
 
 def register(app: Typer) -> None:

@@ -53,6 +53,7 @@ COLUMNS = {
     "stored_frames": "Int64",
     "array": "str",  # file in the store
     "recipe": "str",  # hash of the parameters and versions that made it
+    "split": "str",  # train | val | test, where a list, an array's name or a data set says so
 }
 NEEDED = ("path", "sha256", "stored_frames", "array")  # without these an index is none
 

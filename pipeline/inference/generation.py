@@ -26,8 +26,9 @@ from pipeline.model_dir import CARD, ModelCard, load, load_card
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
+from pipeline.sources.opening import probe, read_timed_frames
 from pipeline.video import Image as Picture
-from pipeline.video import TimedFrame, probe, read_timed_frames
+from pipeline.video import TimedFrame
 from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pipeline.errors import ModelError
 from pipeline.inference.generation import is_coloured
 from pipeline.model_dir import CARD, PRETRAINED, load_card
 from pipeline.model_versions import MODELS
-from pipeline.video import read_frames
+from pipeline.sources.opening import read_frames
 
 TRAINED = Path("data/model")  # where `dvc repro` leaves one
 PRETRAINED_NAME = "pretrained"  # what people call the model that comes with the program

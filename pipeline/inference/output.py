@@ -5,11 +5,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from tqdm import tqdm
 
+from pipeline.data.arrays import write_array
 from pipeline.errors import PipelineError
+from pipeline.runtime.files import replacing
+from pipeline.sources.opening import has_audio, probe
 from pipeline.video import Image as Picture
-from pipeline.video import TimedFrame, probe, write_timed_video
+from pipeline.video import TimedFrame, write_timed_video
 
 ASSUMED_FPS = 25.0  # of a video that does not say
 RECENT_FRAMES = 5  # by whose times the rate is known that a video had last
@@ -24,12 +28,35 @@ def check_output(output: Path, source: Path) -> None:
 def write_output(output: Path, frames: Iterable[TimedFrame], source: Path) -> None:
     """Write the video `output`, `frames` at their times, and show how many there are so far.
 
-    All audio of `source` is copied, if it has any. Raises VideoError where the name of `output` has no ending of a
-    video.
+    All audio of `source` is copied, if it has any. An `output` that ends in .npy becomes an array, uint8 (T, H, W, 3),
+    or (T, H, W) where every frame is gray. Raises VideoError where its name has no such ending.
     """
     progress = tqdm(frames, desc=output.name, unit="frame", disable=None, mininterval=0.5)
-    audio_from = source if source.is_file() else None  # a folder of images has none
+    if output.suffix.lower() == ".npy":
+        write_frames(output, (frame.image for frame in progress))
+        return
+    audio_from = source if has_audio(source) else None
     write_timed_video(output, progress, time_base=probe(source).time_base, audio_from=audio_from)
+
+
+def write_frames(output: Path, pictures: Iterable[Picture]) -> None:
+    """Write `pictures`, each uint8 (H, W, 3), as one .npy array; the colours are left out where there are none."""
+    is_gray = True
+
+    def watched() -> Iterator[Picture]:
+        nonlocal is_gray
+        for picture in pictures:
+            is_gray = is_gray and bool((picture == picture[:, :, :1]).all())
+            yield picture
+
+    coloured = output.with_name(f".{output.name}.colour")  # so that memory does not grow with the length
+    try:
+        write_array(coloured, watched())
+        frames = np.load(coloured, mmap_mode="r")
+        with replacing(output) as part, part.open("wb") as file:
+            np.save(file, frames[..., 0] if is_gray else frames)
+    finally:
+        coloured.unlink(missing_ok=True)
 
 
 class Clock:

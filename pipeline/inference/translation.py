@@ -26,8 +26,9 @@ from pipeline.model_dir import ModelCard, load
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, autocast_dtype, best_device, huge_pages
+from pipeline.sources.opening import read_timed_frames
 from pipeline.video import Image as Picture
-from pipeline.video import TimedFrame, read_timed_frames
+from pipeline.video import TimedFrame
 
 logger = logging.getLogger(__name__)
 

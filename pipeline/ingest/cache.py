@@ -7,7 +7,7 @@ parameters alone.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import file_digest
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # a file that changed so shortly before may change again within one tick of a file system's clock
 SETTLED_NANOSECONDS = 2_000_000_000
+STATE_NUMBERS = 5  # that tell whether a file is as it was; the last two are times
 HASHING_THREADS = 2  # a disk seldom feeds more
 
 
@@ -51,6 +52,25 @@ class ContentCache:
 
         What is known is kept by `kind` ("videos" or "arrays"), of the last call's `paths` alone.
         """
+        with ThreadPoolExecutor(HASHING_THREADS) as executor:
+            found = self.remembered(
+                {str(path): [path] for path in paths}, kind, lambda unknown: executor.map(_sha256, map(Path, unknown))
+            )
+        return {path: found.get(str(path)) or "" for path in paths}
+
+    def remembered(
+        self,
+        files: dict[str, list[Path]],
+        kind: str,
+        compute: Callable[[list[str]], Iterable[Any]],
+        is_kept: Callable[[Any], bool] = bool,
+    ) -> dict[str, Any]:
+        """What `compute` returns for the keys of `files`, which depends on the files of each alone.
+
+        It is called with the keys that are not known, or one of whose files has another inode, size or time, and
+        returns something for each; what is not `is_kept` is asked for again. Keys whose files are not there are left
+        out. What is known is kept by `kind`, of the last call's keys alone.
+        """
         file = self.folder / f"{kind}.json"
         try:
             known = _unsealed(file.read_bytes()) or {}
@@ -59,28 +79,25 @@ class ContentCache:
         clock = self.folder / "clock"
         clock.touch()  # the file system's own time, which may not be this machine's
         clock_ns = clock.stat().st_mtime_ns
-        found: dict[Path, str] = {}
+        found: dict[str, Any] = {}
         kept: dict[str, list[Any]] = {}
-        unknown: list[tuple[Path, list[int]]] = []
-        for path in paths:
+        unknown: dict[str, list[int]] = {}
+        for key, paths in files.items():
             try:
-                status = path.stat()
+                state = [number for path in paths for number in _state(path)]
             except OSError:
-                found[path] = ""
                 continue
-            state = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-            entry = known.get(str(path))
+            entry = known.get(key)
             if entry and entry[0] == state:
-                found[path], kept[str(path)] = entry[1], entry
+                found[key], kept[key] = entry[1], entry
             else:
-                unknown.append((path, state))
-        with ThreadPoolExecutor(HASHING_THREADS) as executor:
-            for (path, state), content_hash in zip(
-                unknown, executor.map(_sha256, [path for path, _ in unknown]), strict=True
-            ):
-                found[path] = content_hash
-                if content_hash and max(state[3:]) < clock_ns - SETTLED_NANOSECONDS:
-                    kept[str(path)] = [state, content_hash]
+                unknown[key] = state
+        values = compute(list(unknown)) if unknown else ()
+        for (key, state), value in zip(unknown.items(), values, strict=True):
+            found[key] = value
+            times = [time for start in range(0, len(state), STATE_NUMBERS) for time in state[start + 3 : start + 5]]
+            if is_kept(value) and max(times, default=0) < clock_ns - SETTLED_NANOSECONDS:
+                kept[key] = [state, value]
         if kept != known:
             write_bytes(file, _sealed(kept), durable=False)
         return found
@@ -104,6 +121,11 @@ class ContentCache:
     def clear_records(self) -> None:
         """Forget the recorded outcomes: the run is done, and its index has them."""
         self._journal.unlink(missing_ok=True)
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _sha256(path: Path) -> str:

@@ -21,6 +21,12 @@ class Content:
     lost_worker: bool = False  # over it, perhaps by this machine's fault: the next run tries again
 
     @property
+    def reader(self) -> str:
+        """What reads it: video | array | stack."""
+        part = self.entries[0].part
+        return part.reader if part else "video"
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The file, or the images of a sequence, to decode."""
         return self.entries[0].paths
@@ -32,13 +38,26 @@ def content_hashes(entries: Iterable[Entry], cache: ContentCache) -> dict[str, s
     Files are read again only where their times say that they changed.
     """
     entries = list(entries)
-    file_hashes = cache.hashes([path for entry in entries for path in entry.paths], "videos")
+    hashed = [entry for entry in entries if not (entry.part and entry.part.content_hash)]
+    file_hashes = cache.hashes([path for entry in hashed for path in entry.paths], "videos")
     found = {}
     for entry in entries:
-        hashes = [file_hashes[path] for path in entry.paths]
-        if hashes and all(hashes):
-            found[entry.name] = _sequence_hash(entry.paths, hashes) if entry.is_sequence else hashes[0]
+        if entry.part and entry.part.content_hash:  # its container was looked into
+            whole = entry.part.content_hash if entry.paths else ""
+        else:
+            hashes = [file_hashes[path] for path in entry.paths]
+            several = entry.is_sequence or len(hashes) > 1
+            whole = (_sequence_hash(entry.paths, hashes) if several else hashes[0]) if hashes and all(hashes) else ""
+        if whole:
+            found[entry.name] = _range_hash(entry, whole)
     return found
+
+
+def _range_hash(entry: Entry, content_hash: str) -> str:
+    """The hash of what counts of a video of a list; of a whole video its own."""
+    if not entry.fragment:
+        return content_hash
+    return hashlib.sha256(f"{entry.start_seconds!r} {entry.stop_seconds!r} {content_hash}".encode()).hexdigest()
 
 
 def _sequence_hash(paths: Iterable[Path], hashes: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ def decode_all(
     # share of the cores, so that these have work while a picture is converted
     threads = 1 if len(contents) >= cores else 2 * cores // len(contents)
     # the longest first, so that no worker is left alone with it at the end
-    order = sorted(contents, key=lambda content: -sum(path.stat().st_size for path in content.paths))
+    order = sorted(contents, key=lambda content: -_size(content))
     jobs = [_job(content, cache, params, threads) for content in order]
     task = workers.Task(
         video_job.__name__,
@@ -40,10 +40,18 @@ def decode_all(
             yield order[number], result
 
 
+def _size(content: Content) -> int:
+    part = content.entries[0].part
+    if part and part.number is not None:
+        return 0  # one of many of a kind: the file's size says nothing of it
+    return sum(path.stat().st_size for path in content.paths)
+
+
 def _job(content: Content, cache: ContentCache, params: ExtractParams, threads: int) -> Job:
+    entry = content.entries[0]
     return Job(
-        paths=[str(path) for path in content.paths],
-        is_sequence=content.entries[0].is_sequence,
+        paths=[str(path) for path in content.paths] if content.reader == "video" else [str(entry.source)],
+        is_sequence=entry.is_sequence,
         array=str(cache.part(content.content_hash).absolute()),
         size=params.size,
         fit=params.fit,
@@ -53,4 +61,8 @@ def _job(content: Content, cache: ContentCache, params: ExtractParams, threads: 
         max_pixels=params.max_pixels,
         max_seconds=params.max_seconds,
         threads=threads,
+        part=entry.part,
+        array_range=params.array_range,
+        start_seconds=entry.start_seconds,
+        stop_seconds=entry.stop_seconds,
     )

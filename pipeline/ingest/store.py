@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,40 +14,54 @@ from pipeline.ingest.contents import Content
 from pipeline.ingest.folder import Entry
 from pipeline.ingest.video_job import DECODING_VERSION, Outcome
 from pipeline.params import ExtractParams
+from pipeline.sources.extras import installed_versions
 from pipeline.video import versions
 
 logger = logging.getLogger(__name__)
 
-NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb"}  # parameters that change no frame
+# parameters that change no frame, whatever reads it; and those that concern one reader
+NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb", "camera", "array_axes"}
+OF_READERS = {"video": set(), "array": {"array_range"}, "stack": {"array_range"}}
+LIBRARIES = {"array": ("numpy",), "stack": ("tifffile", "imagecodecs", "pillow")}
+
+Recipes = Mapping[str, str]  # by reader, see Content.reader
 
 
-def recipe_of(params: ExtractParams) -> str:
-    """A hash of what decides the frames of a given video: parameters, and the versions of our code and the decoders."""
-    parts = [
-        params.model_dump(mode="json", exclude=NOT_IN_RECIPE),
-        DECODING_VERSION,
-        versions(),
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+def recipes_of(params: ExtractParams) -> Recipes:
+    """Hashes of what decides the frames of a given video: parameters, and the versions of our code and the readers."""
+    recipes = {}
+    for reader, own in OF_READERS.items():
+        others = set().union(*OF_READERS.values()) - own
+        parts: list[Any] = [
+            params.model_dump(mode="json", exclude=NOT_IN_RECIPE | others),
+            DECODING_VERSION,
+            versions(),
+        ]
+        if reader in LIBRARIES:
+            parts += [reader, installed_versions(*LIBRARIES[reader])]
+        recipes[reader] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return recipes
 
 
-def array_name(content: Content, recipe: str) -> str:
+def array_name(content: Content, recipes: Recipes) -> str:
     """The file in the store for the frames of this content."""
-    return f"{content.content_hash[:32]}-{recipe}.npy"
+    return f"{content.content_hash[:32]}-{recipes[content.reader]}.npy"
 
 
-def recall_outcomes(contents: Iterable[Content], frames: Path, cache: ContentCache, recipe: str) -> None:
+def recall_outcomes(contents: Iterable[Content], frames: Path, cache: ContentCache, recipes: Recipes) -> None:
     """Set the outcome of each content that the store in `frames`, or an interrupted run, has a sound one of.
 
     An array is sound if it has the content hash that was written down with it; it is read again only where its inode,
     size or times changed. What is not sound is left to be decoded again, and said.
     """
-    known = _indexed_outcomes(frames, recipe)
-    for key, (values, array_hash) in cache.recorded(recipe).items():
-        known[key] = Outcome(**values), array_hash
-    recalled = [(content, *known[content.content_hash]) for content in contents if content.content_hash in known]
+    known = _indexed_outcomes(frames)
+    for recipe in recipes.values():
+        for content_hash, (values, array_hash) in cache.recorded(recipe).items():
+            known[content_hash, recipe] = Outcome(**values), array_hash
+    keys = {content.content_hash: (content.content_hash, recipes[content.reader]) for content in contents}
+    recalled = [(content, *known[key]) for content in contents if (key := keys[content.content_hash]) in known]
     arrays = {
-        content.content_hash: frames / array_name(content, recipe)
+        content.content_hash: frames / array_name(content, recipes)
         for content, outcome, _ in recalled
         if outcome.stored_frames
     }
@@ -61,17 +75,17 @@ def recall_outcomes(contents: Iterable[Content], frames: Path, cache: ContentCac
             content.outcome, content.array_hash = outcome, array_hash
 
 
-def _indexed_outcomes(frames: Path, recipe: str) -> dict[str, tuple[Outcome, str]]:
-    """The outcomes in the index of `frames` and their arrays' hashes, by content hash, as far as `recipe` made them."""
+def _indexed_outcomes(frames: Path) -> dict[tuple[str, str], tuple[Outcome, str]]:
+    """The outcomes in the index of `frames` and their arrays' hashes, by content hash and recipe."""
     rows, hashes = sound_rows(frames), read_hashes(frames)
     if (frames / INDEX).is_file() and not hashes["rows"]:
         logger.warning("%s: is missing or damaged: every video is decoded again", frames / HASHES)
     elif damaged := len(hashes["rows"]) - len(rows):
         logger.warning("%s: %d of its rows are damaged: their videos are decoded again", frames / INDEX, damaged)
     return {
-        row["sha256"]: (_outcome(row), hashes["arrays"].get(row["array"], ""))
+        (row["sha256"], row["recipe"]): (_outcome(row), hashes["arrays"].get(row["array"], ""))
         for row in rows
-        if row["recipe"] == recipe
+        if row["recipe"]
     }
 
 
@@ -97,30 +111,37 @@ def refusals(entries: Iterable[Entry], contents: Iterable[Content]) -> Iterator[
             yield entry.name, outcome.reason
 
 
-def index_rows(entries: Iterable[Entry], contents: Iterable[Content], recipe: str) -> list[dict[str, Any]]:
+def index_rows(entries: Iterable[Entry], contents: Iterable[Content], recipes: Recipes) -> list[dict[str, Any]]:
     """One row per entry, in their order; of several entries with one content the first has the frames."""
-    rows = {row["path"]: row for content in contents for row in _rows(content, recipe)}
+    rows = {row["path"]: row for content in contents for row in _rows(content, recipes)}
     return [
         rows.get(entry.name) or _row(entry, "", Outcome("skipped", entry.reason or "cannot be read"))
         for entry in entries
     ]
 
 
-def _rows(content: Content, recipe: str) -> Iterator[dict[str, Any]]:
+def _rows(content: Content, recipes: Recipes) -> Iterator[dict[str, Any]]:
     outcome = content.outcome
     assert outcome is not None
     first, *copies = content.entries
     if content.lost_worker:
         yield from (_row(entry, content.content_hash, outcome) for entry in content.entries)
         return
-    array = array_name(content, recipe) if outcome.stored_frames else ""
-    yield _row(first, content.content_hash, outcome, array, recipe)
+    array = array_name(content, recipes) if outcome.stored_frames else ""
+    yield _row(first, content.content_hash, outcome, array, recipes[content.reader])
     for entry in copies:
         yield _row(entry, content.content_hash, Outcome("skipped", f"same content as {first.name}"))
 
 
 def _row(entry: Entry, content_hash: str, outcome: Outcome, array: str = "", recipe: str = "") -> dict[str, Any]:
-    return {"path": entry.name, "sha256": content_hash, **asdict(outcome), "array": array, "recipe": recipe}
+    return {
+        "path": entry.name,
+        "sha256": content_hash,
+        **asdict(outcome),
+        "array": array,
+        "recipe": recipe,
+        "split": entry.split,
+    }
 
 
 def _remove_unused(frames: Path, rows: Iterable[dict[str, Any]]) -> None:

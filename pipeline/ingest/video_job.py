@@ -4,13 +4,17 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
+from pipeline.sources import reading as sources
+from pipeline.sources.part import Part, TimedPicture
 from pipeline.video.decoding import DecodedFrame, decode
 from pipeline.video.frame_conversion import PictureFormat
 from pipeline.video.image_sequences import decode_images
 from pipeline.video.reading import Report, read_resized
+from pipeline.video.segments import between
 from pipeline.video.subsampling import CannotSkip
 
 # To be changed when the same file and parameters may result in other frames: every video is then decoded anew. The
@@ -34,9 +38,26 @@ class Job:
     max_pixels: int
     max_seconds: float
     threads: int  # of the decoder
+    part: Part | None = None  # which of the videos in the file; how it is read, if not as a video
+    array_range: tuple[float, float] | None = None  # black and white of arrays; None: as their values suggest
+    start_seconds: float | None = None  # what of the video counts; a half-open range
+    stop_seconds: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))  # a job comes to a worker as JSON, which makes it a list
+        values: Any = self.part
+        if isinstance(values, dict):
+            object.__setattr__(self, "part", Part(**values))
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is read by pipeline.sources."""
+        return self.part is not None and self.part.reader != "video"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of a video counts."""
+        return self.start_seconds is None and self.stop_seconds is None
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
     far. Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
     """
     errors_before = count_errors()
-    if job.fps is not None and not job.is_sequence:
+    if job.fps is not None and not job.is_sequence and not job.is_array and job.is_whole:
         # fewer frames have to be decoded, if all is well
         try:
             outcome = _extract(job, job.threads, heartbeat, count_errors, job.fps)
@@ -72,7 +93,7 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
                 return outcome
     errors_before = count_errors()
     outcome = _extract(job, job.threads, heartbeat, count_errors)
-    if job.threads > 1 and (outcome.status != "ok" or count_errors() > errors_before):
+    if job.threads > 1 and not job.is_array and (outcome.status != "ok" or count_errors() > errors_before):
         outcome = _extract(job, 1, heartbeat, count_errors)
     return outcome
 
@@ -90,11 +111,16 @@ def _extract(
 
     def images() -> Iterator[Frames]:
         nonlocal status, reason
-        with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps)) as frames:
-            try:
-                yield from read_resized(frames, PictureFormat(job.size, job.fit, job.color), job.fps, report)
-            except DamagedVideo as error:
-                status, reason = "damaged", _without_folder(job, error)
+        wanted = PictureFormat(job.size, job.fit, job.color)
+        try:
+            if job.is_array:
+                yield from sources.read_resized(_pictures(job, heartbeat), wanted, job.fps, report)
+                return
+            with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps)) as frames:
+                counted = frames if job.is_whole else between(frames, job.start_seconds, job.stop_seconds)
+                yield from read_resized(counted, wanted, job.fps, report)
+        except DamagedVideo as error:
+            status, reason = "damaged", _without_folder(job, error)
 
     try:
         stored = write_array(array, images())
@@ -103,6 +129,8 @@ def _extract(
     if report.num_frames < MIN_FRAMES:
         array.unlink(missing_ok=True)
         return Outcome("skipped", reason or "too few frames: one picture is no video", report.num_frames)
+    if job.part and job.part.num_frames not in (None, report.num_frames) and status == "ok":
+        status, reason = "damaged", f"has {report.num_frames} of the {job.part.num_frames} frames that it should have"
     return Outcome(
         status,
         reason,
@@ -130,12 +158,27 @@ def _frames(
         Path(job.paths[0]),
         threads=threads,
         max_pixels=job.max_pixels,
-        max_seconds=job.max_seconds,
+        # of a part of a video only that part counts
+        max_seconds=job.max_seconds if job.is_whole else float("inf"),
+        start_seconds=job.start_seconds or 0.0,
         heartbeat=heartbeat,
         # several threads log errors at another packet than the one that they belong to
         count_errors=count_errors if threads == 1 else lambda: 0,
         wanted_fps=wanted_fps,
     )
+
+
+def _pictures(job: Job, heartbeat: Callable[[], None]) -> Iterator[TimedPicture]:
+    assert job.part is not None
+    pictures = sources.read_part(
+        job.part,
+        fps=job.image_fps,
+        stated_range=job.array_range and (job.array_range[0], job.array_range[1]),
+        max_pixels=job.max_pixels,
+        max_seconds=job.max_seconds,
+        heartbeat=heartbeat,
+    )
+    return pictures if job.is_whole else between(pictures, job.start_seconds, job.stop_seconds)
 
 
 def _without_folder(job: Job, error: VideoError) -> str:

@@ -4,6 +4,7 @@ Apart from data/clips.py, so that a change here retrains nothing as long as the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pipeline.data.clips import SPLITS
 from pipeline.errors import DataError
@@ -15,31 +16,40 @@ Part = tuple[str, int, int]  # split, start, stop: a stretch of a video's frames
 ENOUGH_VIDEOS = 10  # from here on `auto` splits by video: fewer give a val and a test too small to mean anything
 
 
-def assign_splits(
-    how: str, shots_of: Mapping[str, Ranges], hashes: Mapping[str, str], params: TensorizeParams, root: str
-) -> dict[str, list[Part]]:
-    """The parts of each video, split `how`: by folder, by video or in time.
+@dataclass(frozen=True)
+class Videos:
+    """What is known of the videos that are to be split, each by its name."""
 
-    `shots_of` holds the shots of each video, `hashes` the SHA-256 of its file. `root` begins all paths and says nothing
-    of a split.
-    """
+    shots: Mapping[str, Ranges]
+    hashes: Mapping[str, str]  # SHA-256 of its content, hexadecimal digits
+    listed: Mapping[str, str]  # the split that a list or a data set says; "": none
+    root: str = ""  # begins all names and says nothing of a split
+
+
+def assign_splits(how: str, videos: Videos, params: TensorizeParams) -> dict[str, list[Part]]:
+    """The parts of each video, split `how`: as listed, by folder, by video or in time."""
+    shots_of, root = videos.shots, videos.root
     if how == "time":
         return {video: cut_in_time(ranges, params) for video, ranges in shots_of.items()}
     if how == "folder":
         split_of_name = split_by_folder([video.removeprefix(root) for video in shots_of], SPLITS)
         split_of = {f"{root}{name}": split for name, split in split_of_name.items()}
+    elif how == "list":
+        split_of = split_as_listed(videos.listed, videos.hashes, params.val_fraction)
     else:
-        split_of = split_by_video(hashes, params.val_fraction, params.test_fraction)
+        split_of = split_by_video(videos.hashes, params.val_fraction, params.test_fraction)
     return {video: [(split_of[video], 0, ranges[-1][1])] for video, ranges in shots_of.items()}
 
 
-def choose_split(shots_of: Mapping[str, Ranges], params: TensorizeParams, root: str) -> str:
-    """What `auto` means for these videos: by folder if their folders say so, else by video, or in time if they are few.
+def choose_split(videos: Videos, params: TensorizeParams) -> str:
+    """What `auto` means: as listed or by folder if that says so of these videos, else by video, or in time if few.
 
-    A few videos too short to be cut in time are split by video, if there is one for each split. `root` is that of
-    assign_splits.
+    A few videos too short to be cut in time are split by video, if there is one for each split.
     """
-    names = [video.removeprefix(root) for video in shots_of]
+    shots_of = videos.shots
+    if {"train", "test"} <= {videos.listed.get(video, "") for video in shots_of}:
+        return "list"
+    names = [video.removeprefix(videos.root) for video in shots_of]
     if {"train", "test"} <= {name.split("/")[0] for name in names if "/" in name}:
         return "folder"
     can_be_cut = any(len(cut_in_time(ranges, params)) > 1 for ranges in shots_of.values())
@@ -95,6 +105,24 @@ def split_by_folder(videos: Iterable[str], splits: Sequence[str]) -> dict[str, s
             raise DataError(f"{video}: split by folder wants it in one of {', '.join(s + '/' for s in splits)}")
         assigned[video] = top
     return assigned
+
+
+def split_as_listed(listed: Mapping[str, str], hashes: Mapping[str, str], val_fraction: float) -> dict[str, str]:
+    """The split that is said for each video; where none is val, a share of those in train is, chosen by content hash.
+
+    Raises DataError where none is said for a video.
+    """
+    if silent := sorted(video for video in hashes if not listed.get(video)):
+        raise DataError(
+            f"{silent[0]}: nothing says its split, as it does of others ({len(silent)} such videos); name it in the "
+            "list, or set tensorize.split to folder, video or time"
+        )
+    split_of = {video: listed[video] for video in hashes}
+    train = sorted((hashes[video], video) for video, split in split_of.items() if split == "train")
+    if "val" not in split_of.values() and len(train) > 1:
+        chosen = [video for content_hash, video in train if int(content_hash[:16], 16) / 16**16 < val_fraction]
+        split_of |= dict.fromkeys(chosen[: len(train) - 1] or [train[0][1]], "val")
+    return split_of
 
 
 def cut_in_time(ranges: Ranges, params: TensorizeParams) -> list[Part]:

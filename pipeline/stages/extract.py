@@ -12,9 +12,9 @@ from pipeline.data.frames import INDEX
 from pipeline.errors import PipelineError, VideoError
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
-from pipeline.ingest.folder import list_folder
+from pipeline.ingest.listing import list_videos
 from pipeline.ingest.pool import decode_all
-from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipe_of, refusals, write_store
+from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipes_of, refusals, write_store
 from pipeline.ingest.video_job import Outcome
 from pipeline.ingest.workers import WorkerDied
 from pipeline.params import DataParams, ExtractParams
@@ -26,22 +26,22 @@ MOST_REASONS = 5  # that one message lists
 
 
 def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
-    """Decode every video in the folder data.videos of params.yaml into resized frames under FRAMES."""
+    """Decode every video that data.videos of params.yaml names into resized frames under FRAMES."""
     videos = Path(data.videos)
-    if not videos.is_dir():
+    if not (videos.is_dir() or videos.is_file()):
         raise PipelineError(f"{videos}: no such folder; data.videos in params.yaml names the folder of videos")
     frames.mkdir(parents=True, exist_ok=True)
     cache = ContentCache(frames.parent / f".{frames.name}")
-    recipe = recipe_of(extract)
+    recipes = recipes_of(extract)
     with cache.lock():
-        entries = list_folder(videos, data.roots)
+        entries = list_videos(videos, data.roots, cache, extract)
         if not entries:
             raise PipelineError(
                 f"{videos}: holds no file; put videos there, or name another folder as data.videos in params.yaml"
             )
         hashes = content_hashes(entries, cache)
         contents = group_by_content(entries, hashes)
-        recall_outcomes(contents, frames, cache, recipe)
+        recall_outcomes(contents, frames, cache, recipes)
         to_decode = [content for content in contents if content.outcome is None]
         logger.info("%d files under %s: %d to decode", len(entries), videos, len(to_decode))
 
@@ -54,14 +54,14 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
                     if result.stored_frames:
                         part = cache.part(content.content_hash)
                         content.array_hash = file_content_hash(part)
-                        part.replace(frames / array_name(content, recipe))
-                    cache.record(recipe, content.content_hash, asdict(result), content.array_hash)
+                        part.replace(frames / array_name(content, recipes))
+                    cache.record(recipes[content.reader], content.content_hash, asdict(result), content.array_hash)
                     content.outcome = result
                 _stop_if_asked(videos / content.entries[0].name, content.outcome.reason, extract)
         for name, reason in refusals(entries, contents):
             _stop_if_asked(videos / name, reason, extract)
 
-        rows = index_rows(entries, contents, recipe)
+        rows = index_rows(entries, contents, recipes)
         write_store(frames, rows, contents)
         cache.clear_records()
     _stop_without_videos(videos, rows)

@@ -1,7 +1,7 @@
 """Stage: cut the stored frames into clips, each inside one shot, in splits that do not leak."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from pipeline.params import TensorizeParams, TranslateParams
 from pipeline.splitting.duplicates import content_hash, without_copies
 from pipeline.splitting.shots import find_shots
 from pipeline.splitting.source_target_pairs import videos_of
-from pipeline.splitting.splits import Part, Ranges, assign_splits, check_none_is_empty, choose_split
+from pipeline.splitting.splits import Part, Ranges, Videos, assign_splits, check_none_is_empty, choose_split
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +48,11 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
     }
 
     root = f"{folders[1]}/" if folders else ""
-    how = tensorize.split if tensorize.split != "auto" else choose_split(enough, tensorize, root)
-    logger.info("split by %s (%s)", how, "as params.yaml says" if tensorize.split == how else "chosen by auto")
     hashes = {video: str(store.index.loc[video, "sha256"]) for video in enough}
-    parts = without_copies(assign_splits(how, enough, hashes, tensorize, root), content)
+    known = Videos(enough, hashes, listed_splits(store, enough), root)
+    how = tensorize.split if tensorize.split != "auto" else choose_split(known, tensorize)
+    logger.info("split by %s (%s)", how, "as params.yaml says" if tensorize.split == how else "chosen by auto")
+    parts = without_copies(assign_splits(how, known, tensorize), content)
     table = clip_table(parts, shots_of, length, tensorize.stride)
     counts = {split: int(table.loc[table["split"] == split, "num_clips"].sum()) for split in SPLITS}
     check_none_is_empty(counts, how, longest, tensorize)
@@ -70,6 +71,13 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
         *(len(videos), len(table), ", ".join(f"{split} {count}" for split, count in counts.items())),
         *(len(videos) - len(enough), len(enough) - len(parts)),
     )
+
+
+def listed_splits(store: FrameStore, videos: Iterable[str]) -> dict[str, str]:
+    """The split of each video that a list, an array's name or a data set says; "" where none does."""
+    if "split" not in store.index:  # of a store that was made before there was one
+        return {}
+    return {video: str(store.index.loc[video, "split"]) for video in videos}
 
 
 def translation_of(translate: TranslateParams, store: FrameStore) -> Translation:

@@ -32,6 +32,7 @@ FORMATS = (
     "flic,jpegxl_anim,wav,flac,mp3"
 )
 ATTACHED_PICTURE = 0x400  # a stream's disposition: a cover, not a video
+SEARCHABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers that find a key frame by its time
 DEFAULT_STEP_SECONDS = 1 / 25  # between frames; FFmpeg's own guess where a file does not say
 JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
 
@@ -90,6 +91,7 @@ def decode(
     threads: int,
     max_pixels: int,
     max_seconds: float,
+    start_seconds: float = 0.0,
     heartbeat: Callable[[], None] = lambda: None,
     count_errors: Callable[[], int] = lambda: 0,
     wanted_fps: float | None = None,
@@ -103,6 +105,7 @@ def decode(
     With `wanted_fps`, frames that a player does not show at 0, 1 / wanted_fps … seconds are not decoded where no other
     frame is made from them, which changes no other frame; raises CannotSkip at the first irregularity. Damage within a
     frame that is not decoded is not seen: nothing that is kept depends on it.
+    With `start_seconds`, frames before it may be left out, as far as the container can be searched; times stay.
     Raises VideoError if there is no good frame or a limit is passed, DamagedVideo after the last good frame.
     """
     with opened(path, max_pixels) as (container, stream, file):
@@ -112,6 +115,8 @@ def decode(
         # errors are raised when they are met, which is before frames that are made from the broken one are shown
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(max_pixels)}
         times = _PresentationTimes(stream)
+        if start_seconds > 0 and container.format.name in SEARCHABLE and stream.time_base:
+            times.start = _seek(container, stream, start_seconds)
         if stream.duration and stream.time_base:
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
@@ -142,6 +147,14 @@ def decode(
                 raise DamagedVideo(f"{path}: {what} ({times.stop:.2f} seconds){': ' if problem else ''}{problem}")
         if not num_frames:
             raise VideoError(f"{path}: no frame can be decoded ({context.name}{': ' if problem else ''}{problem})")
+
+
+def _seek(container: InputContainer, stream: VideoStream, start_seconds: float) -> float:
+    """Go to the last key frame that is not after `start_seconds`; returns the first frame's time stamp in seconds."""
+    assert stream.time_base is not None
+    first = stream.start_time or 0
+    container.seek(first + int(start_seconds / stream.time_base), stream=stream)
+    return float(first * stream.time_base)
 
 
 def _skipper(

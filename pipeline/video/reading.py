@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import av
 import numpy as np
@@ -22,6 +22,18 @@ Image = NDArray[np.uint8]
 MAX_PIXELS = 2**26  # of a frame that read_frames takes: 8192 x 8192
 SEQUENCE_FPS = 25.0  # of a folder of images, which does not say
 AS_SHOWN = PictureFormat(size=None, fit="stretch", color="rgb")
+
+
+class _Timed(Protocol):
+    """A frame of any kind, and when it is shown."""
+
+    @property
+    def pts_seconds(self) -> float: ...
+    @property
+    def stop_seconds(self) -> float: ...
+
+
+Timed = TypeVar("Timed", bound=_Timed)
 
 
 @dataclass(frozen=True)
@@ -162,14 +174,14 @@ def _reported(frames: Iterable[DecodedFrame], report: Report) -> Iterator[Decode
         yield decoded
 
 
-def repeated(frames: Iterable[DecodedFrame], fps: float | None) -> Iterator[tuple[DecodedFrame, int]]:
+def repeated(frames: Iterable[Timed], fps: float | None) -> Iterator[tuple[Timed, int]]:
     """Each frame, and at how many of the moments 0, 1 / fps, 2 / fps … it is shown (once if `fps` is None)."""
     if fps is None:
         for decoded in frames:
             yield decoded, 1
         return
     moment = 0
-    current: DecodedFrame | None = None
+    current: Timed | None = None
 
     def moments_before(stop_seconds: float) -> int:
         nonlocal moment

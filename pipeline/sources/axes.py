@@ -1,0 +1,74 @@
+"""What the axes of an array mean: T time, N sequences, H height, W width, C channels, told from shape and content."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import VideoError
+
+CHANNELS = (1, 3)  # anywhere; at the end a fourth one is alpha
+SAMPLE = 12  # neighbours along each axis that are compared, at PLACES places
+PLACES = 6
+CLEARLY = 1.15  # so much more must sequences differ than frames, to be told from them
+
+
+def axes_of(shape: tuple[int, ...], stated: str | None, sample: Callable[[Any], NDArray]) -> str:
+    """The letters of the axes, such as TNHW; `sample` returns what is at an index of the array.
+
+    `stated` (extract.array_axes) is taken where it has as many letters as the array has axes. Else the shape tells
+    which axes are colours, and the content which one is time: frames that follow each other differ less than
+    sequences. Raises VideoError where the shape is none of a video, or neither tells.
+    """
+    if stated is not None and len(stated) == len(shape):
+        return stated
+    last_is_colour = shape[-1] in (*CHANNELS, 4) if shape else False
+    if len(shape) == 3 and not last_is_colour:
+        return "THW"
+    if len(shape) == 4:
+        if last_is_colour:
+            return "THWC"
+        if shape[1] in CHANNELS:
+            return "TCHW"
+        if shape[0] == 1:
+            return "NTHW"
+        if shape[0] == 3:
+            raise _unclear(shape, "NTHW or CTHW")
+        return _time_of_two(shape, "HW", sample)
+    if len(shape) == 5:
+        if last_is_colour:
+            return _time_of_two(shape, "HWC", sample)
+        if shape[2] in CHANNELS:
+            return _time_of_two(shape, "CHW", sample)
+        if shape[1] in CHANNELS:
+            return "NCTHW"
+    what = "one picture, no video" if len(shape) == 3 else "no video"
+    raise VideoError(f"an array of shape {shape} is {what} (extract.array_axes says what its axes are)")
+
+
+def _time_of_two(shape: tuple[int, ...], rest: str, sample: Callable[[Any], NDArray]) -> str:
+    """NT or TN in front of `rest`: time is the axis along which neighbours differ less."""
+    if 1 in shape[:2]:
+        return ("NT" if shape[0] == 1 else "TN") + rest
+    differences = np.zeros(2)
+    for place in range(PLACES):
+        index = tuple(_span(length, place) for length in shape[:2])
+        block = np.asarray(sample(index)).astype(np.float64)
+        for axis in (0, 1):
+            differences[axis] += np.nanmean(np.abs(np.diff(block, axis=axis)))
+    first, second = differences
+    if first * CLEARLY < second:
+        return f"TN{rest}"
+    if second * CLEARLY < first:
+        return f"NT{rest}"
+    raise _unclear(shape, f"NT{rest} or TN{rest}")
+
+
+def _span(length: int, place: int) -> slice:
+    start = (length - min(length, SAMPLE)) * place // (PLACES - 1)
+    return slice(start, start + SAMPLE)
+
+
+def _unclear(shape: tuple[int, ...], choices: str) -> VideoError:
+    return VideoError(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({choices})")
