@@ -1,5 +1,6 @@
-"""`python -m tests.small_params` makes params.yaml in the current folder small: `dvc repro` then takes seconds."""
+"""`python -m tests.small_params FOLDER` makes FOLDER/params.yaml small: `dvc repro` there then takes seconds."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -40,4 +41,9 @@ def make_small(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    make_small(Path("params.yaml"))
+    parser = argparse.ArgumentParser(prog="python -m tests.small_params", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a copy of the repository: its params.yaml is rewritten")
+    folder = parser.parse_args().folder
+    if not (folder / "params.yaml").is_file():
+        parser.error(f"{folder}: holds no params.yaml")
+    make_small(folder / "params.yaml")

@@ -1,7 +1,10 @@
 """The small parameters are valid, small, and say what each key is as the shipped ones do."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from pipeline.params import load_params
@@ -25,3 +28,17 @@ def test_only_values_change(tmp_path):
 
     assert keys(path.read_text()) == keys((ROOT / "params.yaml").read_text())
     assert path.read_text().count(" # ") == (ROOT / "params.yaml").read_text().count(" # ")
+
+
+def test_the_command_is_told_which_folder(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+
+    def run(*arguments: str) -> int:
+        command = [sys.executable, "-m", "tests.small_params", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+
+    shipped = (ROOT / "params.yaml").read_bytes()
+    assert [run(), run("--help"), run("nowhere")] == [2, 0, 2]
+    assert (tmp_path / "params.yaml").read_bytes() == shipped
+    assert run(str(tmp_path)) == 0
+    assert (tmp_path / "params.yaml").read_bytes() != shipped

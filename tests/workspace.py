@@ -38,7 +38,7 @@ def make_workspace(path: Path) -> dict[str, str]:
         "GIT_COMMITTER_EMAIL": "test@localhost",
     }
     for command in (
-        [sys.executable, "-m", "tests.small_params"],
+        [sys.executable, "-m", "tests.small_params", "."],
         ["git", "init", "-q", "-b", "main"],
         ["git", "add", "-A"],
         ["git", "commit", "-qm", "workspace"],

@@ -65,7 +65,7 @@ def passes(*combination: str) -> Trial:
     """A trial of one combination; what it writes is looked at by tests/pipeline/stages/test_train_combinations.py."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
-        return finished(ground.staged.quick([PYTHON, "-m", "tests.faults.combinations", "--only", *combination], 120))
+        return finished(ground.staged.quick([PYTHON, "-m", "tests.faults.combinations", "--only", *combination], 900))
 
     return trial
 

@@ -88,7 +88,7 @@ class Workspace:
         """Run a command to its end in a process of its own, or kill it after so many seconds."""
         return self.start(command).wait(seconds)
 
-    def quick(self, command: list[str], seconds: float = 60) -> Ran:
+    def quick(self, command: list[str], seconds: float = 300) -> Ran:
         """The same in a fork of a process that has imported the pipeline already."""
         log = self.logs / f"{uuid.uuid4().hex}.log"
         module, *arguments = command[command.index("-m") + 1 :]

@@ -18,7 +18,7 @@ PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "40")
 TRANSLATE = foreframe("translate", "in.mp4", "out.mp4", "--model", "translator")
 LONG_PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "1500")  # longer than Python's imports take
 LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "translator")
-SERVER_SECONDS = 300.0
+SERVER_SECONDS = 900.0
 
 
 def killed(of: str, command: list[str], outs: tuple[str, ...], number: int) -> Trial:
@@ -68,7 +68,7 @@ def _lost(kill: Kill, ground: Ground, of: Workspace, expected: dict[str, str], m
         moment /= 2  # it was quicker than the one that was measured, so that there is nothing to kill any more
         workspace.remove()
     running.kill(kill.number, group=kill.group)
-    lost = tracebacks(running.wait(90, killed=True)) + workspace.survivors()
+    lost = tracebacks(running.wait(300, killed=True)) + workspace.survivors()
     if kill.outs == ("out.mp4",):  # a stage's outputs are DVC's until the stage has ended; OUT is a person's
         lost += differences(expected, workspace.hashes(*kill.outs), whole=False)
     lost += finished(workspace.run(kill.command, 1800)) + differences(expected, workspace.hashes(*kill.outs))
@@ -88,7 +88,7 @@ def server(number: int, latest: float) -> Trial:
         running = workspace.start(command)
         time.sleep(random.uniform(0, latest))
         running.kill(number, group=False)
-        lost = tracebacks(running.wait(90, killed=True)) + workspace.survivors(30)
+        lost = tracebacks(running.wait(300, killed=True)) + workspace.survivors(60)
         lost += _serves(workspace, command, f"http://127.0.0.1:{port}/api")
         workspace.remove()
         return lost
@@ -101,9 +101,9 @@ def _serves(workspace: Workspace, command: list[str], api: str) -> list[str]:
     running = workspace.start(command)
     ready = _until(lambda: httpx.get(f"{api}/deployments/name/generate/scheduled").is_success, SERVER_SECONDS)
     running.kill(signal.SIGTERM, group=False)
-    ran = running.wait(90)
+    ran = running.wait(300)
     ended = Ran(0 if ran.code in (0, -signal.SIGTERM, 143) else ran.code, ran.output)
-    return ([] if ready else ["does not serve when started anew"]) + finished(ended) + workspace.survivors(30)
+    return ([] if ready else ["does not serve when started anew"]) + finished(ended) + workspace.survivors(60)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -20,7 +20,7 @@ def odd(first: str, **values: object) -> Trial:
         workspace.set(**values)
         lost = []
         for name in list(STAGES)[list(STAGES).index(first) :]:
-            ran = workspace.quick(stage(name), 120)
+            ran = workspace.quick(stage(name), 600)
             lost = tracebacks(ran)
             if lost or ran.code:
                 break
@@ -45,7 +45,7 @@ def never_better(rate: float) -> Trial:
     def trial(ground: Ground, random: Random) -> list[str]:
         workspace = ground.copy(ground.staged)
         workspace.set(**{f"{RECIPE}learning_rate": rate})
-        ran = workspace.quick(stage("train"), 120)
+        ran = workspace.quick(stage("train"), 600)
         workspace.remove()
         said = "learning_rate" in ran.output if ran.code else "never got better" in ran.output
         return tracebacks(ran) or ([] if said else [f"exit status {ran.code} and nothing said: {ran.last_line}"])
@@ -58,7 +58,7 @@ def option(*command: str) -> Trial:
 
     def trial(ground: Ground, random: Random) -> list[str]:
         workspace = ground.copy(ground.staged)
-        lost = refused(workspace.quick(foreframe(*command), 40))
+        lost = refused(workspace.quick(foreframe(*command), 60))
         workspace.remove()
         return lost
 

@@ -3,7 +3,7 @@
 `flows.deploy` serves a workspace of its own whose one stage copies what was prepared, real frames, clips and models of
 4 x 4 pixels, so that a cycle takes seconds: flows, Prefect, DVC and git are what is soaked. A cycle changes a video and
 the model and runs `retrain`; every fifth turns all videos from bright to dark or back, so that its model beats the
-champion and is promoted; every tenth runs `generate`. `tidy` runs before each row of the table, but for the first
+champion and is promoted; every twentieth runs `generate`. `tidy` runs before each row of the table, but for the first
 cycles (`--untidied`), which show what grows without it.
 """
 
@@ -30,6 +30,7 @@ from pipeline import model_versions
 from pipeline.data.clips import write_clips
 from pipeline.video import write_video
 from tests.conftest import write_store
+from tests.flows.conftest import free_port
 from tests.flows.served import Served
 from tests.flows.test_retrain import prepare_model
 
@@ -61,7 +62,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 NUM_VIDEOS, SHADE = 6, 0.4
 PROMOTE_EVERY = 5  # cycles
-SERVED_EVERY = 10  # cycles, with --in-process
+SERVED_EVERY = 20  # cycles, with --in-process
 COLUMNS = (
     *("cycle", "seconds", "promoted", "server_mb", "deploy_mb", "own_mb", "files", "processes", "database_mb"),
     *("log_kb", "cache_kb", "cache_files", "models", "tags", "generated", "train", "tmp_files", "home_files", "locked"),
@@ -106,11 +107,13 @@ class Soak:
         ):
             subprocess.run(command, cwd=folder, env=environment, check=True)
         self.served = Served(folder, environment)
+        if in_process:
+            self.served.api = os.environ["PREFECT_API_URL"]
+            self.served.port = int(self.served.api.rsplit(":")[-1].removesuffix("/api"))
         self.served.environment |= SETTINGS
         self.home = Path(self.served.environment["PREFECT_HOME"])
         if in_process:
             os.environ["PREFECT_HOME"] = str(self.home)  # where `tidy` finds the server's log
-            os.environ["PREFECT_API_URL"] = self.served.api  # Prefect's threads read it here
 
     def configure(self) -> None:
         """The pipeline that copies, and params by which little is kept."""
@@ -155,10 +158,10 @@ class Soak:
         state = self.run("retrain", in_process=self.in_process and number % SERVED_EVERY != 0)
         assert state["name"].startswith("Promoted v" if promotes else "Refused"), state
         self.promoted += promotes
-        if number == 1 or number % (2 * PROMOTE_EVERY) == 0:
-            assert self.run("generate")["name"] == "Completed"
+        if number == 1 or number % (4 * PROMOTE_EVERY) == 0:
+            assert self.run("generate", in_process=self.in_process)["name"] == "Completed"
 
-    def run(self, flow: str, *, in_process: bool = False) -> dict[str, Any]:
+    def run(self, flow: str, *, in_process: bool) -> dict[str, Any]:
         """Run a flow through its deployment, or in this process; AssertionError unless it completes."""
         if in_process:
             with chdir(self.folder):
@@ -213,7 +216,7 @@ def soak(
             if number:
                 work.cycle(number)
                 if number % every == 0 and number > untidied:
-                    print("tidy:", work.run("tidy")["message"], flush=True)
+                    print("tidy:", work.run("tidy", in_process=in_process)["message"], flush=True)
             over = time.monotonic() - begin > 60 * minutes
             if number % every == 0 or number == cycles or over:
                 seconds = time.monotonic() - begin
@@ -253,9 +256,12 @@ if __name__ == "__main__":
     parser.add_argument(
         "--in-process",
         action="store_true",
-        help="retrain in this process, which takes less time, and only every tenth through flows.deploy",
+        help="run flows in this process, which takes less time, and only every twentieth retrain through flows.deploy",
     )
     arguments = parser.parse_args()
+    if arguments.in_process and "PREFECT_API_URL" not in os.environ:  # Prefect reads it when it is imported
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+        os.execv(sys.executable, sys.orig_argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     with tempfile.TemporaryDirectory() as directory:
         soak(Path(directory) / "workspace", **vars(arguments))

@@ -57,7 +57,7 @@ def start_server(home: Path, port: int) -> subprocess.Popen:
             stdout=log,
             stderr=log,
         )
-    for _ in range(1200):
+    for _ in range(6000):  # ready in 10 s on a quiet machine
         assert server.poll() is None, (home.parent / "server.log").read_text()
         try:
             if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=1).is_success:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dvc.cli import main
 
 from flows import repro
 from flows.dvc_graph import plan
@@ -200,3 +201,21 @@ def test_what_dvc_restores_from_a_damaged_cache_is_found(tmp_path, monkeypatch):
     subprocess.run([*DVC, "repro", "--quiet", "--force", "a"], check=True)
     repro.check_restored(["d"])
     assert Path("d/y").read_text() == "content " * 100
+
+
+def test_what_a_remote_has_mends_a_damaged_cache_as_the_operations_page_says(diamond, tmp_path):
+    assert main(["remote", "add", "-q", "-d", "store", str(tmp_path / "remote")]) == 0
+    assert main(["repro", "-q", "words"]) == 0
+    assert main(["push", "-q"]) == 0
+    [stored] = [path for path in Path(".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    stored.chmod(0o644)
+    stored.write_text("b\nx\n")
+    Path("words").unlink()
+    assert main(["pull", "-q", "words"]) == 0
+    assert Path("words").read_text() == "b\nx\n"  # DVC alone takes it for whole
+    assert any(str(stored) in fault for fault in integrity.restored_faults(Path(), ["words"]))
+    stored.unlink()
+    Path("words").unlink()
+    assert main(["pull", "-q", "words"]) == 0
+    assert Path("words").read_text() == "b\na\n"
+    assert list(integrity.restored_faults(Path(), ["words"])) == []
