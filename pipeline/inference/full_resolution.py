@@ -119,8 +119,8 @@ class FullResolution:
 
     def _moved(self, field: motion.Field) -> Picture:
         """The large picture moved by a field of the grid."""
-        x, y = cv2.split(self.places + motion.resized_field(field, self.picture.shape[:2]))
-        return cv2.remap(self.picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+        sources = self.places + motion.resized_field(field, self.picture.shape[:2])
+        return motion.remapped(self.picture, sources, cv2.INTER_CUBIC)
 
     def _with_light(self, picture: Picture, light: Levels) -> Picture:
         """`picture` with small `light` added; that of a gray network to all channels, so that colour stays."""

@@ -3,11 +3,14 @@
 All are backward: (H, W, 2), float32, pixels to the right and down, from each pixel to where its value is read.
 """
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]  # (H, W, 2)
+Pixels = TypeVar("Pixels", NDArray[np.float32], NDArray[np.uint8])
 Size = tuple[int, int]  # (height, width)
 
 SMOOTHING = 1.5  # pixels of the field, standard deviation
@@ -15,9 +18,12 @@ SMOOTHING = 1.5  # pixels of the field, standard deviation
 
 def moved(image: NDArray[np.float32], field: Field) -> NDArray[np.float32]:
     """`image` (H, W, C) read at each pixel's place + `field`, between pixels too; the border's pixels go on."""
-    x, y = cv2.split(places(field.shape[:2]) + field)
-    found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.reshape(image.shape)  # type: ignore[return-value] # OpenCV drops the axis of one channel
+    return remapped(image, places(field.shape[:2]) + field, cv2.INTER_LINEAR).reshape(image.shape)
+
+
+def remapped(image: Pixels, sources: Field, interpolation: int) -> Pixels:
+    """`image` read at `sources` (x, y), as moved does; OpenCV drops the axis of one channel."""
+    return cv2.remap(image, sources, None, interpolation, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
 
 
 def places(size: Size) -> Field:
@@ -51,4 +57,4 @@ def resized(image: NDArray[np.float32], size: Size, interpolation: int = cv2.INT
 def resized_field(field: Field, size: Size) -> Field:
     """`field` for pictures of another `size`, in their pixels."""
     height, width = field.shape[:2]
-    return resized(field, size) * np.array([size[1] / width, size[0] / height], np.float32)
+    return resized(field * np.array([size[1] / width, size[0] / height], np.float32), size)

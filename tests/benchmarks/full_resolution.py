@@ -39,7 +39,7 @@ from tests.benchmarks.translation import footage
 STEPS = (1, 2, 5, 10, 20, 30)
 SHOWN = (1, 5, 10, 30)
 ROW_WIDTH = 384
-NUM_TIMED = 60
+NUM_TIMED = 25
 
 
 def segment(path: Path, length: int, skipped: int) -> list[Picture]:
