@@ -24,7 +24,7 @@ from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
 from pipeline.video import Image as Picture
-from pipeline.video import probe, read_frames
+from pipeline.video import read_frames
 from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
 
 logger = logging.getLogger(__name__)
@@ -180,14 +180,4 @@ def describe_model(model_dir: Path) -> dict[str, str]:
         f"{SHAPED[card.fit]}, frames a second {rate}",
         "validation": ", ".join(f"{name} {value:.4g}" for name, value in sorted(card.metrics.items())),
         "training data": card.data,
-    }
-
-
-def describe_video(path: Path) -> dict[str, str]:
-    """What the header of a video says: heading -> text."""
-    info = probe(path)
-    return {
-        "picture": f"{info.width} x {info.height} pixels",
-        "frame rate": f"{info.fps:.6g} frames a second",
-        "length": f"{info.duration_seconds:.2f} seconds",
     }

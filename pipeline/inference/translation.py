@@ -21,7 +21,7 @@ from pipeline.errors import ModelError
 from pipeline.inference.output import check_output, frame_rate, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.tiles import ALIGNMENT, Tiled
-from pipeline.model_dir import ModelCard, load
+from pipeline.model_dir import ModelCard, load, load_card
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, autocast_dtype, best_device, huge_pages
@@ -72,6 +72,24 @@ def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: boo
     pictures = (to_picture(frame) for frame in translated(model, card, frames(), device, tile, dtype))
     write_output(output, pictures, fps, source if source.is_file() else None)  # a folder of images has no audio
     return num_frames
+
+
+def compare_video(source: Path, output: Path, comparison: Path, model_dir: Path, *, degrade: bool) -> None:
+    """Write `comparison`: on the left what the model was fed of the video `source`, on the right `output`, its work.
+
+    `degrade` is as it was in translate_video. Raises PipelineError where `comparison` is one of the others.
+    """
+    check_output(comparison, source)
+    check_output(comparison, output)
+    card = load_card(model_dir)
+
+    def pictures() -> Iterator[Picture]:
+        for number, ((_, picture), (_, made)) in enumerate(zip(read_frames(source), read_frames(output), strict=False)):
+            fed = to_picture(to_source(picture, card, degrade=degrade, number=number))
+            height, width = fed.shape[:2]
+            yield np.hstack([fed, made[:height, :width]])  # an odd side got a pixel more in the file
+
+    write_output(comparison, pictures(), frame_rate(source))
 
 
 def translated(

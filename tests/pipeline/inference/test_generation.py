@@ -16,10 +16,10 @@ from pipeline.inference.generation import (
     continuation,
     continue_video,
     describe_model,
-    describe_video,
     load_model,
 )
 from pipeline.model_dir import load, save
+from pipeline.project.listing import describe_video
 from pipeline.video import probe, read_frames, write_video
 from tests.conftest import moving_bar
 
