@@ -17,7 +17,7 @@ from torch import nn
 
 from pipeline.errors import ModelError
 from pipeline.inference.framing import framing_for
-from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.output import about_frames, check_output, frame_rate, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.model_dir import CARD, ModelCard, load, load_card
 from pipeline.nn import rollout
@@ -69,7 +69,8 @@ def continue_video(
         generated = continuation(generator, card, pictures, device, side, seed)
         yield from islice(generated if card.fps is None else at_rate(generated, card.fps, fps), num_frames)
 
-    write_output(output, frames(), fps)
+    length = about_frames(source)
+    write_output(output, frames(), fps, total=None if length is None else length + num_frames)
     return num_source
 
 

@@ -1,5 +1,6 @@
 """The video file that is written: at its source's frame rate, never over it, with a progress bar meanwhile."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.video import Image as Picture
 from pipeline.video import probe, write_video
 
+logger = logging.getLogger(__name__)
 ASSUMED_FPS = 25.0  # of a video that does not say
 
 
@@ -23,11 +25,20 @@ def frame_rate(source: Path) -> float:
     return probe(source).fps or ASSUMED_FPS
 
 
-def write_output(output: Path, pictures: Iterable[Picture], fps: float, audio_of: Path | None = None) -> None:
-    """Write the video `output` and show how many frames it has so far.
+def about_frames(source: Path) -> int | None:
+    """How many frames the video `source` says that it has, None where it does not say; only decoding tells."""
+    info = probe(source)
+    return round(info.duration_seconds * info.fps) or None
 
-    The audio of the file `audio_of` is copied, if it has any. Raises VideoError where the name of `output` has no
-    ending of a video.
+
+def write_output(
+    output: Path, pictures: Iterable[Picture], fps: float, audio_of: Path | None = None, *, total: int | None = None
+) -> None:
+    """Write the video `output` and show how many of about `total` frames it has, their rate and the time left.
+
+    Nothing is shown where standard error is no terminal, or warnings are not wanted (foreframe --quiet). The audio of
+    the file `audio_of` is copied, if it has any. Raises VideoError where the name of `output` has no ending of a video.
     """
-    progress = tqdm(pictures, desc=output.name, unit="frame", disable=None, mininterval=0.5)
+    hidden = None if logger.isEnabledFor(logging.WARNING) else True  # None: unless it is a terminal
+    progress = tqdm(pictures, desc=output.name, total=total, unit="frame", disable=hidden, mininterval=0.5)
     write_video(output, progress, fps, audio_of)

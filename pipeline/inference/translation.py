@@ -18,7 +18,7 @@ from pipeline.data.color import luma
 from pipeline.data.degradations import NEED_COLOR, bicubic
 from pipeline.data.task import Translate
 from pipeline.errors import ModelError
-from pipeline.inference.output import check_output, frame_rate, write_output
+from pipeline.inference.output import about_frames, check_output, frame_rate, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.tiles import ALIGNMENT, Tiled
 from pipeline.model_dir import ModelCard, load, load_card
@@ -70,7 +70,8 @@ def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: boo
 
     dtype = autocast_dtype("auto", device)
     pictures = (to_picture(frame) for frame in translated(model, card, frames(), device, tile, dtype))
-    write_output(output, pictures, fps, source if source.is_file() else None)  # a folder of images has no audio
+    audio = source if source.is_file() else None  # a folder of images has no audio
+    write_output(output, pictures, fps, audio, total=about_frames(source))
     return num_frames
 
 

@@ -51,7 +51,9 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
 
     Each key must be there, its value on the same line; KeyError for one that is not.
     """
-    lines, path, left = [], [], dict(values)
+    lines: list[str] = []
+    path: list[str] = []
+    left = dict(values)
     for line in text.splitlines(keepends=True):
         match = KEY.match(line.rstrip("\n"))
         if match:
