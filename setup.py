@@ -6,7 +6,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-TEMPLATE = "pipeline/project/template"
+TEMPLATE = "pipeline/project/files"
 
 
 class WithTemplate(build_py):

@@ -108,11 +108,11 @@ def _lines(entries: list[Any]) -> Iterator[str]:
 
 
 def _order(node: Any) -> Order:
-    # outputs that persist are not deleted by DVC, and keep what a stopped stage has done so far
-    outs = sorted((out for out in node.outs if not out.persist), key=str)
+    outs = sorted(node.outs, key=str)
     return Order(
         stage=node.addressing,
-        cached=[str(out) for out in outs if out.use_cache and out.hash_info],
+        # outputs that persist are not deleted by DVC, and keep what a stopped stage has done so far
+        cached=[str(out) for out in outs if out.use_cache and out.hash_info and not out.persist],
         uncached={str(out): out.hash_info.value for out in outs if not out.use_cache and out.hash_info},
     )
 

@@ -14,7 +14,6 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline import cli
-from pipeline.model_dir import load_card
 from pipeline.model_params import Recipe
 from pipeline.models import MODELS
 
@@ -140,16 +139,16 @@ def inline_code(text: str) -> list[str]:
     return [" ".join(code.replace("\\|", "|").split()) for code in re.findall(r"`([^`]+)`", FENCE.sub("", text))]
 
 
-def test_the_python_of_the_readme_continues_clips(tiny, tmp_path, monkeypatch):
-    (block,) = code_blocks(README.read_text(), "python")
+@pytest.mark.parametrize("path", [README, ROOT / "docs/python.md"], ids=lambda path: path.name)
+def test_the_python_of_the_docs_continues_a_video(path, tiny, bar_video, tmp_path, monkeypatch):
+    (block,) = code_blocks(path.read_text(), "python")
     (tmp_path / "data").mkdir()
-    for name in ("frames", "clips", "model"):
-        (tmp_path / "data" / name).symlink_to(getattr(tiny, name))
+    (tmp_path / "data/model").symlink_to(tiny.model)
+    (tmp_path / "walk.mp4").symlink_to(bar_video)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(block, names)
-    _, height, width = load_card(tiny.model).frame_shape
-    assert names["future"].shape == (1, 30, height, width, 1)
+    assert names["future"].shape == (30, 8, 8, 3)
     assert names["future"].dtype == "uint8"
 
 

@@ -192,7 +192,8 @@ def check_options(help_text: str, arguments: list[str]) -> None:
 
 def check_foreframe(arguments: list[str]) -> None:
     command, *rest = arguments
-    if command == "--help":
+    if command.startswith("--"):
+        check_options(help_of("pipeline.cli"), arguments)
         return
     assert command in COMMANDS, command
     check_options(help_of("pipeline.cli", command), rest)

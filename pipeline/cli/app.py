@@ -73,7 +73,7 @@ class Voice:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        if self.quiet:  # progress bars too: they are shown where warnings are (pipeline/runtime/progress.py)
+        if self.quiet:  # progress bars too: they are shown where warnings are (pipeline/inference/output.py)
             logging.getLogger().setLevel(logging.ERROR)
 
     def line(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands about models: info, rollback."""
+"""Commands about models: info, export, rollback."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,20 +17,28 @@ def register(app: Typer) -> None:
         "say what a video, a model or a folder of metrics is",
         "foreframe info walk.mp4",
         "foreframe info data/model",
+        "foreframe info ~/films/walks",
         "foreframe info data/metrics --json",
     )(info)
+    command(
+        app,
+        "write a model as ONNX, or as a folder to share",
+        "foreframe export models/champion walk.onnx",
+        "foreframe export data/model walk-model --card --licence apache-2.0 --data '40 walks in a park'",
+        "foreframe export data/model walk-model --card --metrics data/metrics/metrics.json",
+    )(export)
     command(app, "put the model before the champion back", "foreframe rollback")(rollback)
 
 
 def info(
     path: Annotated[
         Path,
-        Argument(metavar="FILE|FOLDER", help="a video file, a model directory, or a folder with metrics.json"),
+        Argument(metavar="FILE|FOLDER", help="a video, a model directory, a folder of metrics or of videos"),
     ],
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what a video file or a model directory is, or show a folder of metrics as a table."""
+    """Say what a video or a model directory is, list a folder of videos, or show a folder of metrics as a table."""
     voice = Voice(json, quiet)
     if (path / "metrics.json").is_file():
         from pipeline.pages.page import markdown, read_summary
@@ -39,13 +47,49 @@ def info(
         voice.line(markdown(summary))
         voice.facts({"metrics": summary})
         return
-    from pipeline.inference.generation import describe_model, describe_video
+    from pipeline.project.listing import describe_folder, describe_video
 
-    facts = describe_model(path) if path.is_dir() else describe_video(path)
+    if (path / "model.json").exists():
+        from pipeline.inference.generation import describe_model  # torch takes seconds
+
+        facts = describe_model(path)
+    else:
+        facts = dict(describe_folder(path)) if path.is_dir() else describe_video(path)
     width = max(map(len, facts))
     for heading, text in facts.items():
         voice.line(f"{heading:{width}}  {text}")
     voice.facts(facts)
+
+
+def export(
+    model: Annotated[Path, Argument(metavar="MODEL", help="a model directory")],
+    output: Annotated[Path, Argument(metavar="OUT", help="the file to write, .onnx, or with --card the folder")],
+    card: Annotated[bool, Option("--card", help="write weights, model.json and a model card, README.md")] = False,
+    licence: Annotated[str, Option(metavar="NAME", help="of the weights, for the card, such as apache-2.0")] = "other",
+    data: Annotated[str, Option(metavar="TEXT", help="what it was trained on, for the card")] = "",
+    metrics: Annotated[
+        Path | None, Option(metavar="FILE", help="metrics.json of this model, for the card (default: validation)")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write MODEL to OUT: two ONNX graphs, for the first frame and for every next one, or a folder with its card."""
+    voice = Voice(json, quiet)
+    if card:
+        from pipeline.inference.model_card import export_folder
+
+        files = export_folder(model, output, licence=licence, data=data, metrics=metrics)
+        for path in files:
+            voice.line(str(path))
+        voice.facts({"files": files})
+        return
+    from pipeline.inference.onnx_export import STEPS, export_onnx
+
+    files, difference = export_onnx(model, output)
+    voice.line(f"{files[0]}: a sequence's first frame")
+    voice.line(f"{files[1]}: every further step")
+    voice.line(f"onnxruntime differs from torch by {difference:.1g} at most over {STEPS} steps")
+    voice.facts({"files": files, "difference": difference, "steps": STEPS})
 
 
 def rollback(

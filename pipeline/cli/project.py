@@ -1,4 +1,4 @@
-"""Commands about a project's folder: init, check."""
+"""Commands about a project's folder: init, status, doctor, check."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,10 @@ def register(app: Typer) -> None:
         "foreframe init walks --videos ~/films/walks --side 128 --minutes 60",
         "foreframe init .    (in a project that was cloned or moved: links it to this foreframe)",
     )(init)
+    command(app, "say how a project stands", "foreframe status", "foreframe status --json")(status)
+    command(app, "look for what stands in the way, and say what to do", "foreframe doctor", "foreframe doctor --json")(
+        doctor
+    )
     command(
         app,
         "look for files that a disk or a copy has damaged",
@@ -61,6 +65,42 @@ def init(
         voice.line(f"  cd {quote(str(folder))} && git init && dvc init")
     voice.line(f"  cd {quote(str(folder))} && dvc repro    # then open data/renders/index.html")
     voice.facts({"folder": folder, "files": made.num_files, "unreadable": made.unreadable, **asdict(made.choice)})
+
+
+def status(
+    folder: Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")] = Path(),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say who is champion, what ran last and why, what is stale, what is next and how much disk is used."""
+    from pipeline.project import status as project_status
+
+    voice = Voice(json, quiet)
+    facts = project_status.status(folder)
+    for line in project_status.lines(facts):
+        voice.line(line)
+    voice.facts(facts)
+
+
+def doctor(
+    folder: Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")] = Path(),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check codec, GPU, threads, memory, disk, DVC's remote, Prefect's API and versions; exit code 1 if one fails."""
+    from pipeline.project.doctor import examine
+
+    voice = Voice(json, quiet)
+    findings = []
+    for finding in examine(folder):
+        voice.line(f"{finding.state:4}  {finding.name}: {finding.text}")
+        if finding.remedy:
+            voice.line(f"      -> {finding.remedy}")
+        findings.append(asdict(finding))
+    failed = sum(finding["state"] == "fail" for finding in findings)
+    if failed:
+        voice.refuse(f"foreframe doctor: {failed} of {len(findings)} checks failed", {"findings": findings})
+    voice.facts({"findings": findings})
 
 
 def check(

@@ -17,9 +17,7 @@ PredictingModel = Annotated[
         show_default=False,
     ),
 ]
-Output = Annotated[
-    Path, Argument(metavar="OUT", help="to write: .mp4, .m4v, .mov, .mkv, .webm, .gif or .npy")
-]
+Output = Annotated[Path, Argument(metavar="OUT", help="to write: .mp4, .m4v, .mov, .mkv, .webm, .gif or .npy")]
 
 
 def register(app: Typer) -> None:
@@ -35,7 +33,7 @@ def register(app: Typer) -> None:
         app,
         "turn a video into another, frame by frame",
         "foreframe translate noisy.mp4 clean.mp4 --model models/denoiser",
-        "foreframe translate clean.mp4 undone.mp4 --degrade",
+        "foreframe translate clean.mp4 undone.mp4 --degrade --compare both.mp4",
     )(translate)
 
 
@@ -101,16 +99,23 @@ def translate(
             "(default: whole if memory suffices)",
         ),
     ] = None,
+    compare: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="write this video too: what the model was fed, beside what it made of it"),
+    ] = None,
     model: Model = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write what a translating model makes of the video IN to OUT: any size and length, with its audio."""
     from pipeline.inference.model_choice import choose_model_dir
-    from pipeline.inference.translation import translate_video
+    from pipeline.inference.translation import compare_video, translate_video
 
     voice = Voice(json, quiet)
     model_dir, why = choose_model_dir(model)
     num_frames = translate_video(source, output, model_dir, degrade=degrade, tile=tile)
     voice.line(f"{output}: {num_frames} frames of {source}, translated by {model_dir} ({why})")
+    if compare is not None:
+        compare_video(source, output, compare, model_dir, degrade=degrade)
+        voice.line(f"{compare}: what the model was fed, and {output}, side by side")
     voice.facts({"output": output, "frames": num_frames, "model": model_dir, "chosen": why})

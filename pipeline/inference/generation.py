@@ -19,14 +19,14 @@ from pipeline.errors import ModelError
 from pipeline.inference.framing import Framing, framing_for
 from pipeline.inference.full_resolution import FullResolution, Levels, as_levels
 from pipeline.inference.motion import Field
-from pipeline.inference.output import Clock, check_output, write_output
+from pipeline.inference.output import Clock, about_frames, check_output, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.steps import Step, steps
 from pipeline.model_dir import CARD, ModelCard, load, load_card
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import best_device
-from pipeline.sources.opening import probe, read_timed_frames
+from pipeline.sources.opening import read_timed_frames
 from pipeline.video import Image as Picture
 from pipeline.video import TimedFrame
 from pipeline.video.timing import TOLERANCE_SECONDS, index_at, is_before
@@ -75,7 +75,8 @@ def continue_video(
             generated = at_rate(generated, card.fps, 1 / clock.step_seconds)
         yield from clock.timed(islice(generated, num_frames))
 
-    write_output(output, frames(), source)
+    length = about_frames(source)
+    write_output(output, frames(), source, total=None if length is None else length + num_frames)
     return num_source
 
 
@@ -217,14 +218,4 @@ def describe_model(model_dir: Path) -> dict[str, str]:
         f"{SHAPED[card.fit]}, frames a second {rate}",
         "validation": ", ".join(f"{name} {value:.4g}" for name, value in sorted(card.metrics.items())),
         "training data": card.data,
-    }
-
-
-def describe_video(path: Path) -> dict[str, str]:
-    """What the header of a video says: heading -> text."""
-    info = probe(path)
-    return {
-        "picture": f"{info.width} x {info.height} pixels",
-        "frame rate": f"{info.fps:.6g} frames a second",
-        "length": f"{info.duration_seconds:.2f} seconds",
     }

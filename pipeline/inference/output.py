@@ -1,5 +1,6 @@
 """The video file that is written: its frames at its source's times, never over it, with a progress bar meanwhile."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.sources.opening import has_audio, probe
 from pipeline.video import Image as Picture
 from pipeline.video import TimedFrame, write_timed_video
 
+logger = logging.getLogger(__name__)
 ASSUMED_FPS = 25.0  # of a video that does not say
 RECENT_FRAMES = 5  # by whose times the rate is known that a video had last
 
@@ -25,13 +27,21 @@ def check_output(output: Path, source: Path) -> None:
         raise PipelineError(f"{output}: is the source itself; name another file to write")
 
 
-def write_output(output: Path, frames: Iterable[TimedFrame], source: Path) -> None:
-    """Write the video `output`, `frames` at their times, and show how many there are so far.
+def about_frames(source: Path) -> int | None:
+    """How many frames the video `source` says that it has, None where it does not say; only decoding tells."""
+    info = probe(source)
+    return round(info.duration_seconds * info.fps) or None
 
+
+def write_output(output: Path, frames: Iterable[TimedFrame], source: Path, *, total: int | None = None) -> None:
+    """Write the video `output`, `frames` at their times; show how many of about `total` it has, and the time left.
+
+    Nothing is shown where standard error is no terminal, or warnings are not wanted (foreframe --quiet).
     All audio of `source` is copied, if it has any. An `output` that ends in .npy becomes an array, uint8 (T, H, W, 3),
     or (T, H, W) where every frame is gray. Raises VideoError where its name has no such ending.
     """
-    progress = tqdm(frames, desc=output.name, unit="frame", disable=None, mininterval=0.5)
+    hidden = None if logger.isEnabledFor(logging.WARNING) else True  # None: unless it is a terminal
+    progress = tqdm(frames, desc=output.name, total=total, unit="frame", disable=hidden, mininterval=0.5)
     if output.suffix.lower() == ".npy":
         write_frames(output, (frame.image for frame in progress))
         return

@@ -19,10 +19,10 @@ from pipeline.data.color import luma
 from pipeline.data.degradations import NEED_COLOR, bicubic
 from pipeline.data.task import Translate
 from pipeline.errors import ModelError
-from pipeline.inference.output import check_output, write_output
+from pipeline.inference.output import about_frames, check_output, write_output
 from pipeline.inference.step_memory import step_bytes
 from pipeline.inference.tiles import ALIGNMENT, Tiled
-from pipeline.model_dir import ModelCard, load
+from pipeline.model_dir import ModelCard, load, load_card
 from pipeline.nn import rollout
 from pipeline.runtime import memory
 from pipeline.runtime.devices import autocast, autocast_dtype, best_device, huge_pages
@@ -74,8 +74,28 @@ def translate_video(source: Path, output: Path, model_dir: Path, *, degrade: boo
     dtype = autocast_dtype("auto", device)
     translations = translated(model, card, frames(), device, tile, dtype)
     timed = (times.popleft()._replace(image=to_picture(frame)) for frame in translations)
-    write_output(output, timed, source)
+    write_output(output, timed, source, total=about_frames(source))
     return num_frames
+
+
+def compare_video(source: Path, output: Path, comparison: Path, model_dir: Path, *, degrade: bool) -> None:
+    """Write `comparison`: on the left what the model was fed of the video `source`, on the right `output`, its work.
+
+    `degrade` is as it was in translate_video. Raises PipelineError where `comparison` is one of the others.
+    """
+    check_output(comparison, source)
+    check_output(comparison, output)
+    card = load_card(model_dir)
+
+    def frames() -> Iterator[TimedFrame]:
+        both = zip(read_timed_frames(source), read_timed_frames(output), strict=False)
+        for number, (frame, made) in enumerate(both):
+            fed = to_picture(to_source(frame.image, card, degrade=degrade, number=number))
+            height, width = fed.shape[:2]
+            # an odd side got a pixel more in the file
+            yield frame._replace(image=np.hstack([fed, made.image[:height, :width]]))
+
+    write_output(comparison, frames(), source)
 
 
 def translated(

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pipeline import stage
 from pipeline.data.digits import load_digits
-from pipeline.params import SampleParams
+from pipeline.params import DataParams, SampleParams
 from pipeline.video import write_video
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,17 @@ logger = logging.getLogger(__name__)
 SPLIT_SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of the 5,000 digit images, none in two splits
 
 
-def sample(videos: Path, *, sample: SampleParams) -> None:
-    """Write the folders train, val and test of moving digits to VIDEOS as .mp4 files."""
+def sample(videos: Path, *, data: DataParams, sample: SampleParams) -> None:
+    """Write the folders train, val and test of moving digits to VIDEOS as .mp4 files.
+
+    Nothing is in VIDEOS where data.videos is another folder: who has videos need not wait for digits.
+    """
+    if Path(data.videos) != videos:
+        if videos.exists():
+            shutil.rmtree(videos)
+        videos.mkdir(parents=True)
+        logger.info("data.videos is %s: the embedded sample is not needed, %s stays empty", data.videos, videos)
+        return
     counts = {"train": sample.train_videos, "val": sample.val_videos, "test": sample.test_videos}
     digits = load_digits(sample.digit_size)
     shares = share_out(len(digits), np.random.default_rng(sample.seed))

@@ -20,7 +20,7 @@ from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.ema import Ema
 from pipeline.training.finite import FiniteCheck
 from pipeline.training.memory_check import check_memory
-from pipeline.training.meter import Meter
+from pipeline.training.meter import STEPS_OF_FIRST_LINE, Meter
 from pipeline.training.objective import Objective
 from pipeline.training.optimizers import Optimizer
 from pipeline.training.progress import Progress, Row
@@ -67,6 +67,14 @@ def fit(
         logger.info("going on at step %d of %d", training.progress.step, training.num_steps)
     else:
         training.validate_start()
+        bound = f"at most {train.max_minutes:g} minutes" if train.max_minutes else "no limit in minutes"
+        logger.info(
+            "%d steps of %d clips, %s (train.max_minutes); how long that takes is said after %d steps",
+            training.num_steps,
+            recipe.batch_size,
+            bound,
+            STEPS_OF_FIRST_LINE,
+        )
     progress = training.progress
     for row in progress.history:
         on_epoch(row)
@@ -211,11 +219,12 @@ class Training:
         return row
 
     def validate_start(self) -> None:
-        """Validate the weights that training begins with: where it only spoils them, they are what is kept."""
-        begin = time.monotonic()
+        """Validate the weights that training begins with: where it only spoils them, they are what is kept.
+
+        This is no part of train.max_minutes, which are of training.
+        """
         errors = self.validation.measure(self.model)
         self.progress.keep_if_best(self.model, errors)
-        self._count_seconds(begin)
         logger.info("before training: %s", _described(errors))
 
     def save(self, checkpoint: CheckpointFile) -> None:

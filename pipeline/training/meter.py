@@ -9,6 +9,7 @@ from pipeline.training.progress import Progress
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
+STEPS_OF_FIRST_LINE = 20  # after so many, at the latest, the first line says how long training will take
 Loaded = TypeVar("Loaded")
 
 
@@ -17,6 +18,7 @@ class Meter:
 
     def __init__(self, step: int) -> None:
         self.loading_seconds = 0.0  # spent waiting for data, since this meter began
+        self._said = False  # whether a line was logged
         self._last_line = (time.monotonic(), step, 0.0)  # when it was logged; step and loading_seconds then
 
     def loading(self, items: Iterable[Loaded]) -> Iterator[Loaded]:
@@ -34,8 +36,10 @@ class Meter:
         """Log a line after a step of `num_steps`, if the last line is old enough."""
         now = time.monotonic()
         line_time, line_step, line_loading = self._last_line
-        if now - line_time < SECONDS_BETWEEN_LINES:
+        is_early = not self._said and progress.step - line_step >= STEPS_OF_FIRST_LINE
+        if now - line_time < SECONDS_BETWEEN_LINES and not is_early:
             return
+        self._said = True
         seconds_left = progress.seconds * (1 / fraction_done - 1)
         logger.info(
             "step %d/%d: loss %.4g, %.3f s/step, loading %.1f %%, %d:%02d left",

@@ -46,6 +46,16 @@ def test_what_a_stage_would_not_find_is_said_with_its_key(diamond):
         plan()
 
 
+def test_metrics_that_persist_are_put_back_as_well(diamond):
+    text = Path("dvc.yaml").read_text()
+    changed = text.replace("score.json: {cache: false}", "score.json: {cache: false, persist: true}")
+    assert changed != text
+    Path("dvc.yaml").write_text(changed)
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    (count,) = (stage for stage in plan() if stage.name == "count")
+    assert list(count.order.uncached) == ["score.json"]
+
+
 def test_a_plan_says_what_changed_what_can_be_fetched_and_what_is_to_be_put_back(diamond):
     assert {stage.changes for stage in plan()} == {("has not run here yet",)}
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)

@@ -119,7 +119,7 @@ def test_an_interrupt_ends_quietly(monkeypatch, capsys):
     def interrupted(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.inference.generation.describe_video", interrupted)
+    monkeypatch.setattr("pipeline.project.listing.describe_video", interrupted)
     assert run("info", "a.mp4") == 130
     assert capsys.readouterr() == ("", "")
 
@@ -182,7 +182,7 @@ def test_predict_takes_the_champion_and_not_the_model_that_was_refused(tiny, bar
 
 
 def test_the_commands_are_those_that_people_know():
-    assert COMMANDS == ["predict", "translate", "info", "rollback", "init", "check"]
+    assert COMMANDS == ["predict", "translate", "info", "export", "rollback", "init", "status", "doctor", "check"]
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from pipeline.inference.generation import (
     continuation,
     continue_video,
     describe_model,
-    describe_video,
     load_model,
 )
 from pipeline.model_dir import load, save
+from pipeline.project.listing import describe_video
 from pipeline.video import TimedFrame, probe, read_frames, read_timed_frames, write_timed_video, write_video
 from tests.conftest import moving_bar
 

@@ -1,12 +1,13 @@
 """The file that is written is never the source, and goes on at its rate."""
 
+import logging
 import os
 
 import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError, VideoError
-from pipeline.inference.output import Clock, check_output, write_output
+from pipeline.inference.output import Clock, about_frames, check_output, write_output
 from pipeline.video import TimedFrame, read_timed_frames
 
 
@@ -19,6 +20,20 @@ def test_the_source_is_not_overwritten_under_any_name(tmp_path):
         with pytest.raises(PipelineError, match="is the source itself; name another file to write"):
             check_output(output, source)
     check_output(tmp_path / "out.mp4", source)
+
+
+def test_about_how_many_frames_there_are_is_known_before_they_are_decoded(bar_video):
+    assert about_frames(bar_video) == 12
+
+
+def test_progress_has_a_total_and_none_is_shown_to_who_wants_quiet(bar_video, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("pipeline.inference.output.tqdm", lambda frames, **how: shown.append(how) or frames)
+    write_output(tmp_path / "a.mp4", timed(0.0, 0.1), bar_video, total=1)
+    monkeypatch.setattr(logging.getLogger(), "level", logging.ERROR)
+    logging.getLogger("pipeline.inference.output").manager._clear_cache()
+    write_output(tmp_path / "b.mp4", timed(0.0, 0.1), bar_video)
+    assert [(how["total"], how["disable"]) for how in shown] == [(1, None), (None, True)]
 
 
 def test_the_output_is_a_video_of_those_frames_at_their_times(bar_video, tmp_path):

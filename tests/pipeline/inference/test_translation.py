@@ -11,7 +11,7 @@ from pipeline import model_dir
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, PipelineError
 from pipeline.inference.generation import describe_model
-from pipeline.inference.translation import plan, to_picture, to_source, translate_video, translated
+from pipeline.inference.translation import compare_video, plan, to_picture, to_source, translate_video, translated
 from pipeline.model_dir import ModelCard
 from pipeline.nn.colorization import Coloring
 from pipeline.nn.residual import Residual
@@ -98,6 +98,18 @@ def test_a_variable_frame_rate_is_kept(model, tmp_path):
     write_timed_video(tmp_path / "in.mkv", frames)
     translate_video(tmp_path / "in.mkv", tmp_path / "out.mp4", model(), degrade=False, tile=None)
     assert [frame.pts_seconds for frame in read_timed_frames(tmp_path / "out.mp4")] == pytest.approx(stamps)
+
+
+def test_what_was_fed_and_what_became_of_it_lie_side_by_side(model, video, tmp_path):
+    out, both = tmp_path / "out.mp4", tmp_path / "both.mp4"
+    translate_video(video, out, model(), degrade=True, tile=None)
+    compare_video(video, out, both, tmp_path / "model", degrade=True)
+    shown, made, source = ([image for _, image in read_frames(path)] for path in (both, out, video))
+    assert (len(shown), shown[0].shape) == (9, (40, 112, 3))
+    assert np.abs(shown[4][:, 56:].astype(int) - made[4]).mean() < 4
+    assert np.abs(shown[4][:, :56].astype(int) - source[4]).mean() > 8  # noise of 25 levels
+    with pytest.raises(PipelineError, match="is the source itself"):
+        compare_video(video, out, out, tmp_path / "model", degrade=True)
 
 
 def test_a_folder_of_numbered_images_is_translated_as_the_silent_video_it_is(model, tmp_path):

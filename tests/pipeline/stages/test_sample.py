@@ -9,6 +9,7 @@ from pipeline.data.digits import load_digits
 from pipeline.params import SampleParams
 from pipeline.stages.sample import between_pixels, bounce, draw, sample, share_out
 from pipeline.video import probe, read_frames, write_video
+from tests.conftest import data_in
 
 PARAMS = {
     "seed": 3,
@@ -26,8 +27,14 @@ PARAMS = {
 
 
 def write(folder, **changes):
-    sample(folder, sample=SampleParams(**PARAMS | changes))
+    sample(folder, data=data_in(folder), sample=SampleParams(**PARAMS | changes))
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.mp4"))}
+
+
+def test_who_has_videos_of_their_own_waits_for_no_digits(tmp_path):
+    write(tmp_path)
+    sample(tmp_path, data=data_in(tmp_path / "films"), sample=SampleParams(**PARAMS))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_videos_are_where_they_should_be_and_play(tmp_path):

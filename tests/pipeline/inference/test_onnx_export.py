@@ -1,0 +1,100 @@
+"""A generator as ONNX gives what torch gives, at any size and batch."""
+
+import json
+
+import pytest
+import torch
+
+from pipeline.cli import main
+from pipeline.data.translation import Translation
+from pipeline.errors import ModelError, PipelineError
+from pipeline.inference import onnx_export
+from pipeline.inference.onnx_export import TOLERANCE, export_onnx
+from pipeline.model_dir import ModelCard, save
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+SIZES = {
+    "foreframe": {"hidden_channels": 4, "num_scales": 2, "num_motions": 3, "patch_size": 4},
+    "convlstm": {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 4},
+    "stlstm": {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 4, "decoupling": 0.05},
+    "cnn_lstm": {"hidden_channels": 4, "num_layers": 1, "kernel_size": 3, "patch_size": 2},
+    "cnn": {"hidden_channels": 4, "num_blocks": 1, "num_frames": 4, "patch_size": 4},
+}
+NOISE = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
+
+
+def write_model(folder, name, sizes, **changed):
+    fields = {
+        "noise_channels": 0,
+        "task": "predict",
+        "context": 3,
+        "horizon": 4,
+        "data": "x",
+        "metrics": {"val_mse": 1.5},
+    }
+    card = ModelCard(name=name, sizes=sizes, frame_shape=(3, 16, 16), out_channels=3, **(fields | changed))
+    torch.manual_seed(0)
+    model = card.build()
+    for parameter in model.parameters():
+        parameter.data += 0.03 * torch.randn_like(parameter)  # beyond weights that change nothing
+    save(folder, model, card)
+    return folder
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_thirty_steps_are_those_of_torch_at_sizes_and_batches_that_were_not_recorded(name, tmp_path):
+    files, difference = export_onnx(write_model(tmp_path / "model", name, SIZES[name]), tmp_path / "m.onnx")
+    assert difference < TOLERANCE
+    assert [path.name for path in files] == ["m-begin.onnx", "m.onnx"]
+    session = onnxruntime.InferenceSession(files[1])
+    inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
+    assert inputs[0] == "frame"
+    assert outputs == ["next_frame", *(f"next_{name}" for name in inputs[1:])]
+    assert session.get_inputs()[0].shape == ["batch", 3, "height", "width"]
+    assert all(value.shape[0] == "batch" for value in session.get_inputs())
+
+
+def test_translating_with_a_carried_output_and_noise_channels_is_exported_too(tmp_path):
+    changed = {"task": "translate", "translation": NOISE, "carry": 0.05, "noise_channels": 2}
+    model = write_model(tmp_path / "model", "foreframe", SIZES["foreframe"], **changed)
+    files, difference = export_onnx(model, tmp_path / "m.onnx")
+    assert difference < TOLERANCE
+    session = onnxruntime.InferenceSession(files[1])
+    assert session.get_inputs()[0].shape[1] == 5
+
+
+def test_a_difference_is_found_and_nothing_is_written(tmp_path, monkeypatch):
+    model = write_model(tmp_path / "model", "convlstm", SIZES["convlstm"])
+    record = onnx_export._record
+
+    def other_weights(module, card, *, first):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter += 0.01
+        return record(module, card, first=first)
+
+    monkeypatch.setattr(onnx_export, "_record", other_weights)
+    with pytest.raises(ModelError, match="differs from torch by"):
+        export_onnx(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_generator_for_one_size_is_refused(tmp_path):
+    model = write_model(tmp_path / "model", "lstm", {"hidden_size": 4, "num_layers": 1})
+    with pytest.raises(ModelError, match="takes frames of 16x16 pixels only"):
+        export_onnx(model, tmp_path / "m.onnx")
+
+
+def test_a_name_that_is_no_onnx_file_is_refused(tiny, tmp_path):
+    with pytest.raises(PipelineError, match=r"should end in \.onnx"):
+        export_onnx(tiny.model, tmp_path / "model")
+
+
+def test_export_says_what_it_wrote(tiny, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["export", str(tiny.model), str(tmp_path / "bar.onnx"), "--json"])
+    assert ending.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["files"] == [str(tmp_path / "bar-begin.onnx"), str(tmp_path / "bar.onnx")]
+    assert said["difference"] < TOLERANCE
