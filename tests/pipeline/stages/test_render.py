@@ -21,7 +21,7 @@ PARAMS = RenderParams(num_clips=2, long_horizon=9, scale=4, fps=8.0)
 @pytest.fixture(scope="module")
 def folders(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("render")
-    params = EvaluateParams(batch_size=4, max_clips=None)
+    params = EvaluateParams(batch_size=4, max_clips=None, lpips="off")
     evaluate(tiny.frames, tiny.clips, tiny.model, folder / "metrics", evaluate=params)
     render(tiny.frames, tiny.clips, tiny.model, folder / "metrics", folder / "renders", render=PARAMS)
     return folder
@@ -67,7 +67,7 @@ def test_a_translation_is_rendered_without_a_rollout(tiny, tmp_path):
     model, card = load(tiny.model)
     save(tmp_path / "model", model, card.model_copy(update={"task": "translate", "translation": translation}))
     folders = tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics"
-    evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None, lpips="off"))
     render(*folders, tmp_path / "renders", render=PARAMS)
     assert sorted(path.name for path in (tmp_path / "renders").iterdir()) == [
         *["clip_00.mp4", "clip_01.mp4", "horizon.png", "index.html", "preview.webp", "sheet.png"]
