@@ -3,8 +3,8 @@
 The model (data/model, or --model) continues clips of moving digits that it was not trained on, far beyond the horizon
 of its training, its own output fed back. Printed at steps 1, 10, 30 and 100: MSE summed over pixels, beside that of the
 mean frame of the context, which knows nothing of motion and never fades; motion energy, 0 for a picture that stands
-still and 1 for one as lively as the truth; sharpness, gradient energy over the truth's, 0 for an empty picture. What one
-would like: an error at no step above the mean frame's, and motion of at least 0.5.
+still and 1 for one as lively as the truth; sharpness, gradient energy over the truth's, 0 for an empty picture. Wanted:
+an error at no step above the mean frame's, and motion of at least 0.5.
 """
 
 import argparse
