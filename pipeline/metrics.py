@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # torch takes two seconds to import, and those who show the table need none of it
     from torch import Tensor
 
+MetricFunction = Callable[["Tensor", "Tensor"], "Tensor"]  # predicted and true frames (B, T, C, H, W) -> (B, T)
+
 SIGMA, REACH = 1.5, 5  # pixels: the Gaussian window of SSIM, which is 11 wide
 C1, C2 = 0.01**2, 0.03**2  # what keeps SSIM's quotients away from 0 / 0
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, from fine to coarse
@@ -166,7 +168,7 @@ class Metric:
     """A metric and how it is shown; its name is the column of csv files and the field of json files."""
 
     name: str
-    function: Callable[[Tensor, Tensor], Tensor]  # predicted and true frames (B, T, C, H, W) -> (B, T)
+    function: MetricFunction | None  # None: it has weights, which pipeline/measuring reads
     heading: str
     digits: int  # after the point
     higher_is_better: bool
@@ -207,6 +209,7 @@ METRICS = {
         Metric("mae", mae, "MAE", digits=1, higher_is_better=False, note="summed over pixels"),
         Metric("psnr", psnr, "PSNR", digits=2, higher_is_better=True, unit="dB"),
         Metric("ssim", ssim, "SSIM", digits=3, higher_is_better=True),
+        Metric("lpips", None, "LPIPS", digits=4, higher_is_better=False),
         Metric("ms_ssim", ms_ssim, "MS-SSIM", digits=3, higher_is_better=True),
         Metric(
             "motion",

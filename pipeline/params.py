@@ -183,6 +183,7 @@ class EvaluateParams(Section):
 
     batch_size: Positive
     max_clips: Positive | None
+    lpips: Folder  # auto, off, or the path of its weights
 
 
 class RenderParams(Section):

@@ -18,7 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "extract": {"size": [16, 16]},
     "tensorize": {"context": 4, "horizon": 4, "stride": 2},
     "train": {"num_threads": 1},  # two threads wait for each other when tests share the machine
-    "evaluate": {"batch_size": 4},
+    "evaluate": {"batch_size": 4, "lpips": "off"},
     "render": {"num_clips": 2, "long_horizon": 10},
 }
 # whatever the generator, so that a new one needs no line here

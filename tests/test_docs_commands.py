@@ -228,7 +228,10 @@ def check_pytest(arguments: list[str]) -> None:
 
 
 def check_install(arguments: list[str]) -> None:
-    """`pip install -c constraints.txt -e '.[EXTRA]'`: the file and the extra exist."""
+    """`pip install -c constraints.txt -e '.[EXTRA]'`: the file and the extra exist; `pip download NAME==VERSION`."""
+    if arguments[0] == "download":
+        assert "==" in arguments[-1], arguments
+        return
     assert arguments[0] == "install", arguments
     for before, word in pairwise(arguments):
         if before == "-c":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.data.clips import ClipDataset
 from pipeline.data.color import to_float
 from pipeline.errors import UnfitModel
-from pipeline.metrics import METRICS
+from pipeline.metrics import METRICS, MetricFunction
 from pipeline.model_dir import ModelCard
 from pipeline.nn import rollout
 
@@ -25,21 +25,23 @@ def measure(
     dataset: ClipDataset,
     indices: Sequence[int],
     batch_size: int,
+    more: Mapping[str, MetricFunction] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
     """For each predictor and each metric of the dataset's task the values (N, T) on the clips at `indices`.
 
-    T is the horizon, predicted free-running, or all frames of a clip, translated. `progress` is told how many clips
-    are done.
+    T is the horizon, predicted free-running, or all frames of a clip, translated. `more` are further metrics, by name,
+    such as those with weights. `progress` is told how many clips are done.
     """
-    names = dataset.task.metrics
-    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in names} for name in predictors}
+    functions = {name: function for name in dataset.task.metrics if (function := METRICS[name].function)}
+    functions |= more or {}
+    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in functions} for name in predictors}
     done = 0
     for inputs, truth in batches(dataset, indices, batch_size):
         for name, predictor in predictors.items():
             predicted = predictor(inputs).to(truth)
             for metric, values in found[name].items():
-                values.append(METRICS[metric].function(predicted, truth))
+                values.append(functions[metric](predicted, truth))
         done += len(truth)
         if progress is not None:
             progress(done)

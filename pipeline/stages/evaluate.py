@@ -14,6 +14,7 @@ from pipeline.data.clips import ClipDataset
 from pipeline.data.task import Task
 from pipeline.measuring.baselines import background, baseline
 from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
+from pipeline.measuring.lpips import lpips_by
 from pipeline.measuring.progress import Progress
 from pipeline.measuring.tables import clip_scores, headline, intervals, summarize, tabulate
 from pipeline.metrics import METRICS
@@ -48,8 +49,10 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     predictors = predictors_of(dataset.task, predictor(generator, card, dataset.horizon, device), picture)
     indices = pick(len(dataset), evaluate.max_clips)
     logger.info("measuring %d of %d test clips by %d methods", len(indices), len(dataset), len(predictors))
+    lpips = lpips_by(evaluate.lpips)
+    more = {"lpips": lpips} if lpips is not None else {}
     progress = Progress(len(indices), "clips")
-    measured = measure(predictors, dataset, indices, evaluate.batch_size, progress)
+    measured = measure(predictors, dataset, indices, evaluate.batch_size, more, progress)
     table = tabulate(measured)
     scores = clip_scores(measured, indices, dataset.places(indices))
     summary: dict[str, Any] = {**summarize(table)}

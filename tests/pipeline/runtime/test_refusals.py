@@ -101,7 +101,7 @@ def fill(folder, room):
 
 @pytest.mark.parametrize("room", [0, 4, 8])
 def test_a_stage_on_a_full_disk_says_so_in_one_line(room, tiny, small_disk, tmp_path, monkeypatch, capsys):
-    parameters = EvaluateParams(batch_size=4, max_clips=None)
+    parameters = EvaluateParams(batch_size=4, max_clips=None, lpips="off")
     fill(small_disk, room * 1024)
 
     def measure() -> None:
@@ -120,7 +120,11 @@ def test_a_stage_on_a_full_disk_says_so_in_one_line(room, tiny, small_disk, tmp_
 
 def test_a_page_that_does_not_fit_is_not_there(tiny, small_disk, tmp_path):
     evaluate(
-        tiny.frames, tiny.clips, tiny.model, tmp_path / "metrics", evaluate=EvaluateParams(batch_size=4, max_clips=None)
+        tiny.frames,
+        tiny.clips,
+        tiny.model,
+        tmp_path / "metrics",
+        evaluate=EvaluateParams(batch_size=4, max_clips=None, lpips="off"),
     )
     parameters = RenderParams(num_clips=2, long_horizon=8, scale=4, fps=10)
     folders = tiny.model, tmp_path / "training", tmp_path / "metrics", small_disk / "renders"

@@ -12,13 +12,14 @@ from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams
 from pipeline.stages.evaluate import draw, evaluate
 
+PARAMS = EvaluateParams(batch_size=4, max_clips=None, lpips="off")
 METHODS = ["model", "last_frame", "mean_frame", "background", "optical_flow"]
 
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate") / "metrics"
-    evaluate(tiny.frames, tiny.clips, tiny.model, folder, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    evaluate(tiny.frames, tiny.clips, tiny.model, folder, evaluate=PARAMS)
     return folder
 
 
@@ -49,8 +50,7 @@ def test_a_trained_model_beats_every_baseline(run):
 def test_weights_that_training_never_bettered_are_told_in_the_metrics(tiny, tmp_path):
     model, card = load(tiny.model)
     save(tmp_path / "model", model, card.model_copy(update={"better_than_start": False}))
-    params = EvaluateParams(batch_size=4, max_clips=None)
-    evaluate(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "metrics", evaluate=params)
+    evaluate(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "metrics", evaluate=PARAMS)
     assert json.loads((tmp_path / "metrics/metrics.json").read_text())["better_than_start"] is False
 
 
@@ -80,20 +80,32 @@ def test_what_experiments_are_compared_by_is_the_models_alone(run):
 
 def test_the_last_line_of_the_log_is_the_verdict(tiny, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    evaluate(
+        tiny.frames,
+        tiny.clips,
+        tiny.model,
+        tmp_path,
+        evaluate=PARAMS,
+    )
     assert caplog.messages[0] == "measuring 6 of 6 test clips by 5 methods"
     assert caplog.messages[-1].startswith("the model's MSE is below every baseline's at 4 of 4 steps; in the means")
 
 
 def test_same_bytes_twice(tiny, run, tmp_path):
-    evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    evaluate(
+        tiny.frames,
+        tiny.clips,
+        tiny.model,
+        tmp_path,
+        evaluate=PARAMS,
+    )
     names = ["clip_scores.csv", "horizon.csv", "horizon.png", "intervals.csv", "metrics.json", "summary.json"]
     assert sorted(path.name for path in run.iterdir()) == names
     assert all((tmp_path / name).read_bytes() == (run / name).read_bytes() for name in names)
 
 
 def test_fewer_clips_are_other_numbers(tiny, run, tmp_path):
-    evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=EvaluateParams(batch_size=4, max_clips=1))
+    evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=PARAMS.model_copy(update={"max_clips": 1}))
     one, all_of_them = (json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path, run))
     assert one["last_frame"]["mse"] == all_of_them["last_frame"]["mse"] == 28.0
     assert one["model"]["mse"] != all_of_them["model"]["mse"]
@@ -111,5 +123,23 @@ def test_a_model_for_other_frames_is_refused(tiny, tmp_path):
     save(tmp_path / "model", model, card.model_copy(update={"frame_shape": (1, 16, 8)}))
     with pytest.raises(ModelError, match=r"\(1, 16, 8\)"):
         evaluate(
-            tiny.frames, tiny.clips, tmp_path / "model", tmp_path, evaluate=EvaluateParams(batch_size=4, max_clips=1)
+            tiny.frames,
+            tiny.clips,
+            tmp_path / "model",
+            tmp_path,
+            evaluate=PARAMS.model_copy(update={"max_clips": 1}),
         )
+
+
+def test_lpips_is_measured_where_its_weights_are(tiny, tmp_path, monkeypatch):
+    def dark(predicted, truth):
+        return (predicted - truth).abs().mean(dim=(2, 3, 4))
+
+    monkeypatch.setattr("pipeline.stages.evaluate.lpips_by", lambda setting: dark)
+    evaluate(tiny.frames, tiny.clips, tiny.model, tmp_path, evaluate=PARAMS)
+    summary = json.loads((tmp_path / "metrics.json").read_text())
+    assert summary["last_frame"]["lpips"] == pytest.approx(2 * summary["last_frame"]["mae"] / 64, rel=1e-4)
+    for name in ("horizon", "clip_scores"):
+        assert "lpips" in pd.read_csv(tmp_path / f"{name}.csv")
+    assert "lpips" in pd.read_csv(tmp_path / "intervals.csv")["metric"].tolist()
+    assert len(draw(pd.read_csv(tmp_path / "horizon.csv")).axes) == 6

@@ -22,7 +22,7 @@ PARAMS = RenderParams(num_clips=2, long_horizon=9, scale=4, fps=8.0)
 @pytest.fixture(scope="module")
 def folders(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("render")
-    params = EvaluateParams(batch_size=4, max_clips=None)
+    params = EvaluateParams(batch_size=4, max_clips=None, lpips="off")
     evaluate(tiny.frames, tiny.clips, tiny.model, folder / "metrics", evaluate=params)
     (folder / "training").mkdir()
     (folder / "training/gradients.csv").write_text("steps_back,before,after\n1,0.1,0.2\n2,0.01,0.1\n")
@@ -100,7 +100,7 @@ def test_a_translation_is_rendered_without_a_rollout(tiny, tmp_path):
     model, card = load(tiny.model)
     save(tmp_path / "model", model, card.model_copy(update={"task": "translate", "translation": translation}))
     folders = tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics"
-    evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None, lpips="off"))
     render(*folders[:3], tmp_path / "training", folders[3], tmp_path / "renders", render=PARAMS)
     assert sorted(path.name for path in (tmp_path / "renders").iterdir()) == [
         *["clip_00.mp4", "clip_00_0.webp", "clip_01.mp4", "clip_01_0.webp", "index.html", "preview.webp", "sheet.png"]
