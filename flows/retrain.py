@@ -49,7 +49,6 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         params, stages = prepare(overrides or [])
         changed = log_changes(stages, params.data)
         if not any(stage.stale for stage in stages) and is_judged(params):
-            name_run("nothing new")
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
         name_run(changed)
         if absent(stages) and dvc_graph.has_remote():
