@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -51,6 +51,7 @@ from pipeline.params import Params, load_params
 
 NAME = "scheduled"  # of every deployment
 PORT = 4200
+MOST_PORTS = 20  # that are tried for the rendered page, from the one after the server's on
 START_SECONDS = 300  # for the server: it is ready in 8 on a quiet machine
 MOST_RUNS = 4  # at once: one of each flow
 # What becomes of a run that is due while the one before it is still running. New videos may have come after the running
@@ -203,14 +204,23 @@ def _healthy(address: str) -> bool:
 
 
 @contextmanager
-def pages() -> Iterator[None]:
-    """Serve data/renders on 127.0.0.1, for the links in reports: a browser opens no files from a web page."""
-    handler = partial(_Quiet, directory=str(RENDERS.resolve()))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
+def pages(port: int) -> Iterator[None]:
+    """Serve data/renders on 127.0.0.1, for the links in reports: a browser opens no files from a web page.
+
+    At `port`, so that the links of earlier starts go on working; where it is taken, at the next one that is free.
+    """
+    with _listening(port, partial(_Quiet, directory=str(RENDERS.resolve()))) as service:
         os.environ[PAGES] = f"http://127.0.0.1:{service.server_port}"
         threading.Thread(target=service.serve_forever, daemon=True).start()
         yield
         service.shutdown()
+
+
+def _listening(port: int, handler: Any) -> ThreadingHTTPServer:
+    for wanted in range(port, port + MOST_PORTS):
+        with suppress(OSError, OverflowError):  # taken, not allowed, or above 65,535
+            return ThreadingHTTPServer(("127.0.0.1", wanted), handler)
+    return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -236,7 +246,7 @@ def main() -> None:
     os.environ[RUNNER] = runner()
     try:
         params = load_params(Path("params.yaml"))
-        with pages():
+        with pages(arguments.port + 1):
             if api_url := PREFECT_API_URL.value():
                 check_api_url(api_url)
                 serve(params, alone=False)

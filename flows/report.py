@@ -13,12 +13,17 @@ from tabulate import tabulate
 
 from flows.dvc_graph import Stage
 from pipeline.model_versions import Verdict
+from pipeline.pages import figures
+from pipeline.pages.shrinking import fitted
+from pipeline.runtime.files import write_bytes
 
 NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
 PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves data/renders
 RENDERS = Path("data/renders")
-PICTURES = {"preview.webp": "image/webp", "sheet.png": "image/png"}
-MOST_BYTES = 350_000  # of a picture: from 2 MB on the server refuses the event of an artifact
+METRICS = Path("data/metrics")
+PREVIOUS = METRICS / "previous.json"  # metrics.json as the last run left it; render reads it too
+PICTURES = ("preview.webp", "sheet.png")
+MOST_BYTES = 300_000  # of a picture, which takes a third more as text: a report is to stay below a megabyte
 MOST_CHANGES = 8  # that are told
 
 
@@ -26,13 +31,11 @@ def publish(
     verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
 ) -> None:
     """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion."""
-    from pipeline.pages.page import read_summary
-
-    measured = read_summary(Path("data/metrics"))
-    rows = _rows(scores, measured)
+    measured = figures.read_summary(METRICS)
+    rows = _rows(scores, measured, figures.read_intervals(METRICS))
     title = f"{version} is the new champion" if version else "The champion stays"
-    never_better = measured.get("better_than_start") is False
-    create_markdown_artifact(_markdown(verdict, stages, outcome, rows, never_better), key="report", description=title)
+    text = _markdown(verdict, stages, outcome, rows, measured)
+    create_markdown_artifact(text, key="report", description=title)
     create_table_artifact(rows, key="metrics", description="On today's test clips, means over the horizon")
     page = RENDERS / "index.html"
     if page.exists():
@@ -55,7 +58,16 @@ def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     notify(f"foreframe: {flow.name} {state.name}", f"{flow_run.name}: {state.message}")
 
 
-def _rows(scores: dict[str, Any], measured: dict[str, Any]) -> list[dict[str, Any]]:
+def keep_previous(stages: list[Stage]) -> None:
+    """Before `stages` run: keep the last run's figures, for page and report, where they are to be measured anew."""
+    metrics = METRICS / figures.SUMMARY
+    if metrics.exists() and any(stage.stale and str(metrics) in stage.outs for stage in stages):
+        write_bytes(PREVIOUS, metrics.read_bytes())
+
+
+def _rows(
+    scores: dict[str, Any], measured: dict[str, Any], intervals: dict[tuple[str, str], figures.Interval]
+) -> list[dict[str, Any]]:
     """One row per method: the candidate, the champion that it was compared with, and the non-learned baselines."""
     from pipeline.data.task import Predict  # torch takes two seconds to import
 
@@ -63,22 +75,32 @@ def _rows(scores: dict[str, Any], measured: dict[str, Any]) -> list[dict[str, An
     if champion := scores.get("champion"):
         rows.append({"method": f"champion {champion['version']}", **champion["means"]})
     rows += [{"method": name, **row} for name, row in measured.items() if isinstance(row, dict) and name != "model"]
+
+    def told(row: dict[str, Any], name: str) -> str:
+        method = "model" if row["method"] == "candidate" else row["method"]
+        between = " to ".join(f"{end:.4g}" for end in intervals.get((method, name), ()))
+        return f"{row[name]:.4g}" + (f" [{between}]" if between else "")
+
     names = [name for name in Predict.metrics if all(name in row for row in rows)]
-    return [{"method": row["method"], **{name: f"{row[name]:.4g}" for name in names}} for row in rows]
+    return [{"method": row["method"], **{name: told(row, name) for name in names}} for row in rows]
 
 
 def _markdown(
-    verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]], never_better: bool
+    verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]], measured: dict[str, Any]
 ) -> str:
-    """The text of the report; the dashboard shows its title above it."""
+    """The text of the report: verdict, preview, table, then all else; the dashboard shows its title above it."""
     changes = [change for stage in stages for change in stage.changes]
     shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
     lines = [f"**{verdict.reason}.**", ""]
-    if never_better:
+    if measured.get("better_than_start") is False:
         lines += ["Training never got better than its start: the candidate has the weights that it began with.", ""]
-    lines += [f"Changed since the last run: {shown or 'nothing'}.", ""]
-    preview, sheet = (_picture(RENDERS / name, kind) for name, kind in PICTURES.items())
-    lines += [preview, "", "## Metrics on today's test clips", "", table(rows)]
+    preview, sheet = (_picture(RENDERS / name) for name in PICTURES)
+    lines += [preview, "", "## Metrics on today's test clips", "", table(rows), ""]
+    if any("[" in str(cell) for row in rows for cell in row.values()):
+        lines += ["In brackets: 95 % intervals, for which videos are drawn anew (bootstrap).", ""]
+    ahead = figures.ahead(measured)
+    lines += [f"A baseline is ahead in {', '.join(ahead)}." if ahead else "No baseline is ahead in any metric.", ""]
+    lines += ["## Since the last run", "", f"Changed: {shown or 'nothing'}.", "", _changes(measured)]
     lines += ["", "## Test clips", "", sheet]
     lines += ["", "## Stages", "", table([{"stage": name, "state": state} for name, state in outcome.items()])]
     return "\n".join(lines)
@@ -90,9 +112,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     return tabulate(cells, headers="keys", tablefmt="github", disable_numparse=True)
 
 
-def _picture(path: Path, kind: str) -> str:
+def _changes(measured: dict[str, Any]) -> str:
+    """How the model's means differ from those of the last run, as a table; empty where that is not known."""
+    changes = figures.changes(measured, figures.read_previous(METRICS))
+    return table(
+        [{"": c.heading, "before": c.before, "now": c.now, "change": f"{c.change} ({c.verdict})"} for c in changes]
+    )
+
+
+def _picture(path: Path) -> str:
+    """The picture in Markdown, made to fit; in its place a line where it is damaged."""
     if not path.exists():
         return ""
-    if path.stat().st_size > MOST_BYTES:
-        return f"{path} is too large to be shown here.\n"
-    return f"![{path.stem}](data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()})\n"
+    try:
+        content, kind = fitted(path, MOST_BYTES)
+    except OSError as error:
+        return f"{path} cannot be shown ({error}).\n"
+    return f"![{path.stem}](data:{kind};base64,{base64.b64encode(content).decode()})\n"

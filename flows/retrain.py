@@ -16,6 +16,7 @@ from prefect.states import Completed
 from flows import at_the_prompt, dvc_graph, promotion, report, repro, videos, workspace_lock
 from flows.dvc_graph import Stage
 from flows.overrides import prepare
+from flows.run_names import what_changed
 from pipeline import model_versions
 from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_versions import Verdict
@@ -45,12 +46,14 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         promotion.settle()
         promotion.champion()  # whole, or this stops before anything is trained
         params, stages = prepare(overrides or [])
-        log_changes(stages, params.data)
+        changed = log_changes(stages, params.data)
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
+        name_run(changed)
         if absent(stages) and dvc_graph.has_remote():
             pull(absent(stages))
             stages = dvc_graph.plan()
+        report.keep_previous(stages)
         outcome = repro.run(stages)
         verdict, scores = compare(params)
         version = None
@@ -60,21 +63,24 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
                 CANDIDATE, facts, tracked(stages), message(verdict, stages), commit=params.promote.commit
             )
         write_json(JUDGED, {**judgement(params), **asdict(verdict)})
-        label(version)
+        label(version, changed)
         report.publish(verdict, version, stages, outcome, scores)
     return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="log changes")
-def log_changes(stages: list[Stage], data: DataParams) -> None:
-    """Log what has changed since the last run: videos, parameters, code."""
+def log_changes(stages: list[Stage], data: DataParams) -> str:
+    """Log what has changed since the last run: videos, parameters, code; returns it in a few words."""
     logger = get_run_logger()
     changes = [(stage.name, change) for stage in stages for change in stage.changes]
     for name, change in changes:
         logger.info("%s: %s", name, change)
+    lines: list[str] = []
     if any(change.startswith(f"{Path(data.videos)}: ") for _, change in changes):
-        for line in changed_videos(Path(data.videos), data.roots):
-            logger.info("%s", line)
+        lines = changed_videos(Path(data.videos), data.roots)
+    for line in lines:
+        logger.info("%s", line)
+    return what_changed(stages, lines)
 
 
 def changed_videos(folder: Path, roots: Sequence[str] = ()) -> list[str]:
@@ -173,7 +179,9 @@ def known_videos() -> list[str]:
 
 def tracked(stages: list[Stage]) -> list[str]:
     """The files that say which data, parameters and results belong together, metrics that git keeps among them."""
-    return ["dvc.lock", "params.yaml", *(path for stage in stages for path in stage.order.uncached)]
+    uncached = [path for stage in stages for path in stage.order.uncached]
+    previous = [str(report.PREVIOUS)] if report.PREVIOUS.exists() else []
+    return ["dvc.lock", "params.yaml", *uncached, *previous]
 
 
 def message(verdict: Verdict, stages: list[Stage]) -> str:
@@ -182,15 +190,21 @@ def message(verdict: Verdict, stages: list[Stage]) -> str:
     return "\n".join(["Promote a model", "", verdict.reason, "", *changes]).rstrip() + "\n"
 
 
-def label(version: str | None) -> None:
-    """Name the run, and tag it with the data and the models that it worked with."""
+def name_run(name: str) -> None:
+    """Inside a flow: call its run `name`."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(runtime.flow_run.id, name=name)
+
+
+def label(version: str | None, changed: str) -> None:
+    """Name the run by its end and by what had changed; tag it with the data and the models that it worked with."""
     stages = read_yaml(Path("dvc.lock"))["stages"]
     data = next(out["md5"][:8] for out in stages["extract"]["outs"])
     tags = [f"data:{data}", f"model:{model_versions.content_hash(CANDIDATE)[:8]}"]
     current = model_versions.champion()
     tags += [f"champion:{current.name}"] if current else []
     with get_client(sync_client=True) as client:
-        name = f"{'promoted ' + version if version else 'refused'} on data {data}"
+        name = f"{'promoted ' + version if version else 'refused'}: {changed} (data {data})"
         client.update_flow_run(runtime.flow_run.id, name=name, tags=[*runtime.flow_run.tags, *tags])
 
 

@@ -43,11 +43,11 @@ class Clip:
         """The same clip in frames none of whose sides is longer than `most_side` pixels."""
         if max(self.size) <= most_side:
             return self
-        small = [
+        inputs, truth, predicted = (
             np.stack([shrink(enlarge(frame, 1), most_side) for frame in frames])
             for frames in (self.inputs, self.truth, self.predicted)
-        ]
-        return Clip(self.name, *small, aligned=self.aligned)
+        )
+        return Clip(self.name, inputs, truth, predicted, self.aligned)
 
     @property
     def num_context(self) -> int:

@@ -4,14 +4,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from tabulate import tabulate
 
 from pipeline.errors import DataError
 from pipeline.metrics import METRICS, Metric
 from pipeline.runtime.files import read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Interval = tuple[float, float]  # low, high
 
@@ -71,13 +73,15 @@ def _is_row(row: Any, model: Any) -> bool:
     return isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in names)
 
 
-def read_table(path: Path, *columns: str) -> pd.DataFrame | None:
+def read_table(path: Path, *columns: str) -> "pd.DataFrame | None":
     """A csv or tsv file that a stage may have written; None where it is not there.
 
     Raises DataError where it cannot be read or `columns` are missing.
     """
     if not path.exists():
         return None
+    import pandas as pd  # takes a third of a second, and is not needed where there is no table
+
     try:
         table = pd.read_csv(
             path,

@@ -95,7 +95,7 @@ def write_film(folder: Path, film: Film, fps: float) -> dict[str, Any]:
     height, width = tiles[0].shape[:2]
     columns = max(1, min(len(film.panels) * 8, 4096 // width))
     per_sprite = max(columns, MOST_PIXELS // (height * width) // columns * columns)
-    sprites = []
+    sprites: list[str] = []
     for start in range(0, len(tiles), per_sprite):
         sprites.append(f"{film.file}_{len(sprites)}.webp")
         lossless = max(height, width) <= LOSSLESS_SIDE

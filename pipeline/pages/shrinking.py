@@ -1,20 +1,23 @@
 """Makes pictures small enough for where they are shown: fewer pixels, or, of an animation, fewer frames."""
 
 import io
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageSequence
 
-from pipeline.video import Image as Picture
+if TYPE_CHECKING:  # OpenCV and PyAV take a second to import, and flows need neither
+    from pipeline.video import Image as Picture
 
-QUALITIES = (90, 75, 60)  # of WebP, tried in turn before the picture is made smaller
+QUALITY = 80  # of WebP
 MOST_FRAMES = 60  # of an animation that has to be shrunk
 LEAST_SIDE = 32  # pixels
-STEP = 0.8  # of the sides, from one try to the next
+LEAST_STEP, MOST_STEP = 0.25, 0.9  # of the sides, from one try to the next
 
 
-def shrink(picture: Picture, most_side: int) -> Picture:
+def shrink(picture: "Picture", most_side: int) -> "Picture":
     """`picture` (H, W, 3), its sides divided so that none is longer than `most_side`; as it is where none is."""
     height, width = picture.shape[:2]
     if max(height, width) <= most_side:
@@ -27,8 +30,8 @@ def shrink(picture: Picture, most_side: int) -> Picture:
 def fitted(path: Path, most_bytes: int) -> tuple[bytes, str]:
     """The picture or animation at `path` in at most `most_bytes`, and its MIME type.
 
-    As it is where it fits; else WebP with ever less quality, frames and pixels. A picture of LEAST_SIDE is returned
-    whatever its bytes.
+    As it is where it fits; else as lossy WebP, with ever fewer pixels. A picture of LEAST_SIDE is returned whatever its
+    bytes.
     """
     with Image.open(path) as image:
         if path.stat().st_size <= most_bytes:
@@ -38,18 +41,17 @@ def fitted(path: Path, most_bytes: int) -> tuple[bytes, str]:
         frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)][::stride]
         duration = stride * float(image.info.get("duration", 0))
     while True:
-        for quality in QUALITIES:
-            content = _webp(frames, quality, duration)
-            if len(content) <= most_bytes:
-                return content, "image/webp"
-        size = tuple(max(1, round(side * STEP)) for side in frames[0].size)
-        if min(size) < LEAST_SIDE:
+        content = _webp(frames, duration)
+        if len(content) <= most_bytes or min(frames[0].size) <= LEAST_SIDE:
             return content, "image/webp"
-        frames = [frame.resize((size[0], size[1]), Image.Resampling.BOX) for frame in frames]
+        # bytes go with pixels
+        step = min(MOST_STEP, max(LEAST_STEP, math.sqrt(most_bytes / len(content))))
+        width, height = (max(1, round(side * step)) for side in frames[0].size)
+        frames = [frame.resize((width, height), Image.Resampling.BOX) for frame in frames]
 
 
-def _webp(frames: list[Image.Image], quality: int, duration: float) -> bytes:
+def _webp(frames: list[Image.Image], duration: float) -> bytes:
     buffer = io.BytesIO()
     rest = {"save_all": True, "append_images": frames[1:], "duration": round(duration), "loop": 0}
-    frames[0].save(buffer, "WEBP", quality=quality, **(rest if len(frames) > 1 else {}))
+    frames[0].save(buffer, "WEBP", quality=QUALITY, method=2, **(rest if len(frames) > 1 else {}))
     return buffer.getvalue()

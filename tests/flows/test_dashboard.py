@@ -66,7 +66,7 @@ def test_the_dashboard_shows_stages_and_report_without_the_internet(reproduced, 
     )  # fmt: skip
     home = api.removesuffix("/api")
     with Browser(tmp_path / "profile") as browser:
-        browser.open(f"{home}/runs/flow-run/{identity}", "on data", *stages)
+        browser.open(f"{home}/runs/flow-run/{identity}", "params: ", *stages)
         keep(browser, "dashboard-run", media)
         text = browser.open(
             f"{home}/artifacts/artifact/{report['id']}", "Metrics on today's test clips", "Stages", "background"

@@ -22,7 +22,7 @@ from flows import RUNNER, deploy
 from pipeline import model_versions
 from pipeline.model_dir import load
 from pipeline.params import load_params
-from tests.flows.conftest import ROOT, ask, task_runs
+from tests.flows.conftest import ROOT, ask, free_port, task_runs
 from tests.flows.served import ENDED, Served
 from tests.flows.test_retrain import PIPELINE, prepare_model, workspace  # noqa: F401 -- a fixture
 
@@ -138,9 +138,10 @@ def test_the_pages_that_reports_link_to_are_served_on_loopback(tmp_path, monkeyp
     (tmp_path / "data/secret").write_text("no")
     monkeypatch.setenv(deploy.PAGES, "")
     monkeypatch.setattr(deploy, "RENDERS", Path("data/renders"))
-    with deploy.pages():
+    port = free_port()
+    with deploy.pages(port):
         address = os.environ[deploy.PAGES]
-        assert address.startswith("http://127.0.0.1:")
+        assert address == f"http://127.0.0.1:{port}"  # that of the last start too, so that links in old reports work
         assert httpx.get(f"{address}/index.html").text == "<p>here"
         assert httpx.get(f"{address}/%2e%2e/secret").status_code == 404
         refused = httpx.get(f"{address}/index.html", headers={"Host": "attacker.example"})
@@ -148,6 +149,10 @@ def test_the_pages_that_reports_link_to_are_served_on_loopback(tmp_path, monkeyp
         assert httpx.head(f"{address}/index.html", headers={"Host": "attacker.example"}).status_code == 403
         embedded = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
         assert httpx.get(f"{address}/index.html", headers=embedded).status_code == 403
+        with deploy.pages(port):  # taken
+            assert os.environ[deploy.PAGES].startswith("http://127.0.0.1:")
+            assert os.environ[deploy.PAGES] != address
+            assert httpx.get(f"{os.environ[deploy.PAGES]}/index.html").text == "<p>here"
 
 
 RUN = """

@@ -1,6 +1,21 @@
-"""Tables of the report, as Markdown."""
+"""The report of a run as Markdown: its tables, and pictures that are made to fit."""
 
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows import report
+from flows.dvc_graph import Stage
 from flows.report import table
+from flows.stage_process import Order
+from pipeline.model_versions import Verdict
+from pipeline.pages import figures
+from pipeline.video import write_animation, write_png
 
 
 def test_what_would_end_a_cell_or_a_line_is_escaped_and_numbers_stay_as_they_are_written():
@@ -15,3 +30,61 @@ def test_what_would_end_a_cell_or_a_line_is_escaped_and_numbers_stay_as_they_are
 
 def test_no_rows_are_no_table():
     assert table([]) == ""
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A workspace with figures, intervals, the figures before, and pictures of noise of several megabytes."""
+    monkeypatch.chdir(tmp_path)
+    report.METRICS.mkdir(parents=True)
+    row = {"mse": 2.0, "mae": 3.0, "psnr": 20.0, "ssim": 0.5}
+    summary = {"model": row | {"mse": 1.5}, "last_frame": row | {"ssim": 0.75}, "useful_horizon": 4}
+    (report.METRICS / "metrics.json").write_text(json.dumps(summary))
+    (report.METRICS / "previous.json").write_text(json.dumps(summary | {"model": row}))
+    (report.METRICS / "intervals.csv").write_text("method,metric,mean,low,high\nmodel,mse,1.5,1.25,1.75\n")
+    report.RENDERS.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (10, 200, 300, 3), np.uint8)
+    write_animation(report.RENDERS / "preview.webp", noise, 10.0)
+    write_png(report.RENDERS / "sheet.png", noise.reshape(1000, 600, 3))
+    return summary
+
+
+def text_of(summary):
+    rows = report._rows({"candidate": {"means": summary["model"]}}, summary, figures.read_intervals(report.METRICS))
+    return report._markdown(Verdict(True, "it is better"), [], {"train": "Completed"}, rows, summary)
+
+
+def test_the_report_opens_with_verdict_pictures_and_table_and_stays_below_a_megabyte(folders):
+    assert sum(path.stat().st_size for path in report.RENDERS.iterdir()) > 3_000_000
+    text = text_of(folders)
+    assert len(text) < 1_000_000
+    order = ["**it is better.**", "![preview](data:image/webp;base64,", "| candidate", "![sheet](data:image/"]
+    assert sorted(order, key=text.index) == order
+    for name in ("preview", "sheet"):
+        encoded = re.search(rf"!\[{name}\]\(data:image/webp;base64,([^)]*)\)", text)[1]
+        picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
+        assert (picture.n_frames > 1) is (name == "preview")
+
+
+def test_the_report_has_intervals_the_change_and_where_a_baseline_is_ahead(folders):
+    text = text_of(folders)
+    assert "1.5 [1.25 to 1.75]" in text
+    assert "A baseline is ahead in SSIM (last frame 0.750 against 0.500)." in text
+    assert re.search(r"\| MSE +\| 2\.00 +\| 1\.50 +\| -0\.500 \(better\) \|", text)
+
+
+def test_a_damaged_picture_is_told_and_the_report_is_there(folders):
+    (report.RENDERS / "sheet.png").write_bytes(b"no picture")
+    assert "data/renders/sheet.png cannot be shown" in text_of(folders)
+
+
+@pytest.mark.parametrize(("stale", "kept"), [(True, True), (False, False)])
+def test_the_figures_of_the_last_run_are_kept_where_they_are_to_be_measured_anew(folders, stale, kept):
+    order = Order(stage="evaluate", cached=[], uncached={})
+    outs = ("data/metrics/metrics.json",)
+    stage = Stage(name="evaluate", needs=(), changes=(), stale=stale, outs=outs, stored=(), order=order)
+    report.keep_previous([stage])
+    assert (json.loads(report.PREVIOUS.read_text()) == folders) is kept
+    (report.METRICS / "metrics.json").unlink()
+    report.keep_previous([stage])  # a run that was killed has left none: what is known stays
+    assert report.PREVIOUS.exists()

@@ -122,7 +122,7 @@ def test_the_first_model_is_promoted_then_nothing_is_new_then_a_new_video_redoes
     }  # fmt: skip
     [entry] = ask(api, "flow_runs/filter", flow_runs={"id": {"any_": [str(third.state_details.flow_run_id)]}})
     assert "champion:v1.0.0" in entry["tags"]
-    assert entry["name"].startswith("refused on data ")
+    assert entry["name"].startswith("refused: 1 new video (data ")
 
 
 def test_new_changed_and_removed_videos_are_named(workspace):

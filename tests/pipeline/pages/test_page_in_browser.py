@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -83,10 +84,15 @@ def test_panels_show_pictures_and_are_empty_where_there_is_none(browser, address
     browser.open(address, "Test clips", "frame")
     # a canvas that drew a picture of a file may not be read; what is drawn is seen by the calls
     browser.run("window.drawn = []; CanvasRenderingContext2D.prototype.drawImage = function () { drawn.push(1); }")
-    browser.press("Home")
-    assert browser.run("drawn.length") == 1  # the context alone
-    browser.press("End")
-    assert browser.run("drawn.length") == 1 + 4
+    for _ in range(100):  # until the sprite is there
+        browser.press("End")
+        if browser.run("drawn.length") >= 4:
+            break
+        time.sleep(0.1)
+    for key, count in {"Home": 1, "End": 4}.items():  # the context alone, then all
+        browser.run("drawn = []")
+        browser.press(key)
+        assert browser.run("drawn.length") == count
     browser.run("document.querySelectorAll('.film')[3].click()")
     assert browser.run("document.querySelectorAll('.panels canvas').length") == 3  # the rollout of three clips
 

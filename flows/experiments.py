@@ -1,0 +1,26 @@
+"""`python -m flows.experiments`: the table of `dvc exp show` with the columns that matter.
+
+By itself that has a column for every key of params.yaml, every baseline and every file that a stage reads, some 250.
+Here are the model's figures, its name, and what differs between the experiments. More arguments go to DVC.
+"""
+
+import subprocess
+import sys
+
+from flows.stage_process import DVC
+
+KEPT = r"(.*:)?(model\.)?(mse|mae|psnr|ssim|flicker|useful_horizon)$|(.*:)?model\.name$"
+# figures of baselines, sections that no stage reads, dependencies
+DROPPED = (
+    r"(.*:)?(background|bilateral|identity|last_frame|mean_frame|optical_flow|sharpened|stateless)\."
+    r"|(.*:)?(compare|generate|monitor|promote|retain|schedules)\.|(data|pipeline)[/\\]|better_than_start$"
+)
+
+
+def arguments(more: list[str]) -> list[str]:
+    """The command line."""
+    return [*DVC, "exp", "show", "--only-changed", "--keep", KEPT, "--drop", DROPPED, *more]
+
+
+if __name__ == "__main__":
+    sys.exit(subprocess.run(arguments(sys.argv[1:]), check=False).returncode)

@@ -1,0 +1,32 @@
+"""What a run is called on the dashboard: what had changed, in words, rather than hashes alone."""
+
+from collections.abc import Iterable, Sequence
+
+from flows.dvc_graph import PARAMS, Stage
+
+MOST_KEYS = 3  # of params.yaml that a name tells
+FIRST = "has not run here yet"  # flows/dvc_graph.py's words for a stage without results
+
+
+def what_changed(stages: Sequence[Stage], videos: Iterable[str] = ()) -> str:
+    """`3 new videos; params: model.foreframe; code`, or `nothing`.
+
+    `videos` are the lines of retrain.changed_videos, such as `3 new in inbox: a.mp4, b.mp4, c.mp4`.
+    """
+    changes = [change for stage in stages for change in stage.changes]
+    if changes and all(FIRST in stage.changes for stage in stages):
+        return "first run"
+    told = [_videos(*line.split(" ", 2)[:2]) for line in videos]
+    start = f"{PARAMS}: "
+    keys = sorted({key for line in changes if line.startswith(start) for key in line.removeprefix(start).split(", ")})
+    if keys:
+        told.append(f"params: {', '.join(keys[:MOST_KEYS])}{' …' if len(keys) > MOST_KEYS else ''}")
+    if any(line.startswith("pipeline/") for line in changes):
+        told.append("code")
+    if not told and changes:
+        told.append(changes[0])
+    return "; ".join(told) or "nothing"
+
+
+def _videos(count: str, what: str) -> str:
+    return f"{count} {what} video{'' if count == '1' else 's'}"

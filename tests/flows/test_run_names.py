@@ -1,0 +1,31 @@
+"""A run's name says what had changed."""
+
+from flows.dvc_graph import Stage
+from flows.run_names import what_changed
+from flows.stage_process import Order
+
+
+def stages(*changes):
+    """One stage per tuple of what DVC says has changed."""
+    order = Order(stage="s", cached=[], uncached={})
+    return [
+        Stage(name="s", needs=(), changes=lines, stale=bool(lines), outs=(), stored=(), order=order)
+        for lines in changes
+    ]
+
+
+def test_videos_parameters_and_code_are_told_in_words():
+    changed = stages(("videos: modified",), ("params.yaml: model.foreframe, train.seed", "pipeline/nn: modified"))
+    videos = ["3 new in videos: a.mp4, b.mp4, c.mp4", "1 removed in videos: d.mp4"]
+    assert what_changed(changed, videos) == ("3 new videos; 1 removed video; params: model.foreframe, train.seed; code")
+
+
+def test_many_parameters_are_cut_short_and_each_is_told_once():
+    changed = stages(("params.yaml: d, c",), ("params.yaml: c, b, a",))
+    assert what_changed(changed) == "params: a, b, c …"
+
+
+def test_a_first_run_nothing_and_what_has_no_word_of_its_own():
+    assert what_changed(stages(("has not run here yet",), ("has not run here yet",))) == "first run"
+    assert what_changed(stages((), ())) == "nothing"
+    assert what_changed(stages(("data/model: deleted",))) == "data/model: deleted"
