@@ -44,6 +44,7 @@ class DecodedFrame(NamedTuple):
     frame: av.VideoFrame | None  # None: not wanted, so it was not decoded
     pixel_aspect: Fraction | None  # width of a stored pixel by its height; None where nothing says so
     codec: str
+    start_seconds: float = 0.0  # the container's time of the first frame
 
 
 @contextmanager
@@ -249,7 +250,8 @@ class _PresentationTimes:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
-        self.start: float | None = None  # all in seconds
+        self.first = 0.0  # all in seconds
+        self.start: float | None = None
         self.last = -self.step
         self.stop = 0.0
 
@@ -261,7 +263,8 @@ class _PresentationTimes:
             pts_seconds = self.last + self.step  # a raw stream has no time stamps
         else:
             time = float(pts * time_base)
-            self.start = time if self.start is None else self.start
+            if self.start is None:
+                self.first = self.start = time
             pts_seconds = time - self.start
             if pts_seconds < self.last - JUMP_STEPS * self.step:  # recordings were joined, or a counter wrapped
                 self.start = time - self.last - self.step
@@ -269,7 +272,7 @@ class _PresentationTimes:
         pts_seconds = max(pts_seconds, self.last, 0.0)
         length = float(duration * time_base) if duration and time_base else self.step
         self.last, self.stop = pts_seconds, pts_seconds + length
-        return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec)
+        return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:
         if seconds > max_seconds:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -31,6 +33,15 @@ class VideoInfo:
     fps: float  # on average
     duration_seconds: float
     codec: str
+    time_base: Fraction  # unit of its time stamps, seconds
+
+
+class TimedFrame(NamedTuple):
+    """A frame, and from when to when a player shows it, in seconds since the first frame."""
+
+    pts_seconds: float
+    stop_seconds: float  # the next frame's pts_seconds, if there is one
+    image: Image
 
 
 def probe(path: Path) -> VideoInfo:
@@ -40,11 +51,12 @@ def probe(path: Path) -> VideoInfo:
     assert first.frame is not None
     display_size = FrameConverter(AS_SHOWN, first.pixel_aspect).display_size(first.frame)
     if path.is_dir():
-        return VideoInfo(*display_size, SEQUENCE_FPS, len(_images(path)) / SEQUENCE_FPS, first.codec)
+        step = 1 / Fraction(SEQUENCE_FPS)
+        return VideoInfo(*display_size, SEQUENCE_FPS, len(_images(path)) / SEQUENCE_FPS, first.codec, step)
     with opened(path, MAX_PIXELS) as (container, stream, _):
         seconds = (stream.duration or 0) * (stream.time_base or 0) or (container.duration or 0) / av.time_base
         fps = float(stream.average_rate or stream.guessed_rate or 0)
-        return VideoInfo(*display_size, fps, float(seconds), first.codec)
+        return VideoInfo(*display_size, fps, float(seconds), first.codec, stream.time_base or Fraction(1, 1000))
 
 
 def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
@@ -54,6 +66,27 @@ def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
     VideoError before the first frame if it is no video, DamagedVideo after the last good one if it breaks off or is
     damaged.
     """
+    for decoded, image in _converted(path):
+        yield decoded.pts_seconds, image
+
+
+def read_timed_frames(path: Path) -> Iterator[TimedFrame]:
+    """As read_frames, each frame with the time until which it is shown."""
+    previous: tuple[DecodedFrame, Image] | None = None
+    try:
+        for decoded, image in _converted(path):
+            if previous is not None:
+                yield TimedFrame(previous[0].pts_seconds, decoded.pts_seconds, previous[1])
+            previous = decoded, image
+    except DamagedVideo:
+        if previous is not None:
+            yield TimedFrame(previous[0].pts_seconds, previous[0].stop_seconds, previous[1])
+        raise
+    if previous is not None:
+        yield TimedFrame(previous[0].pts_seconds, previous[0].stop_seconds, previous[1])
+
+
+def _converted(path: Path) -> Iterator[tuple[DecodedFrame, Image]]:
     converter: FrameConverter | None = None
     for decoded in _decoded(path):
         is_first = converter is None
@@ -63,7 +96,7 @@ def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
             image = converter.convert(decoded.frame)
         except VideoError as error:
             raise (VideoError if is_first else DamagedVideo)(f"{path}: {error}") from error
-        yield decoded.pts_seconds, image
+        yield decoded, image
 
 
 def _images(path: Path) -> list[Path]:
