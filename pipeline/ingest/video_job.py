@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.decoding import DecodedFrame, decode
+from pipeline.video.decoding import DecodedFrame, StampsGoBack, decode
 from pipeline.video.frame_conversion import PictureFormat
 from pipeline.video.image_sequences import decode_images
 from pipeline.video.reading import Report, read_resized
@@ -15,7 +15,7 @@ from pipeline.video.subsampling import CannotSkip
 
 # To be changed when the same file and parameters may result in other frames: every video is then decoded anew. The
 # first value is the hash that the code had when this constant was introduced; changing it only costs that decoding.
-DECODING_VERSION = "08ff7ad137dabd731e8776e4b1509a21abcea62b0c804458a28faac618554ef6"
+DECODING_VERSION = "0520fdc5ac551b594a4c5376b9ef87d42335b3c6a8e149f749edeadfe1514e0b"
 MIN_FRAMES = 2  # one frame is a picture, not a video
 
 
@@ -60,6 +60,13 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
     `heartbeat` is called at every packet or image; `count_errors` returns how many errors the decoder has logged so
     far. Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
     """
+    try:
+        return _extract_as_stamped(job, heartbeat, count_errors)
+    except StampsGoBack:
+        return _extract_with_fewest_threads(job, heartbeat, count_errors, in_output_order=True)
+
+
+def _extract_as_stamped(job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int]) -> Outcome:
     errors_before = count_errors()
     if job.fps is not None and not job.is_sequence:
         # fewer frames have to be decoded, if all is well
@@ -70,10 +77,17 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
         else:
             if outcome.status == "ok" and count_errors() == errors_before:
                 return outcome
+    return _extract_with_fewest_threads(job, heartbeat, count_errors)
+
+
+def _extract_with_fewest_threads(
+    job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int], *, in_output_order: bool = False
+) -> Outcome:
+    """With the threads of the job, or with one if that meets any error."""
     errors_before = count_errors()
-    outcome = _extract(job, job.threads, heartbeat, count_errors)
+    outcome = _extract(job, job.threads, heartbeat, count_errors, in_output_order=in_output_order)
     if job.threads > 1 and (outcome.status != "ok" or count_errors() > errors_before):
-        outcome = _extract(job, 1, heartbeat, count_errors)
+        outcome = _extract(job, 1, heartbeat, count_errors, in_output_order=in_output_order)
     return outcome
 
 
@@ -83,6 +97,8 @@ def _extract(
     heartbeat: Callable[[], None],
     count_errors: Callable[[], int],
     wanted_fps: float | None = None,
+    *,
+    in_output_order: bool = False,
 ) -> Outcome:
     report = Report()
     status, reason = "ok", ""
@@ -90,7 +106,7 @@ def _extract(
 
     def images() -> Iterator[Frames]:
         nonlocal status, reason
-        with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps)) as frames:
+        with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps, in_output_order)) as frames:
             try:
                 yield from read_resized(frames, PictureFormat(job.size, job.fit, job.color), job.fps, report)
             except DamagedVideo as error:
@@ -122,6 +138,7 @@ def _frames(
     heartbeat: Callable[[], None],
     count_errors: Callable[[], int],
     wanted_fps: float | None,
+    in_output_order: bool,
 ) -> Generator[DecodedFrame]:
     if job.is_sequence:
         paths = [Path(path) for path in job.paths]
@@ -135,6 +152,7 @@ def _frames(
         # several threads log errors at another packet than the one that they belong to
         count_errors=count_errors if threads == 1 else lambda: 0,
         wanted_fps=wanted_fps,
+        in_output_order=in_output_order,
     )
 
 

@@ -34,6 +34,8 @@ FORMATS = (
 ATTACHED_PICTURE = 0x400  # a stream's disposition: a cover, not a video
 DEFAULT_STEP_SECONDS = 1 / 25  # between frames; FFmpeg's own guess where a file does not say
 JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
+STAMPED_FOR_DECODING = {"avi"}  # containers that say when a frame is decoded, not when it is shown
+REORDERING = 64  # packets; more than any codec puts between the order of decoding and that of showing
 
 
 class DecodedFrame(NamedTuple):
@@ -45,6 +47,10 @@ class DecodedFrame(NamedTuple):
     pixel_aspect: Fraction | None  # width of a stored pixel by its height; None where nothing says so
     codec: str
     start_seconds: float = 0.0  # the container's time of the first frame
+
+
+class StampsGoBack(Exception):
+    """Time stamps fall in the order in which frames are shown: they say when frames are decoded."""
 
 
 @contextmanager
@@ -93,8 +99,13 @@ def decode(
     heartbeat: Callable[[], None] = lambda: None,
     count_errors: Callable[[], int] = lambda: 0,
     wanted_fps: float | None = None,
+    in_output_order: bool = False,
 ) -> Generator[DecodedFrame]:
     """The frames of the video at `path` in the order a player shows them, until the first that is not intact.
+
+    A frame's time is its time stamp, but where stamps say only when frames are decoded, those of decoding are counted
+    out in the order of output: in AVI, and with `in_output_order`, which is for files whose stamps turn out to be such;
+    StampsGoBack is raised where they do.
 
     Broken frames before the first good one are left out: a recording of a broadcast starts in the middle.
     `heartbeat` is called at every packet. `count_errors` returns how many errors the decoder has logged so far; without
@@ -111,13 +122,15 @@ def decode(
         context.thread_type = "FRAME"
         # errors are raised when they are met, which is before frames that are made from the broken one are shown
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(max_pixels)}
-        times = _PresentationTimes(stream)
+        times = _PresentationTimes(stream, in_output_order or container.format.name in STAMPED_FOR_DECODING)
         if stream.duration and stream.time_base:
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
         num_frames, problem = 0, ""
         skipper = _skipper(container, stream, wanted_fps, cut)
-        for frame, frame_problem in _frames_or_problems(container, stream, cut, heartbeat, count_errors, skipper):
+        for frame, frame_problem in _frames_or_problems(
+            container, stream, cut, heartbeat, count_errors, skipper, times
+        ):
             if frame_problem:
                 if skipper:
                     raise CannotSkip
@@ -128,8 +141,8 @@ def decode(
             assert frame is not None
             for pts, duration in skipper.skipped_before(frame) if skipper else ():
                 num_frames += 1
-                yield times.at(pts, duration, stream.time_base, None)
-            decoded = times.at(frame.pts, frame.duration, frame.time_base, frame)
+                yield times.at(pts, None, duration, stream.time_base, None)
+            decoded = times.at(frame.pts, frame.dts, frame.duration, frame.time_base, frame)
             times.check(decoded.pts_seconds, max_seconds, path)
             num_frames += 1
             problem = ""
@@ -152,7 +165,7 @@ def _skipper(
     # of a broadcast a piece may be missing without a trace: only the whole of what is there shows what was first
     if cut or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
         raise CannotSkip
-    if stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
+    if container.format.name in STAMPED_FOR_DECODING or stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
         raise CannotSkip
     return FrameSkipper(wanted_fps, stream.time_base)
 
@@ -173,6 +186,7 @@ def _frames_or_problems(
     heartbeat: Callable[[], None],
     count_errors: Callable[[], int],
     skipper: FrameSkipper | None,
+    times: "_PresentationTimes",
 ) -> Iterator[tuple[av.VideoFrame | None, str]]:
     """(frame, "") for each intact frame, (None, problem) for each that is not."""
     context = stream.codec_context
@@ -197,6 +211,7 @@ def _frames_or_problems(
             packet, waiting = waiting, packet
             if packet is None:
                 continue
+        times.register(packet.pts)
         errors_before = count_errors()
         frames, problem = [], "data is missing" if packet.is_corrupt else ""
         if not problem:
@@ -246,30 +261,53 @@ def versions() -> dict[str, str]:
 class _PresentationTimes:
     """Presentation times from whatever time stamps there are."""
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, in_output_order: bool) -> None:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
+        self.in_output_order = in_output_order
         self.first = 0.0  # all in seconds
         self.start: float | None = None
         self.last = -self.step
         self.stop = 0.0
+        self._packet_pts: int | None = None  # of the last packet that was read
+        self._packets_since_fall = REORDERING
+
+    def register(self, pts: int | None) -> None:
+        """A packet with this time stamp is read."""
+        fell = pts is not None and self._packet_pts is not None and pts < self._packet_pts
+        self._packets_since_fall = 0 if fell else self._packets_since_fall + 1
+        self._packet_pts = self._packet_pts if pts is None else pts
 
     def at(
-        self, pts: int | None, duration: int | None, time_base: Fraction | None, frame: av.VideoFrame | None
+        self,
+        pts: int | None,
+        dts: int | None,
+        duration: int | None,
+        time_base: Fraction | None,
+        frame: av.VideoFrame | None,
     ) -> DecodedFrame:
-        """The frame with this time stamp and duration, both in units of `time_base` seconds."""
-        if pts is None or time_base is None:
+        """The frame with these stamps of showing and of decoding and this duration, in units of `time_base` seconds.
+
+        Raises StampsGoBack where stamps of showing are none.
+        """
+        stamp = dts if self.in_output_order else pts
+        if stamp is None or time_base is None:
             pts_seconds = self.last + self.step  # a raw stream has no time stamps
         else:
-            time = float(pts * time_base)
+            time = float(stamp * time_base)
             if self.start is None:
                 self.first = self.start = time
             pts_seconds = time - self.start
+            if pts_seconds < self.last and not self.in_output_order and self._packets_since_fall >= REORDERING:
+                raise StampsGoBack  # in the order of decoding they rise
             if pts_seconds < self.last - JUMP_STEPS * self.step:  # recordings were joined, or a counter wrapped
                 self.start = time - self.last - self.step
                 pts_seconds = self.last + self.step
         pts_seconds = max(pts_seconds, self.last, 0.0)
+        if self.in_output_order:  # rate and duration are of slots, of which many may be empty
+            self.step = pts_seconds - self.last if pts_seconds > self.last and pts_seconds > 0 else self.step
+            duration = None
         length = float(duration * time_base) if duration and time_base else self.step
         self.last, self.stop = pts_seconds, pts_seconds + length
         return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)

@@ -1,17 +1,19 @@
 """Reads a video as a player shows it: each frame with its presentation time, or frames chosen by time at one size."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.decoding import DecodedFrame, decode, opened
+from pipeline.video.decoding import DecodedFrame, StampsGoBack, decode, opened
 from pipeline.video.frame_conversion import FrameConverter, PictureFormat
 from pipeline.video.image_sequences import decode_images, numbered
 from pipeline.video.subsampling import CannotSkip
@@ -20,6 +22,7 @@ from pipeline.video.timing import is_before
 Image = NDArray[np.uint8]
 
 MAX_PIXELS = 2**26  # of a frame that read_frames takes: 8192 x 8192
+LOOKED_AT = 32  # frames that are decoded to see whether their time stamps rise
 SEQUENCE_FPS = 25.0  # of a folder of images, which does not say
 AS_SHOWN = PictureFormat(size=None, fit="stretch", color="rgb")
 
@@ -109,7 +112,27 @@ def _decoded(path: Path) -> Iterator[DecodedFrame]:
         if not images:
             raise VideoError(f"{path}: holds no numbered images")
         return decode_images(images, fps=SEQUENCE_FPS, max_pixels=MAX_PIXELS)
-    return decode(path, threads=1, max_pixels=MAX_PIXELS, max_seconds=float("inf"))
+    return _decoded_once(path)
+
+
+def _decoded_once(path: Path) -> Iterator[DecodedFrame]:
+    limits: dict[str, Any] = {"threads": 1, "max_pixels": MAX_PIXELS, "max_seconds": float("inf")}
+    try:
+        deque(islice(decode(path, **limits), LOOKED_AT), maxlen=0)
+    except StampsGoBack:
+        yield from decode(path, **limits, in_output_order=True)
+        return
+    except VideoError:
+        pass  # damaged: it is met again, after the frames before it
+    num_frames, last = 0, 0.0
+    try:
+        for decoded in decode(path, **limits):
+            yield decoded
+            num_frames, last = num_frames + 1, decoded.pts_seconds
+    except StampsGoBack:  # so late that frames before it have been shown
+        for decoded in islice(decode(path, **limits, in_output_order=True), num_frames, None):
+            last = max(last, decoded.pts_seconds)
+            yield decoded._replace(pts_seconds=last, stop_seconds=max(last, decoded.stop_seconds))
 
 
 @dataclass

@@ -16,12 +16,13 @@ from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
 from tests.conftest import data_in
 from tests.corpus.refused import DAMAGED, NO_VIDEOS
+from tests.corpus.stamps import STAMPS
 from tests.corpus.videos import GOOD, Expected
 from tests.pipeline.stages.test_extract import params
 from tests.pipeline.stages.test_extract_corpus import check_picture, test_an_odd_file
 
 # what is to be refused unopened (REFUSED) is for our reader alone
-GROUPS = {"videos": GOOD, "no videos": NO_VIDEOS, "damaged": DAMAGED}
+GROUPS = {"videos": GOOD | STAMPS, "no videos": NO_VIDEOS, "damaged": DAMAGED}
 TIMEOUT_SECONDS = 10
 PLAIN = """
 import sys, cv2, numpy as np
