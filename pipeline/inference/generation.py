@@ -184,10 +184,15 @@ def describe_model(model_dir: Path) -> dict[str, str]:
 
 
 def describe_video(path: Path) -> dict[str, str]:
-    """What the header of a video says: heading -> text."""
+    """What a video is: heading -> text."""
     info = probe(path)
-    return {
-        "picture": f"{info.width} x {info.height} pixels",
-        "frame rate": f"{info.fps:.6g} frames a second",
-        "length": f"{info.duration_seconds:.2f} seconds",
+    facts = {"picture": f"{info.width} x {info.height} pixels"}
+    if info.num_frames == 1:
+        return facts | {"frames": "1: a picture, not a video"}
+    rate, seconds = f"{info.fps:.6g} frames a second", f"{info.duration_seconds:.2f} seconds"
+    if info.is_variable:
+        rate += " on average: it varies"
+    return facts | {
+        "frame rate": rate if info.fps else "not known: the file has no times",
+        "length": seconds if info.duration_seconds else "not known before it is decoded",
     }

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.decoding import DecodedFrame, StampsGoBack, decode
+from pipeline.video.decoding import decode
 from pipeline.video.frame_conversion import PictureFormat
 from pipeline.video.image_sequences import decode_images
+from pipeline.video.presentation_times import DecodedFrame, StampsGoBack
 from pipeline.video.reading import Report, read_resized
 from pipeline.video.subsampling import CannotSkip
 
@@ -51,6 +52,7 @@ class Outcome:
     width: int | None = None
     duration_seconds: float | None = None
     codec: str = ""
+    hdr: str = ""  # how HDR was mapped to SDR, if it was
     stored_frames: int = 0
 
 
@@ -128,6 +130,7 @@ def _extract(
         report.width,
         report.duration_seconds,
         report.codec,
+        report.hdr,
         stored,
     )
 

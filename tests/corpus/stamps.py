@@ -6,16 +6,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from PIL import Image
 
-from tests.corpus.build import Encoding, encode, level
-from tests.corpus.videos import B_FRAMES, Build, Case, Expected, video
+from tests.corpus.build import NUM_FRAMES, Encoding, encode, level, picture
+from tests.corpus.videos import B_FRAMES, Build, Case, Expected, made_of, video
 
 PYRAMID = (("x264-params", "bframes=5:b-adapt=0:b-pyramid=normal:scenecut=0"),)
 NO_PYRAMID = (("x264-params", "bframes=3:b-pyramid=none:b-adapt=0:scenecut=0"),)
 MANY = 24
 MANY_TIMES = tuple(number / 10 for number in range(MANY))
 MANY_LEVELS = tuple(level(number) for number in range(MANY))
-HALF_STILL = tuple(100 * number for number in range(MANY))
 
 
 def remuxed(encoding: Encoding, container: str, change: Callable[[av.Packet, int], None] = lambda p, n: None) -> Build:
@@ -53,6 +53,22 @@ def many(encoding: Encoding, **changes: object) -> Case:
 H264_MP4 = Encoding(num_frames=MANY, options=PYRAMID)
 MANY_EXPECTED = Expected(num_frames=MANY, times=MANY_TIMES, levels=MANY_LEVELS)
 
+EIGHT = tuple(number / 25 for number in range(8))
+SIXTEEN = tuple(number / 25 for number in range(16))
+MPEG2 = Encoding("mpeg2video", "mpegts", fps=Fraction(25))
+H264_TS = Encoding(format="mpegts", fps=Fraction(25), options=B_FRAMES)
+EIGHT_LEVELS = tuple(level(number) for number in range(8))
+HOURLY = tuple(3600 * number for number in range(8))
+HOURLY_MS = tuple(3_600_000 * number for number in range(8))
+
+
+def stamped_gif(path: Path) -> None:
+    """A GIF whose delays are a hundredth and none: browsers take a tenth of a second for both."""
+    first, *others = (Image.fromarray(picture(number)) for number in range(NUM_FRAMES))
+    delays = [10, 10, 20, 50, 0, 10, 100, 100]
+    first.save(path, "GIF", save_all=True, append_images=others, duration=delays)
+
+
 STAMPS: dict[str, Case] = {
     # AVI says when a frame is decoded, never when it is shown
     "h264_b.avi": many(Encoding(format="avi", options=B_FRAMES)),
@@ -71,4 +87,33 @@ STAMPS: dict[str, Case] = {
     "decoding_stamps.mkv": (remuxed(H264_MP4, "matroska", decoding_stamps_only), MANY_EXPECTED),
     "decoding_stamps.mov": (remuxed(H264_MP4, "mov", decoding_stamps_only), MANY_EXPECTED),
     "decoding_stamps.nut": (remuxed(H264_MP4, "nut", decoding_stamps_only), MANY_EXPECTED),
+    # recordings joined by `cat`, which are numbered anew
+    "joined.ts": (made_of(MPEG2, replace(MPEG2, first=8)), Expected(num_frames=16, times=SIXTEEN, levels=EIGHT_LEVELS)),
+    "joined_h264.ts": (
+        made_of(H264_TS, replace(H264_TS, first=8)),
+        Expected(num_frames=16, times=SIXTEEN, levels=EIGHT_LEVELS),
+    ),
+    "joined_three.ts": (
+        made_of(MPEG2, replace(MPEG2, first=8), replace(MPEG2, first=16)),
+        Expected(num_frames=24, times=tuple(number / 25 for number in range(24)), levels=EIGHT_LEVELS),
+    ),
+    "joined_two_sizes.ts": (
+        made_of(MPEG2, replace(MPEG2, first=8, size=(96, 128))),
+        Expected(num_frames=16, times=SIXTEEN, levels=tuple(level(number) for number in range(16))),
+    ),
+    "joined_two_sizes_h264.ts": (
+        made_of(H264_TS, replace(H264_TS, first=8, size=(96, 128))),
+        Expected(num_frames=16, times=SIXTEEN, levels=tuple(level(number) for number in range(16))),
+    ),
+    "changes_size.mpg": (
+        made_of(
+            Encoding("mpeg2video", "mpeg", fps=Fraction(25), num_frames=4),
+            Encoding("mpeg2video", "mpeg", fps=Fraction(25), num_frames=4, first=4, size=(96, 128)),
+        ),
+        Expected(times=EIGHT),
+    ),
+    "quick.gif": (stamped_gif, Expected(times=(0, 0.1, 0.2, 0.22, 0.27, 0.37, 0.47, 0.57), tolerance=40)),
+    "hourly.mp4": video(Encoding(fps=Fraction(1, 3600)), times=HOURLY),
+    "hourly.avi": video(Encoding("mpeg4", "avi", fps=Fraction(1, 3600)), times=HOURLY),
+    "hourly.mkv": video(Encoding(format="matroska", times=HOURLY_MS), times=HOURLY),
 }

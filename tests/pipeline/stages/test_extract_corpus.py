@@ -9,12 +9,14 @@ from pipeline.stages.extract import extract
 from pipeline.video import read_frames
 from tests.conftest import data_in
 from tests.corpus.build import BLUE, GREEN, RED
+from tests.corpus.colors import COLORS
 from tests.corpus.refused import BAD
 from tests.corpus.stamps import STAMPS
+from tests.corpus.streams import PICTURES, STREAMS
 from tests.corpus.videos import GOOD
 from tests.pipeline.stages.test_extract import params
 
-CASES = GOOD | STAMPS | BAD
+CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | BAD
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def store(tmp_path_factory):
     videos.mkdir()
     for name, (build, _) in CASES.items():
         build(videos / name)
-    limits = {"max_pixels": 2_000_000, "max_seconds": 3600.0}
+    limits = {"max_pixels": 2_000_000, "max_seconds": 36000.0}
     wanted = params(size=(12, 12), color="rgb", fit="stretch", **limits)
     extract(folder / "frames", data=data_in(videos), extract=wanted)
     return videos, FrameStore(folder / "frames")
@@ -43,7 +45,7 @@ def luma(colour):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 160
+    assert len(CASES) >= 205
 
 
 @pytest.mark.parametrize("name", CASES, ids=lambda name: printable(name))

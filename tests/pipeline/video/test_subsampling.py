@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from pipeline.ingest.video_job import Job, _extract, extract_video
-from pipeline.video.decoding import StampsGoBack, decode
+from pipeline.video.decoding import decode
+from pipeline.video.presentation_times import StampsGoBack
 from pipeline.video.subsampling import CannotSkip
 from tests.corpus.build import Encoding, encode
-from tests.corpus.refused import DAMAGED, cut, made_of
+from tests.corpus.refused import DAMAGED, cut
 from tests.corpus.stamps import STAMPS
-from tests.corpus.videos import CODECS, PIXELS, SHAPES, TIMES
+from tests.corpus.videos import CODECS, PIXELS, SHAPES, TIMES, made_of
 
 LONG = Encoding(num_frames=90, fps=Fraction(30), size=(64, 96))
 PYRAMID = (("x264-params", "bframes=5:b-adapt=0:b-pyramid=normal:keyint=40:ref=4"), ("preset", "medium"))
