@@ -24,7 +24,7 @@ from pipeline.video.presentation_times import (
     DecodedFrame,
     PresentationTimes,
 )
-from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper
+from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper, MarkedPacket, nal_length_of
 from pipeline.video.transport_stream import joins
 
 SEQUENCE_HEADER = b"\0\0\1\xb3"  # ISO/IEC 13818-2, 6.2.2.1; width and height follow, 12 bits each
@@ -82,7 +82,8 @@ def decode(
             for pts, duration in skipper.skipped_before(frame) if skipper else ():
                 num_frames += 1
                 yield times.at(pts, None, duration, stream.time_base, None)
-            decoded = times.at(frame.pts, frame.dts, frame.duration, frame.time_base, frame)
+            # a frame that the decoder held back at the end has no time base
+            decoded = times.at(frame.pts, frame.dts, frame.duration, frame.time_base or stream.time_base, frame)
             times.check(decoded.pts_seconds, max_seconds, path)
             num_frames += 1
             problem = ""
@@ -107,7 +108,9 @@ def _skipper(
         raise CannotSkip
     if container.format.name in STAMPED_FOR_DECODING or stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
         raise CannotSkip
-    return FrameSkipper(wanted_fps, stream.time_base)
+    context = stream.codec_context
+    nal_length = nal_length_of(bytes(context.extradata or b"")) if context.name == "h264" else None
+    return FrameSkipper(wanted_fps, stream.time_base, nal_length)
 
 
 class _Decoder:
@@ -130,7 +133,8 @@ class _Decoder:
         """(frame, "") for each intact frame, (None, problem) for each that is not."""
         packets = self._container.demux(self._stream)
         if self._skipper:
-            packets = self._skipping_unwanted(packets, self._skipper)
+            yield from self._needed_frames(self._skipper.mark(packets), heartbeat)
+            return
         waiting: av.Packet | None = None  # where the end is missing the last packet is not whole
         while True:
             heartbeat()
@@ -151,11 +155,23 @@ class _Decoder:
                     continue
             yield from self._frames_of(packet)
 
-    def _skipping_unwanted(self, packets: Iterator[av.Packet], skipper: FrameSkipper) -> Iterator[av.Packet]:
-        """`packets`; before each that is not wanted the decoder is told to leave it out if no other frame needs it."""
-        for packet, is_wanted in skipper.mark(packets):
+    def _needed_frames(
+        self, packets: Iterator[MarkedPacket], heartbeat: Callable[[], None]
+    ) -> Iterator[tuple[av.VideoFrame | None, str]]:
+        """As frames, of packets of which the unwanted are left out if no other frame needs them."""
+        while True:
+            heartbeat()
+            try:
+                marked = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                raise CannotSkip from error
+            if marked is None:
+                return
+            packet, is_wanted, restarts = marked
+            if restarts:
+                yield from self._drain(None)
             self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
-            yield packet
+            yield from self._frames_of(packet)
 
     def _frames_of(self, packet: av.Packet) -> Iterator[tuple[av.VideoFrame | None, str]]:
         self._times.register(packet.pts)

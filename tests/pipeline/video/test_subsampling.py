@@ -27,6 +27,20 @@ VIDEOS = {
     "mpeg2.mov": replace(LONG, codec="mpeg2video", format="mov", options=(("bf", "2"),)),
     "mpeg4.mp4": replace(LONG, codec="mpeg4", options=(("bf", "2"),)),
 }
+MANY_GROUPS = {
+    "short.mp4": replace(LONG, options=(("x264-params", "bframes=3:keyint=10:scenecut=0"),)),
+    "open.mkv": replace(LONG, format="matroska", options=(("x264-params", "bframes=3:keyint=10:open-gop=1"),)),
+    "hevc_open.mp4": replace(LONG, codec="libx265", options=(("x265-params", "log-level=none:bframes=4:keyint=12"),)),
+    "hevc_closed.mkv": replace(
+        LONG,
+        codec="libx265",
+        format="matroska",
+        options=(("x265-params", "log-level=none:bframes=3:keyint=8:open-gop=0"),),
+    ),
+    "mpeg2.mov": replace(LONG, codec="mpeg2video", format="mov", options=(("bf", "2"), ("g", "9"))),
+    "mpeg4.mp4": replace(LONG, codec="mpeg4", options=(("bf", "2"), ("g", "9"))),
+    "all_key.mp4": replace(LONG, options=(("x264-params", "keyint=1"),)),
+}
 ODD = CODECS | PIXELS | SHAPES | TIMES | STAMPS | DAMAGED
 
 
@@ -73,6 +87,19 @@ def test_fewer_frames_are_decoded_and_the_result_is_the_same(name, tmp_path):
     assert sum(each.frame is None for each in decoded) > 20
     everything = decode(path, threads=1, max_pixels=10**7, max_seconds=1e9)
     assert [each.pts_seconds for each in decoded] == [each.pts_seconds for each in everything]
+
+
+@pytest.mark.parametrize("name", MANY_GROUPS)
+def test_groups_of_pictures_without_a_wanted_frame_are_not_decoded(name, tmp_path):
+    path = tmp_path / name
+    encode(path, MANY_GROUPS[name])
+    for fps, threads in ((1.0, 1), (1.0, 3), (0.7, 1), (2.3, 2)):
+        skipping, every = both_ways(path, tmp_path, fps, threads)
+        assert skipping == every
+        assert every[0].num_frames == 90
+    decoded = list(decode(path, threads=1, max_pixels=10**7, max_seconds=1e9, wanted_fps=1.0))
+    if name != "open.mkv":  # H.264 that never refreshes its decoder says not where a group needs nothing from before
+        assert sum(each.frame is not None for each in decoded) < 45
 
 
 @pytest.mark.parametrize("name", ODD)
