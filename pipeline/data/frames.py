@@ -50,6 +50,7 @@ COLUMNS = {
     "width": "Int64",
     "duration_seconds": "Float64",  # of the source
     "codec": "str",  # of the source
+    "hdr": "str",  # how HDR was mapped to SDR, if it was
     "stored_frames": "Int64",
     "array": "str",  # file in the store
     "recipe": "str",  # hash of the parameters and versions that made it

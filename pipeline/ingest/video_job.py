@@ -10,16 +10,17 @@ from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources import reading as sources
 from pipeline.sources.part import Part, TimedPicture
-from pipeline.video.decoding import DecodedFrame, decode
+from pipeline.video.decoding import decode
 from pipeline.video.frame_conversion import PictureFormat
 from pipeline.video.image_sequences import decode_images
+from pipeline.video.presentation_times import DecodedFrame, StampsGoBack
 from pipeline.video.reading import Report, read_resized
 from pipeline.video.segments import between
 from pipeline.video.subsampling import CannotSkip
 
 # To be changed when the same file and parameters may result in other frames: every video is then decoded anew. The
 # first value is the hash that the code had when this constant was introduced; changing it only costs that decoding.
-DECODING_VERSION = "08ff7ad137dabd731e8776e4b1509a21abcea62b0c804458a28faac618554ef6"
+DECODING_VERSION = "0520fdc5ac551b594a4c5376b9ef87d42335b3c6a8e149f749edeadfe1514e0b"
 MIN_FRAMES = 2  # one frame is a picture, not a video
 
 
@@ -72,6 +73,7 @@ class Outcome:
     width: int | None = None
     duration_seconds: float | None = None
     codec: str = ""
+    hdr: str = ""  # how HDR was mapped to SDR, if it was
     stored_frames: int = 0
 
 
@@ -81,6 +83,13 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
     `heartbeat` is called at every packet or image; `count_errors` returns how many errors the decoder has logged so
     far. Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
     """
+    try:
+        return _extract_as_stamped(job, heartbeat, count_errors)
+    except StampsGoBack:
+        return _extract_with_fewest_threads(job, heartbeat, count_errors, in_output_order=True)
+
+
+def _extract_as_stamped(job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int]) -> Outcome:
     errors_before = count_errors()
     if job.fps is not None and not job.is_sequence and not job.is_array and job.is_whole:
         # fewer frames have to be decoded, if all is well
@@ -91,10 +100,17 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
         else:
             if outcome.status == "ok" and count_errors() == errors_before:
                 return outcome
+    return _extract_with_fewest_threads(job, heartbeat, count_errors)
+
+
+def _extract_with_fewest_threads(
+    job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int], *, in_output_order: bool = False
+) -> Outcome:
+    """With the threads of the job, or with one if that meets any error."""
     errors_before = count_errors()
-    outcome = _extract(job, job.threads, heartbeat, count_errors)
+    outcome = _extract(job, job.threads, heartbeat, count_errors, in_output_order=in_output_order)
     if job.threads > 1 and not job.is_array and (outcome.status != "ok" or count_errors() > errors_before):
-        outcome = _extract(job, 1, heartbeat, count_errors)
+        outcome = _extract(job, 1, heartbeat, count_errors, in_output_order=in_output_order)
     return outcome
 
 
@@ -104,6 +120,8 @@ def _extract(
     heartbeat: Callable[[], None],
     count_errors: Callable[[], int],
     wanted_fps: float | None = None,
+    *,
+    in_output_order: bool = False,
 ) -> Outcome:
     report = Report()
     status, reason = "ok", ""
@@ -116,7 +134,7 @@ def _extract(
             if job.is_array:
                 yield from sources.read_resized(_pictures(job, heartbeat), wanted, job.fps, report)
                 return
-            with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps)) as frames:
+            with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps, in_output_order)) as frames:
                 counted = frames if job.is_whole else between(frames, job.start_seconds, job.stop_seconds)
                 yield from read_resized(counted, wanted, job.fps, report)
         except DamagedVideo as error:
@@ -140,6 +158,7 @@ def _extract(
         report.width,
         report.duration_seconds,
         report.codec,
+        report.hdr,
         stored,
     )
 
@@ -150,6 +169,7 @@ def _frames(
     heartbeat: Callable[[], None],
     count_errors: Callable[[], int],
     wanted_fps: float | None,
+    in_output_order: bool,
 ) -> Generator[DecodedFrame]:
     if job.is_sequence:
         paths = [Path(path) for path in job.paths]
@@ -165,6 +185,7 @@ def _frames(
         # several threads log errors at another packet than the one that they belong to
         count_errors=count_errors if threads == 1 else lambda: 0,
         wanted_fps=wanted_fps,
+        in_output_order=in_output_order,
     )
 
 

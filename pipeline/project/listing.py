@@ -12,12 +12,20 @@ MOST_SHOWN = 20  # videos of a folder
 
 
 def describe_video(path: Path) -> dict[str, str]:
-    """What the header of a video says: heading -> text."""
-    info = probe(path)
-    return {
-        "picture": f"{info.width} x {info.height} pixels",
-        "frame rate": f"{info.fps:.6g} frames a second",
-        "length": f"{info.duration_seconds:.2f} seconds",
+    """What a video is: heading -> text."""
+    return _facts(probe(path))
+
+
+def _facts(info: VideoInfo) -> dict[str, str]:
+    facts = {"picture": f"{info.width} x {info.height} pixels"}
+    if info.num_frames == 1:
+        return facts | {"frames": "1: a picture, not a video"}
+    rate, seconds = f"{info.fps:.6g} frames a second", f"{info.duration_seconds:.2f} seconds"
+    if info.is_variable:
+        rate += " on average: it varies"
+    return facts | {
+        "frame rate": rate if info.fps else "not known: the file has no times",
+        "length": seconds if info.duration_seconds else "not known before it is decoded",
     }
 
 
@@ -37,4 +45,4 @@ def describe_folder(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _one_line(info: VideoInfo) -> str:
-    return f"{info.width} x {info.height} pixels, {info.fps:.6g} frames a second, {info.duration_seconds:.2f} seconds"
+    return ", ".join(_facts(info).values())

@@ -9,7 +9,8 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 
-from pipeline.video.decoding import decode, opened
+from pipeline.video.containers import opened
+from pipeline.video.decoding import decode
 from pipeline.video.reading import MAX_PIXELS
 
 logger = logging.getLogger(__name__)

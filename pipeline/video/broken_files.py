@@ -14,6 +14,7 @@ IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"GIF8", b"\0\
 ARCHIVES = (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 AUDIO = (b"ID3", b"fLaC", b"OggS", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"#!AMR", b"FORM")
 TOP_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"sidx", b"uuid", b"pnot")
+WEBP_ANIMATION = 0x02  # of a WebP's flags
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
@@ -29,7 +30,11 @@ def why_no_video(file: int) -> str:
         return "a playlist, which would make the decoder open other files or addresses"
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page, not a video: a download that failed"
-    if head.startswith(IMAGES) or head[8:12] == b"WEBP":
+    if head.startswith((b"II*\0", b"MM\0*")) and _is_stack(file, head):
+        return "a stack of images in one TIFF: give each a file of its own, numbered"
+    if head[8:12] == b"WEBP" and head[12:16] == b"VP8X" and head[20] & WEBP_ANIMATION:
+        return "an animated WebP, which this decoder does not know: save it as .gif, .png or .mp4"
+    if head.startswith(IMAGES) or head[8:12] == b"WEBP" or is_lone_image(file):
         return "a lone image, not a video"
     if head.startswith(ARCHIVES):
         return "an archive, not a video: unpack it"
@@ -42,6 +47,23 @@ def why_no_video(file: int) -> str:
     if all(byte >= 32 or byte in b"\t\r\n\f\x1b" for byte in head[:4096]):
         return "text, not a video"
     return "not a video (nothing that the decoder knows)"
+
+
+def is_lone_image(file: int) -> bool:
+    """Whether the open file `file` is a HEIC or AVIF image, whose tiles and thumbnail a decoder takes for videos."""
+    boxes = dict(_boxes(file)) if os.pread(file, 8, 0)[4:] == b"ftyp" else {}
+    return b"meta" in boxes and b"moov" not in boxes
+
+
+def _is_stack(file: int, head: bytes) -> bool:
+    """Whether a TIFF has more than one image: each names the place of the next."""
+    order = "<" if head.startswith(b"II") else ">"
+    (start,) = struct.unpack(f"{order}I", head[4:8])
+    count = os.pread(file, 2, start)
+    if len(count) < 2:
+        return False
+    end = start + 2 + 12 * struct.unpack(f"{order}H", count)[0]
+    return os.pread(file, 4, end).strip(b"\0") != b""
 
 
 def is_cut(file: int) -> bool:

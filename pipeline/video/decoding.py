@@ -7,13 +7,9 @@ expected with 116, this with all (`python -m tests.benchmarks.extract --only evi
 only an open file: results depend on the content alone, and nothing in a file can make it open another.
 """
 
-import os
-import stat
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import cv2
@@ -21,68 +17,19 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.broken_files import is_cut, is_encrypted, why_no_video
-from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper
-
-# demuxers of video containers and streams; left out are those that open other files (hls, dash, concat, image2, sdp),
-# that read stills, and that take text for a picture (tty)
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h261,h263,h264,hevc,vvc,av1,obu,ivf,m4v,flv,"
-    "live_flv,asf,ogg,gif,apng,mjpeg,vc1,vc1test,cavsvideo,dirac,dnxhd,nut,mxf,gxf,dv,rm,wtv,yuv4mpegpipe,nsv,nuv,"
-    "flic,jpegxl_anim,wav,flac,mp3"
+from pipeline.video.broken_files import is_cut
+from pipeline.video.containers import opened
+from pipeline.video.presentation_times import (
+    STAMPED_FOR_DECODING,
+    DecodedFrame,
+    PresentationTimes,
 )
-ATTACHED_PICTURE = 0x400  # a stream's disposition: a cover, not a video
+from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper, MarkedPacket, nal_length_of
+from pipeline.video.transport_stream import joins
+
+SEQUENCE_HEADER = b"\0\0\1\xb3"  # ISO/IEC 13818-2, 6.2.2.1; width and height follow, 12 bits each
 SEARCHABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers that find a key frame by its time
-DEFAULT_STEP_SECONDS = 1 / 25  # between frames; FFmpeg's own guess where a file does not say
-JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
-
-
-class DecodedFrame(NamedTuple):
-    """A frame and when a player shows it."""
-
-    pts_seconds: float  # presentation time since the first frame
-    stop_seconds: float  # when the next one follows, as far as this one knows
-    frame: av.VideoFrame | None  # None: not wanted, so it was not decoded
-    pixel_aspect: Fraction | None  # width of a stored pixel by its height; None where nothing says so
-    codec: str
-    start_seconds: float = 0.0  # the container's time of the first frame
-
-
-@contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[tuple[InputContainer, VideoStream, int]]:
-    """The container at `path`, its video stream and the file's descriptor; raises VideoError if there is no video."""
-    try:
-        # a FIFO would block on opening, a device on reading
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise VideoError(f"{path}: not a regular file")
-        options = {"fd": str(file), "protocol_whitelist": "fd", "format_whitelist": FORMATS}
-        try:
-            container = av.open("fd:", options=options | {"max_pixels": str(max_pixels)}, metadata_errors="replace")
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise VideoError(f"{path}: {why_no_video(file)}") from error
-        with container:
-            yield container, _video_stream(container, path, file, max_pixels), file
-    finally:
-        os.close(file)
-
-
-def _video_stream(container: InputContainer, path: Path, file: int, max_pixels: int) -> VideoStream:
-    streams = [stream for stream in container.streams.video if not int(stream.disposition) & ATTACHED_PICTURE]
-    if not streams:
-        raise VideoError(f"{path}: {'audio only' if container.streams.audio else why_no_video(file)}")
-    stream = streams[0]
-    if is_encrypted(file):
-        raise VideoError(f"{path}: encrypted (DRM): it cannot be decoded without its key")
-    if stream.codec_context is None:
-        raise VideoError(f"{path}: unsupported codec: no decoder for it")
-    if stream.width * stream.height > max_pixels:
-        size = f"{stream.width} x {stream.height} pixels"
-        raise VideoError(f"{path}: {size} is more than extract.max_pixels ({max_pixels})")
-    return stream
+HEADER = 256  # bytes of a packet in which it is
 
 
 def decode(
@@ -95,8 +42,13 @@ def decode(
     heartbeat: Callable[[], None] = lambda: None,
     count_errors: Callable[[], int] = lambda: 0,
     wanted_fps: float | None = None,
+    in_output_order: bool = False,
 ) -> Generator[DecodedFrame]:
     """The frames of the video at `path` in the order a player shows them, until the first that is not intact.
+
+    A frame's time is its time stamp, but where stamps say only when frames are decoded, those of decoding are counted
+    out in the order of output: in AVI, and with `in_output_order`, which is for files whose stamps turn out to be such;
+    StampsGoBack is raised where they do.
 
     Broken frames before the first good one are left out: a recording of a broadcast starts in the middle.
     `heartbeat` is called at every packet. `count_errors` returns how many errors the decoder has logged so far; without
@@ -114,15 +66,16 @@ def decode(
         context.thread_type = "FRAME"
         # errors are raised when they are met, which is before frames that are made from the broken one are shown
         context.options = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(max_pixels)}
-        times = _PresentationTimes(stream)
-        if start_seconds > 0 and container.format.name in SEARCHABLE and stream.time_base:
-            times.start = _seek(container, stream, start_seconds)
+        times = PresentationTimes(container, stream, in_output_order)
+        if start_seconds > 0 and container.format.name in SEARCHABLE and stream.time_base and not in_output_order:
+            times.first = times.start = _seek(container, stream, start_seconds)
         if stream.duration and stream.time_base:
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
         num_frames, problem = 0, ""
         skipper = _skipper(container, stream, wanted_fps, cut)
-        for frame, frame_problem in _frames_or_problems(container, stream, cut, heartbeat, count_errors, skipper):
+        decoder = _Decoder(container, stream, file, times, skipper, count_errors)
+        for frame, frame_problem in decoder.frames(cut, heartbeat):
             if frame_problem:
                 if skipper:
                     raise CannotSkip
@@ -133,8 +86,9 @@ def decode(
             assert frame is not None
             for pts, duration in skipper.skipped_before(frame) if skipper else ():
                 num_frames += 1
-                yield times.at(pts, duration, stream.time_base, None)
-            decoded = times.at(frame.pts, frame.duration, frame.time_base, frame)
+                yield times.at(pts, None, duration, stream.time_base, None)
+            # a frame that the decoder held back at the end has no time base
+            decoded = times.at(frame.pts, frame.dts, frame.duration, frame.time_base or stream.time_base, frame)
             times.check(decoded.pts_seconds, max_seconds, path)
             num_frames += 1
             problem = ""
@@ -165,53 +119,81 @@ def _skipper(
     # of a broadcast a piece may be missing without a trace: only the whole of what is there shows what was first
     if cut or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
         raise CannotSkip
-    if stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
+    if container.format.name in STAMPED_FOR_DECODING or stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
         raise CannotSkip
-    return FrameSkipper(wanted_fps, stream.time_base)
-
-
-def _skipping_unwanted(
-    packets: Iterator[av.Packet], context: av.VideoCodecContext, skipper: FrameSkipper
-) -> Iterator[av.Packet]:
-    """`packets`; before each that is not wanted the decoder is told to leave it out if no other frame needs it."""
-    for packet, is_wanted in skipper.mark(packets):
-        context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
-        yield packet
-
-
-def _frames_or_problems(
-    container: InputContainer,
-    stream: VideoStream,
-    cut: bool,
-    heartbeat: Callable[[], None],
-    count_errors: Callable[[], int],
-    skipper: FrameSkipper | None,
-) -> Iterator[tuple[av.VideoFrame | None, str]]:
-    """(frame, "") for each intact frame, (None, problem) for each that is not."""
     context = stream.codec_context
-    packets = container.demux(stream)
-    if skipper:
-        packets = _skipping_unwanted(packets, context, skipper)
-    waiting: av.Packet | None = None  # where the end is missing the last packet is not whole
-    while True:
-        heartbeat()
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, OSError) as error:
-            yield from _drain(context, waiting)
-            yield None, f"cannot be read on ({error.strerror})"
+    nal_length = nal_length_of(bytes(context.extradata or b"")) if context.name == "h264" else None
+    return FrameSkipper(wanted_fps, stream.time_base, nal_length)
+
+
+class _Decoder:
+    """The frames of the packets of a stream in the order of output, and what is wrong with those not intact."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        file: int,
+        times: PresentationTimes,
+        skipper: FrameSkipper | None,
+        count_errors: Callable[[], int],
+    ) -> None:
+        self._container, self._stream, self._context = container, stream, stream.codec_context
+        self._file, self._times, self._skipper, self._count_errors = file, times, skipper, count_errors
+        self._sequence_size: bytes | None = None  # of MPEG-1 and -2, as the last sequence header has it
+
+    def frames(self, cut: bool, heartbeat: Callable[[], None]) -> Iterator[tuple[av.VideoFrame | None, str]]:
+        """(frame, "") for each intact frame, (None, problem) for each that is not."""
+        packets = self._container.demux(self._stream)
+        if self._skipper:
+            yield from self._needed_frames(self._skipper.mark(packets), heartbeat)
             return
-        if packet is None:
-            return
-        if cut:
-            if packet.size == 0:  # the end
-                yield from _drain(context, waiting)
+        waiting: av.Packet | None = None  # where the end is missing the last packet is not whole
+        while True:
+            heartbeat()
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                yield from self._drain(waiting)
+                yield None, f"cannot be read on ({error.strerror})"
                 return
-            packet, waiting = waiting, packet
             if packet is None:
-                continue
-        errors_before = count_errors()
-        frames, problem = [], "data is missing" if packet.is_corrupt else ""
+                return
+            if cut:
+                if packet.size == 0:  # the end
+                    yield from self._drain(waiting)
+                    return
+                packet, waiting = waiting, packet
+                if packet is None:
+                    continue
+            yield from self._frames_of(packet)
+
+    def _needed_frames(
+        self, packets: Iterator[MarkedPacket], heartbeat: Callable[[], None]
+    ) -> Iterator[tuple[av.VideoFrame | None, str]]:
+        """As frames, of packets of which the unwanted are left out if no other frame needs them."""
+        while True:
+            heartbeat()
+            try:
+                marked = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                raise CannotSkip from error
+            if marked is None:
+                return
+            packet, is_wanted, restarts = marked
+            if restarts:
+                yield from self._drain(None)
+            self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+            yield from self._frames_of(packet)
+
+    def _frames_of(self, packet: av.Packet) -> Iterator[tuple[av.VideoFrame | None, str]]:
+        self._times.register(packet.pts)
+        if self._changes_size(packet):
+            yield from self._drain(None)
+        errors_before = self._count_errors()
+        frames, problem = [], ""
+        if packet.is_corrupt and packet.pos not in self._joins:
+            problem = "data is missing"
         if not problem:
             try:
                 frames = packet.decode()
@@ -219,28 +201,44 @@ def _frames_or_problems(
                 raise
             except av.FFmpegError as error:
                 problem = f"{error.strerror}"
-            if count_errors() > errors_before:
+            if self._count_errors() > errors_before:
                 problem = problem or "the decoder had to guess a picture"
         if problem:
-            yield from _drain(context, packet)
+            yield from self._drain(packet)
             yield None, problem
-            continue
+            return
         for frame in frames:
             yield (None, "the decoder had to guess a picture") if frame.is_corrupt else (frame, "")
 
+    @cached_property
+    def _joins(self) -> set[int]:
+        if self._container.format.name != "mpegts":
+            return set()
+        return joins(self._file, self._stream.id)
 
-def _drain(context: av.VideoCodecContext, broken: av.Packet | None) -> Iterator[tuple[av.VideoFrame, str]]:
-    """The frames that the decoder holds back of the packets before `broken`; then it is ready for the next packet."""
-    try:
-        frames = context.decode(None)
-    except av.FFmpegError:
-        frames = []
-    limit = None if broken is None else broken.dts
-    for frame in frames:
-        if frame.is_corrupt or (limit is not None and frame.dts is not None and frame.dts >= limit):
-            break
-        yield frame, ""
-    context.flush_buffers()
+    def _changes_size(self, packet: av.Packet) -> bool:
+        """Whether an MPEG-1 or -2 sequence of another size begins: there the decoder would drop what it holds back."""
+        if self._context.name not in ("mpeg1video", "mpeg2video") or not packet.is_keyframe:
+            return False
+        head = bytes(packet)[:HEADER]
+        start = head.find(SEQUENCE_HEADER)
+        if start < 0:
+            return False
+        before, self._sequence_size = self._sequence_size, head[start + 4 : start + 7]
+        return before is not None and before != self._sequence_size
+
+    def _drain(self, broken: av.Packet | None) -> Iterator[tuple[av.VideoFrame, str]]:
+        """The frames that the decoder holds back of the packets before `broken`; then it is ready for the next one."""
+        try:
+            frames = self._context.decode(None)
+        except av.FFmpegError:
+            frames = []
+        limit = None if broken is None else broken.dts
+        for frame in frames:
+            if frame.is_corrupt or (limit is not None and frame.dts is not None and frame.dts >= limit):
+                break
+            yield frame, ""
+        self._context.flush_buffers()
 
 
 def log_errors_to_stderr() -> None:
@@ -254,39 +252,3 @@ def versions() -> dict[str, str]:
     """The versions of the libraries that decide what a frame looks like."""
     libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
     return libraries | {"av": av.__version__, "cv2": cv2.__version__}
-
-
-class _PresentationTimes:
-    """Presentation times from whatever time stamps there are."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
-        self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
-        self.first = 0.0  # all in seconds
-        self.start: float | None = None
-        self.last = -self.step
-        self.stop = 0.0
-
-    def at(
-        self, pts: int | None, duration: int | None, time_base: Fraction | None, frame: av.VideoFrame | None
-    ) -> DecodedFrame:
-        """The frame with this time stamp and duration, both in units of `time_base` seconds."""
-        if pts is None or time_base is None:
-            pts_seconds = self.last + self.step  # a raw stream has no time stamps
-        else:
-            time = float(pts * time_base)
-            if self.start is None:
-                self.first = self.start = time
-            pts_seconds = time - self.start
-            if pts_seconds < self.last - JUMP_STEPS * self.step:  # recordings were joined, or a counter wrapped
-                self.start = time - self.last - self.step
-                pts_seconds = self.last + self.step
-        pts_seconds = max(pts_seconds, self.last, 0.0)
-        length = float(duration * time_base) if duration and time_base else self.step
-        self.last, self.stop = pts_seconds, pts_seconds + length
-        return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)
-
-    def check(self, seconds: float, max_seconds: float, path: Path) -> None:
-        if seconds > max_seconds:
-            raise VideoError(f"{path}: longer than extract.max_seconds ({max_seconds:g})")

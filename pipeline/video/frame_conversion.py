@@ -11,6 +11,7 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from pipeline.errors import VideoError
+from pipeline.video.light import Light, light_of
 
 Image = NDArray[np.uint8]
 
@@ -54,6 +55,7 @@ class FrameConverter:
         self._display = _Display(0, False, self._aspect)
         self._display_size: tuple[int, int] | None = None
         self._graphs: dict[tuple, tuple[Graph, tuple[int, int]]] = {}
+        self.hdr = ""  # how HDR was mapped to SDR, if it was
 
     def display_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(height, width), pixels, in which a player shows the first frame, which `frame` is or comes after."""
@@ -66,20 +68,23 @@ class FrameConverter:
         """The frame as uint8 (height, width, C); raises VideoError if its format or size cannot be converted."""
         display_size = self.display_size(frame)
         size, display = self._wanted.size or display_size, self._display
-        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), display)
+        light = light_of(frame)
+        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), light)
         frame.pts = None
         try:
             if key not in self._graphs:
                 self._graphs.clear()  # the stream has changed its size or colours
-                self._graphs[key] = _graph(frame, display, size, self._wanted.fit)
+                self._graphs[key] = _graph(frame, display, size, self._wanted.fit, light)
             graph, scaled = self._graphs[key]
             graph.push(frame)
-            image: NDArray[Any] = graph.vpull().to_ndarray(format="rgb24")
+            image: NDArray[Any] = graph.vpull().to_ndarray()
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError) as error:
             what = f"{frame.format.name} of {frame.height} x {frame.width} pixels"
             raise VideoError(f"a picture cannot be converted ({what}: {error})") from error
+        if light is not None:
+            image, self.hdr = light.to_sdr(image), light.hdr or self.hdr
         if display.mirrored:
             image = image[:, ::-1]
         image = np.rot90(image, display.quarter_turns)
@@ -113,8 +118,13 @@ def _display_size(height: int, width: int, display: _Display) -> tuple[int, int]
     return (width, height) if display.quarter_turns % 2 else (height, width)
 
 
-def _graph(frame: av.VideoFrame, display: _Display, size: tuple[int, int], fit: str) -> tuple[Graph, tuple[int, int]]:
-    """A filter graph from stored frames to RGB ones before they are turned, and the size of the picture in `size`."""
+def _graph(
+    frame: av.VideoFrame, display: _Display, size: tuple[int, int], fit: str, light: Light | None
+) -> tuple[Graph, tuple[int, int]]:
+    """A filter graph from stored frames to RGB ones before they are turned, and the size of the picture in `size`.
+
+    RGB has 16 bits where its values are to be mapped to those of SDR.
+    """
     rows, columns = _display_size(frame.height, frame.width, display)
     scaled, kept = _scaled_and_kept(rows, columns, size, fit)
     if display.quarter_turns % 2:  # crop and scale come before the turn
@@ -140,7 +150,7 @@ def _graph(frame: av.VideoFrame, display: _Display, size: tuple[int, int], fit: 
         steps.append(("scale", f"{unturned[1]}:{unturned[0]}:flags={FLAGS}:{kept_colours}"))
         steps.append(("format", "yuv444p16le"))
     steps.append(("scale", f"{unturned[1]}:{unturned[0]}:flags={FLAGS}:{colours}"))
-    steps.append(("format", "rgb24"))
+    steps.append(("format", "rgb24" if light is None else "gbrp16le"))
     graph = Graph()
     graph.threads = 1
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))

@@ -8,7 +8,7 @@ from typing import cast
 import av
 
 from pipeline.errors import VideoError
-from pipeline.video.decoding import DecodedFrame
+from pipeline.video.presentation_times import DecodedFrame
 
 CODECS = {
     ".png": "png",

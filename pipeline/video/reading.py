@@ -1,26 +1,33 @@
 """Reads a video as a player shows it: each frame with its presentation time, or frames chosen by time at one size."""
 
+import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.video.decoding import DecodedFrame, decode, opened
+from pipeline.video.containers import opened
+from pipeline.video.decoding import decode
 from pipeline.video.frame_conversion import FrameConverter, PictureFormat
 from pipeline.video.image_sequences import decode_images, numbered
+from pipeline.video.packet_times import measured, stated
+from pipeline.video.presentation_times import DecodedFrame, StampsGoBack
 from pipeline.video.subsampling import CannotSkip
 from pipeline.video.timing import is_before
 
 Image = NDArray[np.uint8]
 
 MAX_PIXELS = 2**26  # of a frame that read_frames takes: 8192 x 8192
+LOOKED_AT = 32  # frames that are decoded to see whether their time stamps rise
 SEQUENCE_FPS = 25.0  # of a folder of images, which does not say
+MEASURED_BYTES = 2**28  # of a larger file only what its header states of times is read
 AS_SHOWN = PictureFormat(size=None, fit="stretch", color="rgb")
 
 
@@ -38,14 +45,16 @@ Timed = TypeVar("Timed", bound=_Timed)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself, sizes as a player shows them; only decoding tells how many frames there are."""
+    """What a video says of itself, sizes as a player shows them; only decoding tells whether its frames are intact."""
 
     height: int  # pixels
     width: int  # pixels
-    fps: float  # on average
-    duration_seconds: float
+    fps: float  # on average; 0 where nothing says so, as of a single picture
+    duration_seconds: float  # 0 where nothing says so
     codec: str
     time_base: Fraction  # unit of its time stamps, seconds
+    num_frames: int | None = None  # None: only decoding would tell
+    is_variable: bool = False  # whether some frames are shown much longer than others
 
 
 class TimedFrame(NamedTuple):
@@ -64,11 +73,19 @@ def probe(path: Path) -> VideoInfo:
     display_size = FrameConverter(AS_SHOWN, first.pixel_aspect).display_size(first.frame)
     if path.is_dir():
         step = 1 / Fraction(SEQUENCE_FPS)
-        return VideoInfo(*display_size, SEQUENCE_FPS, len(_images(path)) / SEQUENCE_FPS, first.codec, step)
-    with opened(path, MAX_PIXELS) as (container, stream, _):
-        seconds = (stream.duration or 0) * (stream.time_base or 0) or (container.duration or 0) / av.time_base
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        return VideoInfo(*display_size, fps, float(seconds), first.codec, stream.time_base or Fraction(1, 1000))
+        count = len(_images(path))
+        return VideoInfo(*display_size, SEQUENCE_FPS, count / SEQUENCE_FPS, first.codec, step, count)
+    with opened(path, MAX_PIXELS) as (container, stream, file):
+        timing = measured(container, stream) if os.fstat(file).st_size <= MEASURED_BYTES else stated(container, stream)
+        return VideoInfo(
+            *display_size,
+            timing.fps,
+            timing.duration_seconds,
+            first.codec,
+            stream.time_base or Fraction(1, 1000),
+            timing.num_frames,
+            timing.is_variable,
+        )
 
 
 def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
@@ -121,7 +138,27 @@ def _decoded(path: Path) -> Iterator[DecodedFrame]:
         if not images:
             raise VideoError(f"{path}: holds no numbered images")
         return decode_images(images, fps=SEQUENCE_FPS, max_pixels=MAX_PIXELS)
-    return decode(path, threads=1, max_pixels=MAX_PIXELS, max_seconds=float("inf"))
+    return _decoded_once(path)
+
+
+def _decoded_once(path: Path) -> Iterator[DecodedFrame]:
+    limits: dict[str, Any] = {"threads": 1, "max_pixels": MAX_PIXELS, "max_seconds": float("inf")}
+    try:
+        deque(islice(decode(path, **limits), LOOKED_AT), maxlen=0)
+    except StampsGoBack:
+        yield from decode(path, **limits, in_output_order=True)
+        return
+    except VideoError:
+        pass  # damaged: it is met again, after the frames before it
+    num_frames, last = 0, 0.0
+    try:
+        for decoded in decode(path, **limits):
+            yield decoded
+            num_frames, last = num_frames + 1, decoded.pts_seconds
+    except StampsGoBack:  # so late that frames before it have been shown
+        for decoded in islice(decode(path, **limits, in_output_order=True), num_frames, None):
+            last = max(last, decoded.pts_seconds)
+            yield decoded._replace(pts_seconds=last, stop_seconds=max(last, decoded.stop_seconds))
 
 
 @dataclass
@@ -133,6 +170,7 @@ class Report:
     width: int = 0
     duration_seconds: float = 0.0
     codec: str = ""
+    hdr: str = ""  # how HDR was mapped to SDR, if it was
 
 
 def read_resized(
@@ -162,6 +200,7 @@ def read_resized(
                     raise DamagedVideo(f"damaged after {report.num_frames} frames: {error}") from error
                 raise
             is_first = False
+            report.hdr = converter.hdr
             for _ in range(num_times):
                 yield image
 

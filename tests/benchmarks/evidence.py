@@ -15,13 +15,16 @@ from pipeline.data.frames import FrameStore
 from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
 from tests.conftest import data_in
+from tests.corpus.colors import COLORS
 from tests.corpus.refused import DAMAGED, NO_VIDEOS
+from tests.corpus.stamps import STAMPS
+from tests.corpus.streams import PICTURES, STREAMS
 from tests.corpus.videos import GOOD, Expected
 from tests.pipeline.stages.test_extract import params
 from tests.pipeline.stages.test_extract_corpus import check_picture, test_an_odd_file
 
 # what is to be refused unopened (REFUSED) is for our reader alone
-GROUPS = {"videos": GOOD, "no videos": NO_VIDEOS, "damaged": DAMAGED}
+GROUPS = {"videos": GOOD | COLORS | STAMPS | STREAMS, "no videos": NO_VIDEOS | PICTURES, "damaged": DAMAGED}
 TIMEOUT_SECONDS = 10
 PLAIN = """
 import sys, cv2, numpy as np
@@ -90,7 +93,7 @@ def evidence(folder: Path) -> None:
     cases = {name: case for group in GROUPS.values() for name, case in group.items()}
     for name, (build, _) in cases.items():
         build(videos / name)
-    wanted = params(size=(12, 12), color="rgb", fit="stretch", max_pixels=2_000_000, max_seconds=3600.0)
+    wanted = params(size=(12, 12), color="rgb", fit="stretch", max_pixels=2_000_000, max_seconds=36000.0)
     extract(folder / "frames", data=data_in(videos), extract=wanted)
     store = FrameStore(folder / "frames")
     print(f"\n{len(cases)} odd files: as expected in the plain OpenCV loop, and in ours")

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from tests.corpus.build import Encoding, encode, level, picture
-from tests.corpus.videos import Build, Case, Expected, images, made_of, patched
+from tests.corpus.videos import Build, Case, Expected, images, patched
 
 
 def data(content: bytes) -> Build:
@@ -261,13 +261,6 @@ DAMAGED: dict[str, Case] = {
         damaged("damaged", 5, 39),
     ),
     "spoilt_ffv1.mkv": (spoilt(Encoding("ffv1", "matroska", **LONG), 0.6), damaged("damaged after", 5, 39)),
-    "joined.ts": (
-        made_of(
-            Encoding("mpeg2video", "mpegts", fps=Fraction(25)),
-            Encoding("mpeg2video", "mpegts", fps=Fraction(25), first=4),
-        ),
-        damaged("data is missing", 2, 15),  # its packets are not numbered on, as if some were lost
-    ),
     "begun_late.ts": (
         begun_late(Encoding("mpeg2video", "mpegts", fps=Fraction(25), options=INTRA, **LONG), 20),
         Expected(num_frames=None, size=(48, 64), times=None, levels=()),

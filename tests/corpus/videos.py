@@ -189,8 +189,9 @@ SHAPES: dict[str, Case] = {
 TIMES: dict[str, Case] = {
     "variable.mp4": video(Encoding(times=UNEVEN), times=tuple(time / 1000 for time in UNEVEN)),
     "variable.mkv": video(Encoding(format="matroska", times=UNEVEN), times=tuple(time / 1000 for time in UNEVEN)),
+    # a delay of a hundredth is shown for a tenth of a second
     "variable.gif": video(
-        Encoding("gif", "gif", "rgb8", times=UNEVEN), times=tuple(time / 1000 for time in UNEVEN), tolerance=40
+        Encoding("gif", "gif", "rgb8", times=UNEVEN), times=(0, 0.1, 0.15, 0.4, 0.5, 0.99, 1.09, 1.59), tolerance=40
     ),
     "starts_late.mkv": video(Encoding(format="matroska", times=tuple(5000 + 100 * n for n in range(NUM_FRAMES)))),
     "starts_late.ts": video(Encoding(format="mpegts", container_options=(("output_ts_offset", "70"),))),
