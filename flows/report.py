@@ -12,11 +12,14 @@ from prefect.client.schemas.objects import FlowRun, State
 from tabulate import tabulate
 
 from flows.dvc_graph import Stage
+from pipeline.errors import DataError
 from pipeline.model_versions import Verdict
+from pipeline.runtime.files import read_json
 
 NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
 PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves data/renders
 RENDERS = Path("data/renders")
+METRICS = Path("data/metrics/metrics.json")
 PICTURES = {"preview.webp": "image/webp", "sheet.png": "image/png"}
 MOST_BYTES = 350_000  # of a picture: from 2 MB on the server refuses the event of an artifact
 MOST_CHANGES = 8  # that are told
@@ -26,9 +29,7 @@ def publish(
     verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
 ) -> None:
     """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion."""
-    from pipeline.pages.page import read_summary
-
-    measured = read_summary(Path("data/metrics"))
+    measured = read_metrics()
     rows = _rows(scores, measured)
     title = f"{version} is the new champion" if version else "The champion stays"
     never_better = measured.get("better_than_start") is False
@@ -40,6 +41,20 @@ def publish(
         create_link_artifact(link, link_text="Rendered test clips", key="rendered-page")
     if version:
         notify(f"foreframe: {title}", verdict.reason)
+
+
+def read_metrics() -> dict[str, Any]:
+    """The figures of the model and of the baselines; DataError where the file is missing or damaged."""
+    remedy = "run `dvc repro --force evaluate`"
+    try:
+        content = read_json(METRICS)
+    except OSError as error:
+        raise DataError(f"{METRICS}: cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise DataError(f"{METRICS}: is damaged ({' '.join(str(error).split())}); {remedy}") from error
+    if not (isinstance(content, dict) and isinstance(content.get("model"), dict)):
+        raise DataError(f"{METRICS}: is damaged (no figures of the model); {remedy}")
+    return content
 
 
 def notify(title: str, body: str) -> None:
