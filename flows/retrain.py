@@ -140,7 +140,6 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     the candidate and, where it can be run, the champion, and the candidate's mean error on every video.
     """
     from pipeline.measuring.scoring import score  # torch takes two seconds to import
-    from pipeline.pages.page import read_summary
 
     clips = (DATA / "frames", DATA / "clips", params.evaluate)
     metric = params.promote.metric
@@ -161,7 +160,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
             scores["champion"] = {"version": current.name, "means": means(champion)}
             errors = (candidate[metric].to_numpy(), champion[metric].to_numpy())
             return model_versions.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
-    verdict = model_versions.beats_baselines(read_summary(DATA / "metrics"), params.promote)
+    verdict = model_versions.beats_baselines(report.read_metrics(), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
 
 

@@ -1,6 +1,8 @@
 """Damage to files, as a disk or a copy does it."""
 
 import random
+import socket
+from contextlib import chdir
 from pathlib import Path
 
 
@@ -17,3 +19,9 @@ def flip_bit(path: Path, rng: random.Random, *, first: int = 0) -> int:
     path.write_bytes(content)
     path.chmod(mode)
     return position
+
+
+def socket_at(path: Path) -> None:
+    """A socket where a file is expected: no regular file, and whoever opens it all the same gets an error at once."""
+    with socket.socket(socket.AF_UNIX) as server, chdir(path.parent):  # its address has room for short paths only
+        server.bind(path.name)

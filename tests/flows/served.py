@@ -55,7 +55,10 @@ class Served:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_for(self._deployed, 900)  # ready in 10 on a quiet machine
+        self.wait_for(
+            lambda: self.process.poll() is not None or self._deployed(), 900
+        )  # ready in 10 on a quiet machine
+        assert self.process.poll() is None, (self.folder.parent / "deploy.log").read_text()[-4000:]
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -13,6 +13,7 @@ from flows import report
 from flows.dvc_graph import Stage
 from flows.report import table
 from flows.stage_process import Order
+from pipeline.errors import DataError
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
 from pipeline.video import write_animation, write_png
@@ -88,3 +89,15 @@ def test_the_figures_of_the_last_run_are_kept_where_they_are_to_be_measured_anew
     (report.METRICS / "metrics.json").unlink()
     report.keep_previous([stage])  # a run that was killed has left none: what is known stays
     assert report.PREVIOUS.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), ("{", "is damaged"), ("[1]", "is damaged"), ("{}", "no figures of the model")],
+)
+def test_metrics_that_are_missing_or_damaged_are_one_line_with_the_remedy(tmp_path, content, reason):
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(DataError, match=rf"metrics.json: .*{reason}.*; .*dvc repro") as error:
+        figures.read_summary(tmp_path)
+    assert len(str(error.value).splitlines()) == 1

@@ -206,33 +206,42 @@ def test_rollback_puts_the_model_before_back_and_says_when_there_is_none(tiny, t
     assert run("rollback", "--models", models) == f"foreframe rollback: {models}: there is no version before v1.0.0"
 
 
-def start_endless(tiny, video, out, ignored=None):
-    """`foreframe predict` with more frames than it will ever write, once it has begun to write.
+@pytest.fixture
+def start_endless(tiny, bar_video):
+    """`foreframe predict` with more frames than it will ever write, once it has begun to write; killed in the end.
 
     Its caller has ignored one signal at most, whatever was ignored by those who started these tests (nohup, `&`).
     """
+    started = []
 
-    def as_a_shell_does():
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+    def start(out, ignored=None):
+        def as_a_shell_does():
+            for number in ENDING:
+                signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
 
-    command = [sys.executable, "-m", "pipeline.cli", "predict", str(video), str(out)]
-    process = subprocess.Popen(
-        [*command, "--frames", "100000000", "--model", str(tiny.model)],
-        stderr=subprocess.PIPE,
-        preexec_fn=as_a_shell_does,
-    )
-    end = time.monotonic() + 60
-    while not out.with_name(f".{out.name}.part").exists():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return process
+        command = [sys.executable, "-m", "pipeline.cli", "predict", str(bar_video), str(out)]
+        process = subprocess.Popen(
+            [*command, "--frames", "100000000", "--model", str(tiny.model)],
+            stderr=subprocess.PIPE,
+            preexec_fn=as_a_shell_does,
+        )
+        started.append(process)
+        end = time.monotonic() + 600  # a few seconds on a quiet machine
+        while not out.with_name(f".{out.name}.part").exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_a_command_that_is_told_to_end_leaves_nothing(number, tiny, bar_video, tmp_path):
-    process = start_endless(tiny, bar_video, tmp_path / "out.mp4")
+def test_a_command_that_is_told_to_end_leaves_nothing(number, start_endless, tmp_path):
+    process = start_endless(tmp_path / "out.mp4")
     process.send_signal(number)
     errors = process.communicate(timeout=300)[1]
     assert process.returncode == 128 + number
@@ -241,8 +250,8 @@ def test_a_command_that_is_told_to_end_leaves_nothing(number, tiny, bar_video, t
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-def test_a_signal_that_the_caller_ignores_ends_nothing_and_another_does(number, tiny, bar_video, tmp_path):
-    process = start_endless(tiny, bar_video, tmp_path / "out.mp4", ignored=number)
+def test_a_signal_that_the_caller_ignores_ends_nothing_and_another_does(number, start_endless, tmp_path):
+    process = start_endless(tmp_path / "out.mp4", ignored=number)
     process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)
@@ -252,9 +261,9 @@ def test_a_signal_that_the_caller_ignores_ends_nothing_and_another_does(number, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_command_left_is_gone_after_the_next(tiny, bar_video, tmp_path):
+def test_what_a_killed_command_left_is_gone_after_the_next(start_endless, tiny, bar_video, tmp_path):
     out = tmp_path / "out.mp4"
-    process = start_endless(tiny, bar_video, out)
+    process = start_endless(out)
     process.kill()
     process.communicate()
     assert [path.name for path in tmp_path.iterdir()] == [".out.mp4.part"]

@@ -1,7 +1,6 @@
 """Damaged and hostile files that people may get from others: one line each, at once, and nothing is opened or made."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from pipeline.pages.figures import read_summary
 from pipeline.params import load_params
 from pipeline.runtime.files import read_regular
 from tests.conftest import moving_bar
+from tests.damage import socket_at
 from tests.pipeline.test_model_dir import CARD, edit
 
 SIZES = CARD.sizes
@@ -80,7 +80,7 @@ def test_a_card_that_is_nested_or_huge_is_refused(saved, content):
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
 def test_what_is_no_regular_file_is_never_opened(saved, name):
     (saved / name).unlink()
-    os.mkfifo(saved / name)
+    socket_at(saved / name)
     with pytest.raises(ModelError, match="is no regular file"):
         model_dir.load(saved)
 
@@ -163,7 +163,7 @@ def test_damaged_clips_name_the_file_and_the_remedy(tiny, clips, name, content, 
 @pytest.mark.parametrize("name", ["clips.csv", "clips.json"])
 def test_clips_that_are_no_regular_file_are_never_opened(tiny, clips, name):
     (clips / name).unlink()
-    os.mkfifo(clips / name)
+    socket_at(clips / name)
     with pytest.raises(DataError, match=f"{name}: cannot be read .is no regular file.*tensorize"):
         ClipDataset(tiny.frames, clips, "train")
 

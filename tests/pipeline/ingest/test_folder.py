@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 from pipeline.ingest.folder import list_folder, printable
+from tests.damage import socket_at
 
 LEAVES = "a symbolic link that leaves the folder, to nowhere under data.roots of params.yaml"
 
@@ -71,8 +72,7 @@ def test_links_are_followed_to_files_under_an_allowed_root_and_nowhere_else(tmp_
     assert [entry.paths for entry in entries if entry.paths] == [(tmp_path / "in/a.mp4",)]
 
 
-def test_a_pipe_is_refused_without_being_opened(tmp_path):
-    os.mkfifo(tmp_path / "pipe.mp4")
-    os.close(os.open(tmp_path / "pipe.mp4", os.O_RDWR))  # its writer has come and gone
+def test_what_is_no_regular_file_is_refused_without_being_opened(tmp_path):
+    socket_at(tmp_path / "socket.mp4")
     (entry,) = list_folder(tmp_path)
     assert (entry.paths, entry.reason) == ((), "a pipe, a device or a socket, not a file")
