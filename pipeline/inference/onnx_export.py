@@ -198,7 +198,8 @@ def _compare(model: nn.Module, card: ModelCard, begin: bytes, step: bytes) -> fl
     names = [value.name for value in sessions[1].get_inputs()]  # the states in the order of the outputs
     worst = 0.0
     for shape in COMPARED:
-        frame, state, found = _frames(card, *shape), None, []
+        frame, state = _frames(card, *shape), None
+        found: list[Any] = []
         for number in range(STEPS + 1):
             with torch.no_grad():
                 expected, state = model(frame[:, None], state)

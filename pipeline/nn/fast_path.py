@@ -34,7 +34,8 @@ onednn_has_bfloat16 = _operation("mkldnn._is_mkldnn_bf16_supported")
 
 def fast_path_available(grid: Tensor) -> bool:
     """Whether a recurrent layer may hand `grid` to its kernel; otherwise it computes its plain equations."""
-    if torch.jit.is_tracing():  # a step is recorded for ONNX, which has no such operations
+    # a step is recorded for ONNX, which has no such operations
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
         return False
     operations = (sigmoid_backward_into, tanh_backward_into, tanh_backward, convolution_backward)
     # where the kernels are tested
