@@ -16,11 +16,12 @@ from pipeline import model_dir, stage
 from pipeline.data.clips import ClipDataset
 from pipeline.data.task import Task
 from pipeline.measuring.baselines import background, baseline
-from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
+from pipeline.measuring.evaluation import NO_BASELINES, Predictor, check_fit, measure, pick, predictor, stateless
 from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
 from pipeline.runtime.files import replacing, write_json, write_text
+from pipeline.training.start import begin
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "background": {"color": "#9e9e9e", "linestyle": ":"},
     "optical_flow": {"color": "#1976d2", "linestyle": "-."},
     "stateless": {"color": "#c2185b", "linestyle": "--"},
+    "start": {"color": "#c2185b", "linestyle": ":"},
     "identity": {"color": "#546e7a", "linestyle": "-"},
     "bilateral": {"color": "#1976d2", "linestyle": "-."},
     "sharpened": {"color": "#546e7a", "linestyle": "--"},
@@ -46,6 +48,10 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     check_fit(card, dataset)
     picture = background(ClipDataset(frames, clips, "train"))
     predictors = predictors_of(dataset.task, predictor(generator, card, dataset.horizon, device), picture)
+    if card.start == "pretrained":  # so that one sees what one's own data added
+        untrained = card.build().to(device).eval()
+        begin(untrained, card, "pretrained")
+        predictors["start"] = predictor(untrained, card, dataset.horizon, device)
     indices = pick(len(dataset), evaluate.max_clips)
     table = tabulate(measure(predictors, dataset, indices, evaluate.batch_size))
     summary: dict[str, Any] = {**summarize(table)}
@@ -103,7 +109,7 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:
         str(name): {str(key): float(f"{value:.6g}") for key, value in row.items()} for name, row in means.iterrows()
     }
     errors = table.pivot_table(index="step", columns="method", values="mse")
-    others = errors.drop(columns=["model", "stateless"], errors="ignore")
+    others = errors.drop(columns=["model", *NO_BASELINES], errors="ignore")
     useful = int((errors["model"] < others.min(axis=1)).sum())
     return {**rows, "useful_horizon": useful}
 
