@@ -26,7 +26,7 @@ from pipeline.training.checkpoint import CheckpointFile, loaded_sources
 from pipeline.training.gradients import gradient_norms
 from pipeline.training.loop import fit
 from pipeline.training.progress import Row
-from pipeline.training.start import begin
+from pipeline.training.start import begin, recipe_from
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = Path(".train")  # beside the outputs, which DVC removes before a stage runs
@@ -75,7 +75,7 @@ def train(
             stack.enter_context(naming(history))  # it writes once more when it is closed
             log = _log_to(stack.enter_context(Live(str(history), **LIVE)))
         checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
-        recipe = model.selected.recipe
+        recipe = recipe_from(start, model.selected.recipe)
         fitted = fit(generator, train_clips, val_clips, recipe=recipe, train=train, state=checkpoint, on_epoch=log)
     if not accelerator().is_main_process:
         return
