@@ -34,7 +34,9 @@ def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None
     name = name or raw["model"]["name"]
     model = raw["model"][name]
     model["recipe"] |= {"epochs": epochs, "batch_size": 8}
-    if name != "foreframe" and "patch_size" in model:  # foreframe begins from weights that have theirs
+    if name == "foreframe":
+        model["start"] = "pretrained"
+    elif "patch_size" in model:
         model["patch_size"] = max(1, size // 16)  # a cell is the same share of the picture, whatever its size
     for change in changes:
         key, _, value = change.partition("=")
