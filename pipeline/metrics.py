@@ -226,13 +226,15 @@ METRICS = {
 }
 
 
+NO_BASELINES = {"stateless", "start"}  # methods beside the baselines: the network without its state, before training
+
+
 def baselines_ahead(summary: Mapping[str, Any]) -> dict[str, str]:
     """The metrics in which a non-learned baseline is better than the model, and which one is the best there.
 
-    `summary` is the content of metrics.json: the means of each metric by method; "stateless", the same network without
-    its state, is no baseline.
+    `summary` is the content of metrics.json: the means of each metric by method.
     """
-    rows = {name: row for name, row in summary.items() if isinstance(row, Mapping) and name != "stateless"}
+    rows = {name: row for name, row in summary.items() if isinstance(row, Mapping) and name not in NO_BASELINES}
     model = rows.pop("model")
     ahead = {}
     for name, metric in METRICS.items():

@@ -95,9 +95,9 @@ def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
     """Is a first model's error lower than that of every non-learned baseline, by more than promote.margin?
 
     `metrics` is what data/metrics/metrics.json holds: the mean of every metric by method. The methods are "model",
-    "stateless" (the same network without its state, so no baseline) and the non-learned baselines.
+    "stateless", "start" (the same network without its state, or before training: no baselines) and the baselines.
     """
-    rows = {name: row for name, row in metrics.items() if isinstance(row, dict) and name != "stateless"}
+    rows = {name: row for name, row in metrics.items() if isinstance(row, dict) and name not in ("stateless", "start")}
     errors = {name: row[promote.metric] for name, row in rows.items()}
     model = errors.pop("model")
     if model is None or not np.isfinite(model):

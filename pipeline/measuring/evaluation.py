@@ -17,6 +17,7 @@ from pipeline.nn import rollout
 # context (B, T, C, H, W) -> (B, horizon, C, H, W), or source -> target (B, T, C, H, W)
 Predictor = Callable[[Tensor], Tensor]
 
+# measured beside the model and no baselines: it without its state, and as it was before training
 MAX_PSNR = 100.0  # dB that equal frames count for, whose PSNR is infinite
 
 

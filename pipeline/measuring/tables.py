@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.measuring.evaluation import mean
 from pipeline.measuring.intervals import bootstrap
-from pipeline.metrics import METRICS, baselines_ahead
+from pipeline.metrics import METRICS, NO_BASELINES, baselines_ahead
 
 Measured = Mapping[str, Mapping[str, NDArray[np.float32]]]  # method -> metric -> (N, T), as evaluation.measure has it
 
@@ -68,7 +68,7 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:
         for method, values in table.groupby("method", sort=False)
     }
     errors = table.pivot_table(index="step", columns="method", values="mse")
-    others = errors.drop(columns=["model", "stateless"], errors="ignore")
+    others = errors.drop(columns=["model", *NO_BASELINES], errors="ignore")
     useful = int((errors["model"] < others.min(axis=1)).sum())
     return {**rows, "useful_horizon": useful}
 

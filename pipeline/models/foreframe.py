@@ -28,6 +28,7 @@ from pipeline.nn.layers import CHANNELS_LAST, clamp, same_conv, to_grid, to_pixe
 from pipeline.nn.optical_flow import backward_flow
 
 STAY_LOGIT = 3.0  # lead of the frame that is not moved, in the blend logits before training
+TRUST_LOGIT = 3.0  # of the share of the measured motion that is followed, before training: 0.95
 FOLLOW_LOGIT = 4.0  # lead of the frame that is moved on as it moved, where that is measured
 
 
@@ -46,6 +47,7 @@ class Head(NamedTuple):
     added: Tensor  # what is added, (N, out_channels, H, W)
     blend_logits: Tensor | None  # how much each warped frame counts, (N, M or 2 M, H, W); None where nothing is warped
     flows: Tensor | None  # from each pixel to where it is read, (N, M or 2 M, 2, H, W): pixels to the right and down
+    trust: Tensor | None  # how much of the measured motion is in the first flow, (N, 1, H, W) in [0, 1]; None: no such
 
 
 class Composition(NamedTuple):
@@ -65,6 +67,7 @@ class HeadChannels(NamedTuple):
     added: int
     blend_logits: int
     flows: int
+    trust: int
 
 
 class Foreframe(nn.Module):
@@ -114,7 +117,10 @@ class Foreframe(nn.Module):
         self.join = nn.ModuleList(same_conv(2 * width, width, 3) for width in widths[:-1])
         num_flows = self.num_motions * (2 if self.carry else 1)
         self.head_channels = HeadChannels(
-            added=out_channels * patch_size**2, blend_logits=num_flows * patch_size**2, flows=2 * num_flows
+            added=out_channels * patch_size**2,
+            blend_logits=num_flows * patch_size**2,
+            flows=2 * num_flows,
+            trust=int(self.measures_motion),
         )
         self.head = same_conv(widths[0], sum(self.head_channels), 1)
         self._begin_at_nothing_changes()
@@ -125,8 +131,8 @@ class Foreframe(nn.Module):
         Nothing is added. The frame that is moved on as it moved, where that is measured, outweighs the one that stays
         where it is, and that one the warped ones, which there are for a start on every side.
         """
-        added, blend_logits, flows = self.head.weight.detach().split(self.head_channels)
-        self.head.weight = nn.Parameter(torch.cat([0 * added, 0.3 * blend_logits, 0.3 * flows]))
+        added, blend_logits, flows, trust = self.head.weight.detach().split(self.head_channels)
+        self.head.weight = nn.Parameter(torch.cat([0 * added, 0.3 * blend_logits, 0.3 * flows, 0.3 * trust]))
         repeats = 2 if self.carry else 1
         logits, around = torch.zeros(self.num_motions), initial_flows(self.num_motions)
         logits[:1] = STAY_LOGIT
@@ -135,6 +141,7 @@ class Foreframe(nn.Module):
             around = torch.cat([torch.zeros(1, 2), around])[: self.num_motions]
         stay, around = logits.repeat(repeats)[:, None].expand(-1, self.patch_size**2), around.repeat(repeats, 1)
         bias = [torch.zeros(self.head_channels.added), stay.flatten(), around.flatten() / self.patch_size]
+        bias.append(torch.full((self.head_channels.trust,), TRUST_LOGIT))
         self.head.bias = nn.Parameter(torch.cat(bias))
 
     def forward(
@@ -166,8 +173,8 @@ class Foreframe(nn.Module):
             fed = shown.transpose(0, 1).flatten(0, 1)
             flows, carried_flows = head.flows.tensor_split([self.num_motions], dim=1)
             logits, carried_logits = head.blend_logits.tensor_split([self.num_motions], dim=1)
-            if self.measures_motion:
-                followed = flows[:, 0] + flow.transpose(0, 1).flatten(0, 1)
+            if head.trust is not None:
+                followed = flows[:, 0] + head.trust * flow.transpose(0, 1).flatten(0, 1)
                 flows = torch.cat([followed[:, None], flows[:, 1:]], dim=1)
                 motion = (warp(followed[-batch_size:], followed[-batch_size:]),)  # it goes on along itself
             masks = logits.softmax(dim=1)
@@ -204,19 +211,24 @@ class Foreframe(nn.Module):
     def _read_head(self, grid: Tensor, size: tuple[int, int]) -> Head:
         """The parts of the head for each pixel of frames of `size` (H, W)."""
         # what touches pixels is float32: bfloat16 has no grey between -1 and -0.996
-        added, blend_logits, flows = self.head(grid).float().split(self.head_channels, dim=1)
+        added, blend_logits, flows, trust = self.head(grid).float().split(self.head_channels, dim=1)
         return Head(
             added=to_pixels(added, self.patch_size, size),
             blend_logits=to_pixels(blend_logits, self.patch_size, size) if self.num_motions else None,
             flows=self.flows_of_pixels(flows, size) if self.num_motions else None,
+            trust=self._of_pixels(trust.sigmoid(), size) if self.measures_motion else None,
         )
 
     def flows_of_pixels(self, flows: Tensor, size: tuple[int, int]) -> Tensor:
         """Flows of cells (N, 2 * M, h, w), in patches, as flows of pixels, in pixels: (N, M, 2, H, W)."""
-        cells = [self.patch_size * side for side in flows.shape[-2:]]
-        # between the cells' centres a flow changes evenly, so that no seams show
-        flows = F.interpolate(flows.contiguous() * self.patch_size, size=cells, mode="bilinear", align_corners=False)
-        return flows[..., : size[0], : size[1]].unflatten(1, (-1, 2))
+        return self._of_pixels(flows * self.patch_size, size).unflatten(1, (-1, 2))
+
+    def _of_pixels(self, values: Tensor, size: tuple[int, int]) -> Tensor:
+        """Values of cells (N, C, h, w) as values of pixels: (N, C, H, W)."""
+        cells = [self.patch_size * side for side in values.shape[-2:]]
+        # between the cells' centres a value changes evenly, so that no seams show
+        values = F.interpolate(values.contiguous(), size=cells, mode="bilinear", align_corners=False)
+        return values[..., : size[0], : size[1]]
 
     def warp_and_blend(self, images: Tensor, flows: Tensor, masks: Tensor) -> Tensor:
         """`images` (N, C, H, W) warped by each of `flows`, blended by `masks` (N, M, H, W): (N, C, H, W).

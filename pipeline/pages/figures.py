@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from pipeline.errors import DataError
-from pipeline.metrics import METRICS, Metric
+from pipeline.metrics import METRICS, NO_BASELINES, Metric
 from pipeline.runtime.files import read_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Interval = tuple[float, float]  # low, high
 SUMMARY, PREVIOUS = "metrics.json", "previous.json"
 INTERVALS, CLIP_SCORES, HORIZON = "intervals.csv", "clip_scores.csv", "horizon.csv"
 REMEDY = "run `dvc repro --force evaluate`"
-NOT_BASELINES = ("model", "stateless")
+NOT_BASELINES = {"model", *NO_BASELINES}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
 from pipeline.runtime.files import replacing, write_json, write_text
+from pipeline.training.start import begin
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "background": {"color": "#9e9e9e", "linestyle": ":"},
     "optical_flow": {"color": "#1976d2", "linestyle": "-."},
     "stateless": {"color": "#c2185b", "linestyle": "--"},
+    "start": {"color": "#c2185b", "linestyle": ":"},
     "identity": {"color": "#546e7a", "linestyle": "-"},
     "bilateral": {"color": "#1976d2", "linestyle": "-."},
     "sharpened": {"color": "#546e7a", "linestyle": "--"},
@@ -47,6 +49,10 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     check_fit(card, dataset)
     picture = background(ClipDataset(frames, clips, "train"))
     predictors = predictors_of(dataset.task, predictor(generator, card, dataset.horizon, device), picture)
+    if card.start == "pretrained":  # so that one sees what one's own data added
+        untrained = card.build().to(device).eval()
+        begin(untrained, card, "pretrained")
+        predictors["start"] = predictor(untrained, card, dataset.horizon, device)
     indices = pick(len(dataset), evaluate.max_clips)
     logger.info("measuring %d of %d test clips by %d methods", len(indices), len(dataset), len(predictors))
     lpips = lpips_by(evaluate.lpips)

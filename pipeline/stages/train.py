@@ -25,7 +25,7 @@ from pipeline.training.gradients import gradient_norms
 from pipeline.training.history import History
 from pipeline.training.loop import fit
 from pipeline.training.progress import Row
-from pipeline.training.start import begin
+from pipeline.training.start import begin, recipe_from
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = Path(".train")  # beside the outputs, which DVC removes before a stage runs
@@ -70,7 +70,7 @@ def train(
     # under `torchrun` all processes train and one writes
     log: Callable[[Row], None] = History(history).add if accelerator().is_main_process else lambda row: None
     checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
-    recipe = model.selected.recipe
+    recipe = recipe_from(start, model.selected.recipe)
     fitted = fit(generator, train_clips, val_clips, recipe=recipe, train=train, state=checkpoint, on_epoch=log)
     if not accelerator().is_main_process:
         return

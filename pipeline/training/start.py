@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from pipeline import model_dir
 from pipeline.errors import ModelError
 from pipeline.model_dir import PRETRAINED, ModelCard
-from pipeline.model_params import Start
+from pipeline.model_params import Recipe, Start
 
 logger = logging.getLogger(__name__)
 CHAMPION = Path("models/champion")  # see pipeline/model_versions.py
+SHARE = 0.25  # of a recipe's learning rate that is left where training begins from trained weights
 # of a model: where these are the same, so are all its weights
 ALIKE = {"name", "sizes", "out_channels", "noise_channels", "task", "translation", "residual", "carry"}
 
@@ -34,6 +35,19 @@ def begin(model: nn.Module, card: ModelCard, start: Start, champion: Path = CHAM
     if start == "pretrained" and _take_over(model, card, PRETRAINED):
         return "pretrained"
     return "scratch"
+
+
+def recipe_from(start: Start, recipe: Recipe) -> Recipe:
+    """The recipe for a training that begins from `start`: weights that are good already must not be shaken out of it.
+
+    A quarter of the learning rate, and no curriculum; from the champion, a quarter of the epochs as well.
+    """
+    if start == "scratch":
+        return recipe
+    changes = {"learning_rate": recipe.learning_rate * SHARE, "curriculum": 0.0}
+    if start == "champion":
+        changes["epochs"] = max(1, round(recipe.epochs * SHARE))
+    return recipe.model_copy(update=changes)
 
 
 def _take_over(model: nn.Module, card: ModelCard, source: Path) -> bool:

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from tests.benchmarks.translation import footage
 from tests.workspace import ROOT, make_workspace
 
-METHODS = ("model", "last_frame", "optical_flow", "mean_frame")
+METHODS = ("model", "start", "last_frame", "optical_flow", "mean_frame")  # those that were measured
 
 
 def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None:
@@ -31,9 +31,12 @@ def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None
     raw["tensorize"] |= {"stride": 2}
     raw["render"] |= {"scale": max(1, 256 // size)}
     name = next((change.partition("=")[2] for change in changes if change.startswith("model.name=")), None)
-    model = raw["model"][name or raw["model"]["name"]]
+    name = name or raw["model"]["name"]
+    model = raw["model"][name]
     model["recipe"] |= {"epochs": epochs, "batch_size": 8}
-    if "patch_size" in model:
+    if name == "foreframe":
+        model["start"] = "pretrained"
+    elif "patch_size" in model:
         model["patch_size"] = max(1, size // 16)  # a cell is the same share of the picture, whatever its size
     for change in changes:
         key, _, value = change.partition("=")
@@ -48,11 +51,12 @@ def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None
 def table(horizon: pd.DataFrame) -> str:
     """The columns MSE and SSIM of horizon.csv in Markdown, one row per step, and below the comparison in one line."""
     errors = {metric: horizon.pivot_table(index="step", columns="method", values=metric) for metric in ("mse", "ssim")}
-    heads = [f"{metric.upper()} {method.replace('_', ' ')}" for metric in errors for method in METHODS]
+    methods = [method for method in METHODS if method in set(horizon["method"])]
+    heads = [f"{metric.upper()} {method.replace('_', ' ')}" for metric in errors for method in methods]
     lines = [f"| frames ahead | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
     for step in [*errors["mse"].index, "mean"]:
         row = {metric: (of.mean() if step == "mean" else of.loc[step]) for metric, of in errors.items()}
-        cells = [f"{row['mse'][method]:.1f}" for method in METHODS] + [f"{row['ssim'][m]:.4f}" for m in METHODS]
+        cells = [f"{row['mse'][method]:.1f}" for method in methods] + [f"{row['ssim'][m]:.4f}" for m in methods]
         lines.append(f"| {step} | {' | '.join(cells)} |")
     better = {
         "mse": errors["mse"]["model"] < errors["mse"]["last_frame"],

@@ -10,7 +10,7 @@ from pipeline import model_dir
 from pipeline.data.translation import Translation
 from pipeline.model_dir import PRETRAINED, ModelCard
 from pipeline.nn.rollout import predict
-from pipeline.training.start import begin
+from pipeline.training.start import begin, recipe_from
 
 SIZES = {"hidden_channels": 8, "num_scales": 2, "num_motions": 3, "patch_size": 4}
 DENOISE = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
@@ -124,3 +124,11 @@ def test_what_comes_along_is_small_and_moves_on_what_moves():
     still = (clip[:, 9:10] - clip[:, 10:]).square().mean(dim=(0, 2, 3, 4))
     assert errors.mean() < 0.3 * still.mean()
     assert all(near < far + 0.01 for near, far in pairwise(errors.tolist()))
+
+
+def test_from_trained_weights_steps_are_smaller_and_from_a_champion_fewer(sections):
+    recipe = sections({"epochs": 6, "learning_rate": 4e-3, "curriculum": 0.3})["recipe"]
+    assert recipe_from("scratch", recipe) == recipe
+    gentle = recipe_from("pretrained", recipe)
+    assert (gentle.learning_rate, gentle.curriculum, gentle.epochs) == (1e-3, 0.0, 6)
+    assert recipe_from("champion", recipe).epochs == 2
