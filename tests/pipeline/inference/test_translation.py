@@ -106,7 +106,8 @@ def test_what_was_fed_and_what_became_of_it_lie_side_by_side(model, video, tmp_p
     compare_video(video, out, both, tmp_path / "model", degrade=True)
     shown, made, source = ([image for _, image in read_frames(path)] for path in (both, out, video))
     assert (len(shown), shown[0].shape) == (9, (40, 112, 3))
-    assert np.abs(shown[4][:, 56:].astype(int) - made[4]).mean() < 4
+    # of noise, H.264 keeps brightness and a quarter of the colour
+    assert np.abs(shown[4][:, 56:].mean(axis=-1) - made[4].mean(axis=-1)).mean() < 6
     assert np.abs(shown[4][:, :56].astype(int) - source[4]).mean() > 8  # noise of 25 levels
     with pytest.raises(PipelineError, match="is the source itself"):
         compare_video(video, out, out, tmp_path / "model", degrade=True)

@@ -34,7 +34,7 @@ def openstl(folder):
 
 
 def packed(folder):
-    np.savez_compressed(folder / "clips.npz", clips=(squares(VIDEOS, LENGTH) / 255).astype(np.float32))
+    np.savez_compressed(folder / "clips.npz", clips=(squares(VIDEOS, LENGTH) / 64).astype(np.float32))
 
 
 def hdf5(folder):
