@@ -20,6 +20,7 @@ from flows.run_names import what_changed
 from pipeline import model_versions
 from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_versions import Verdict
+from pipeline.pages import figures
 from pipeline.params import DataParams, Params
 from pipeline.runtime.files import read_json, write_json
 from pipeline.runtime.yaml_file import read_yaml
@@ -160,7 +161,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
             scores["champion"] = {"version": current.name, "means": means(champion)}
             errors = (candidate[metric].to_numpy(), champion[metric].to_numpy())
             return model_versions.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
-    verdict = model_versions.beats_baselines(report.read_metrics(), params.promote)
+    verdict = model_versions.beats_baselines(figures.read_summary(report.METRICS), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
 
 

@@ -141,7 +141,7 @@ def _threads(folder: Path) -> Iterator[Finding]:
         asked = load_params(folder / "params.yaml").train.num_threads
     except PipelineError:
         asked = None
-    if asked is not None and asked > cores:
+    if isinstance(asked, int) and asked > cores:
         text = f"train.num_threads is {asked}, usable are {cores:g} cores ({why}): threads wait for each other"
         yield Finding("threads", "warn", text, f"set train.num_threads to {max(1, int(cores))} in params.yaml")
     else:

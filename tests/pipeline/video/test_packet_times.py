@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.inference.generation import describe_video
+from pipeline.project.listing import describe_video
 from pipeline.video import TimedFrame, probe, reading, write_timed_video, write_video
 from pipeline.video.packet_times import Timing
 from tests.corpus.stamps import STAMPS
