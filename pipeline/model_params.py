@@ -141,6 +141,7 @@ class ForeframeParams(Section):
     num_scales: Scales
     num_motions: Depth
     patch_size: Depth
+    measured_motion: bool
     recipe: Recipe
 
 

@@ -47,6 +47,11 @@ def export_onnx(model_dir: Path, output: Path) -> tuple[list[Path], float]:
     model, card = load(model_dir)
     height, width = card.frame_shape[1:]
     card.check_size((2 * height, 2 * width))
+    if getattr(model, "measures_motion", False):
+        raise ModelError(
+            f"{model_dir}: measures motion on a pyramid as high as frames are large, which a graph cannot hold; "
+            "export one without measured_motion, or another generator"
+        )
     begin = output.with_name(f"{output.stem}-begin.onnx")
     recorded = {begin: _record(model, card, first=True), output: _record(model, card, first=False)}
     read = {value.name for value in recorded[output].graph.input}  # a state that no step reads is left out

@@ -94,6 +94,7 @@ class Foreframe(nn.Module):
         num_scales: int,
         num_motions: int,
         patch_size: int,
+        measured_motion: bool = False,
         aligned: bool = False,
         carry: float = 0.0,
     ) -> None:
@@ -101,7 +102,7 @@ class Foreframe(nn.Module):
         in_channels = frame_shape[0]
         self.patch_size, self.out_channels = patch_size, out_channels
         self.num_motions = num_motions if out_channels <= in_channels else 0
-        self.measures_motion = self.num_motions > 0 and not aligned
+        self.measures_motion = measured_motion and self.num_motions > 0 and not aligned
         self.carry = carry > 0 and self.num_motions > 0
         if self.carry:  # the logit of the output without carry, beside the initial ones of the flows
             self.fresh_logit = math.log((math.exp(STAY_LOGIT) + self.num_motions - 1) * (1 - carry) / carry)
@@ -281,7 +282,7 @@ def _motion(
     first, second = (part.flatten(0, 1) for part in (previous, frames))
     flow = backward_flow(first, second)
     unexplained = second - warp(first, flow)
-    flow, unexplained = (part.unflatten(0, frames.shape[:2]) for part in (flow, unexplained))
+    flow, unexplained = (part.unflatten(0, (-1, frames.shape[1])) for part in (flow, unexplained))
     if fed_back is not None and bool(fed_back.any()):
         assert frames.shape[1] == 1, "a rollout feeds frames back one at a time"
         mask = fed_back[:, :, None, None, None].to(frames.device)

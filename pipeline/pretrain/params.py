@@ -26,6 +26,7 @@ class SizesParams(Section):
     hidden_channels: Width
     num_scales: Scales
     num_motions: Depth
+    measured_motion: bool
     patch_size: Depth
 
 

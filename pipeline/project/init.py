@@ -96,7 +96,9 @@ def _batch_size() -> int:
 
 def _values(choice: Choice, videos: str, minutes: float | None) -> dict[str, Any]:
     name = YAML(typ="safe").load(template.read("params.yaml"))["model"]["name"]
-    return {
+    # weights that have seen motion of many kinds: where one's own videos are too few to better them, they are kept
+    begin = {"model.foreframe.start": "pretrained", "model.foreframe.measured_motion": True}
+    return begin | {
         "data.videos": videos if Path(videos).is_absolute() else f"./{videos}",
         "extract.fps": choice.fps,
         "extract.size": list(choice.size),

@@ -86,6 +86,12 @@ def test_a_generator_for_one_size_is_refused(tmp_path):
         export_onnx(model, tmp_path / "m.onnx")
 
 
+def test_a_generator_that_measures_motion_is_refused(tmp_path):
+    model = write_model(tmp_path / "model", "foreframe", SIZES["foreframe"] | {"measured_motion": True})
+    with pytest.raises(ModelError, match="measures motion"):
+        export_onnx(model, tmp_path / "m.onnx")
+
+
 def test_a_name_that_is_no_onnx_file_is_refused(tiny, tmp_path):
     with pytest.raises(PipelineError, match=r"should end in \.onnx"):
         export_onnx(tiny.model, tmp_path / "model")

@@ -11,7 +11,7 @@ from pipeline.models.foreframe import initial_flows
 from pipeline.nn.layers import clamp, warp
 from pipeline.nn.rollout import detach, predict, tensors
 
-SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4}
+SIZES = {"hidden_channels": 8, "num_scales": 3, "num_motions": 3, "patch_size": 4, "measured_motion": True}
 
 
 def test_a_flow_says_where_a_pixel_is_read():

@@ -109,9 +109,8 @@ def test_a_stage_on_a_full_disk_says_so_in_one_line(room, tiny, small_disk, tmp_
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["measure"])
-    monkeypatch.setattr(stage, "load_params", lambda path: None)
     with pytest.raises(SystemExit) as ending:
-        stage.run(measure)
+        stage.run(measure, lambda path: None)
     assert ending.value.code.startswith(f"measure: {small_disk}/metrics")
     assert ending.value.code.endswith("No space left on device; free some space there, then run it again")
     tables = {f"metrics/{name}" for name in ("horizon.csv", "clip_scores.csv", "intervals.csv")}

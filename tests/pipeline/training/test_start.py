@@ -12,7 +12,7 @@ from pipeline.model_dir import PRETRAINED, ModelCard
 from pipeline.nn.rollout import predict
 from pipeline.training.start import begin, recipe_from
 
-SIZES = {"hidden_channels": 8, "num_scales": 2, "num_motions": 3, "patch_size": 4}
+SIZES = {"hidden_channels": 8, "num_scales": 2, "num_motions": 3, "patch_size": 4, "measured_motion": True}
 DENOISE = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
 
 
