@@ -176,7 +176,8 @@ def _check_sizes(name: str, sizes: dict[str, Any]) -> None:
     """Raises ValueError where `sizes` are not those of the section `name` of params.yaml, or beyond its limits."""
     section: Any = ModelParams.model_fields[name].annotation
     fields = {key: field for key, field in section.model_fields.items() if key not in NO_SIZES}
-    if wrong := sorted(fields.keys() ^ sizes.keys()):
+    required = {key for key, field in fields.items() if field.is_required()}
+    if wrong := sorted((required - sizes.keys()) | (sizes.keys() - fields.keys())):
         problem = "is missing" if wrong[0] in fields else f"is no size of {name}"
         raise ValueError(f"sizes.{wrong[0]}: {problem}")
     for key, field in fields.items():

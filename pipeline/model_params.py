@@ -141,7 +141,7 @@ class ForeframeParams(Section):
     num_scales: Scales
     num_motions: Depth
     patch_size: Depth
-    measured_motion: bool
+    measured_motion: bool = False  # models from before there was any have none
     recipe: Recipe
 
 

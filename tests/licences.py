@@ -16,7 +16,15 @@ ROOT = Path(__file__).parents[1]
 CONSTRAINTS, LICENCES = ROOT / "constraints.txt", ROOT / "docs/licences.md"
 TABLE = re.compile(r"(?<=<!-- licences -->\n).*?(?=<!-- /licences -->)", flags=re.DOTALL)
 ROW = re.compile(r"^\| (\S+) \| (\S+) \| (.+) \| (\w+) \|$", flags=re.MULTILINE)
-GROUPS = {"run": (), "s3": ("s3",), "test": ("s3", "test")}  # an installation, and the extras of pyproject.toml it has
+GROUPS = {  # an installation, and the extras of pyproject.toml it has
+    "run": (),
+    "s3": ("s3",),
+    "plots": ("plots",),
+    "formats": ("formats",),
+    "onnx": ("onnx",),
+    "pretrain": ("pretrain",),
+    "test": ("s3", "test"),
+}
 # where the metadata is silent: read in the package's files
 UNSTATED = {"cuda-toolkit": "none: it holds no files, it requires NVIDIA's packages"}
 NOT_HERE = {"async-timeout": "Apache-2.0"}  # only Python before 3.11.3 needs it

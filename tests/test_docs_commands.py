@@ -268,8 +268,15 @@ def check_git(arguments: list[str]) -> None:
         ["checkout", "generator@v3.0.0"],
         ["checkout", "dvc.lock"],
         ["clean", "-fdx"],
+        ["show", "HEAD:data/metrics/metrics.json", ">", "data/metrics/previous.json"],
     )
     assert arguments in known or (arguments[0], arguments[-1]) == ("tag", "generator@v3.0.0^{}"), arguments
+
+
+def check_rm(arguments: list[str]) -> None:
+    options, paths = ([word for word in arguments if word.startswith("-") is dash] for dash in (True, False))
+    assert set(options) <= {"-f", "-r"}, arguments
+    assert all(word == "data/model" or word.startswith(".dvc/cache/files/md5/") for word in paths), arguments
 
 
 @cache
@@ -298,6 +305,7 @@ CHECKS = {
     "torchrun": check_torchrun,
     "prefect": check_prefect,
     "git": check_git,
+    "rm": check_rm,
     ".": lambda words: None,  # .venv/bin/activate
     "ruff": check_ci_runs("ruff"),
     "mypy": check_ci_runs("mypy"),

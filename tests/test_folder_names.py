@@ -24,8 +24,13 @@ def workspace(tmp_path_factory):
     """The real pipeline on small parameters, three clips of the sample beside it, and the environment for commands."""
     folder = tmp_path_factory.mktemp("names") / "w"
     environment = make_workspace(folder)
+    params = folder / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("videos: data/sample", "videos: ../clips", 1))  # which the stage fills only then
     command = [sys.executable, "-m", "pipeline.stages.sample", "../clips"]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    params.write_text(text)
+    assert (folder / "../clips/val").is_dir()
     return folder, environment
 
 
