@@ -22,8 +22,8 @@ GROUPS = {  # an installation, and the extras of pyproject.toml it has
     "plots": ("plots",),
     "formats": ("formats",),
     "onnx": ("onnx",),
-    "pretrain": ("pretrain",),
     "test": ("s3", "test"),
+    "pretrain": ("pretrain",),
 }
 # where the metadata is silent: read in the package's files
 UNSTATED = {"cuda-toolkit": "none: it holds no files, it requires NVIDIA's packages"}

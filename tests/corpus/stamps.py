@@ -114,6 +114,8 @@ STAMPS: dict[str, Case] = {
     ),
     "quick.gif": (stamped_gif, Expected(times=(0, 0.1, 0.2, 0.22, 0.27, 0.37, 0.47, 0.57), tolerance=40)),
     "hourly.mp4": video(Encoding(fps=Fraction(1, 3600)), times=HOURLY),
+    "hourly.mov": video(Encoding(format="mov", fps=Fraction(1, 3600)), times=HOURLY),
+    "hourly.webm": video(Encoding("libvpx", "webm", times=HOURLY_MS, options=(("b", "2M"),)), times=HOURLY),
     "hourly.avi": video(Encoding("mpeg4", "avi", fps=Fraction(1, 3600)), times=HOURLY),
     "hourly.mkv": video(Encoding(format="matroska", times=HOURLY_MS), times=HOURLY),
 }

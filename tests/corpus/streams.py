@@ -11,7 +11,7 @@ import numpy as np
 from av.stream import Disposition
 from PIL import Image
 
-from tests.corpus.build import NUM_FRAMES, Encoding, encode, picture
+from tests.corpus.build import NUM_FRAMES, Encoding, encode, level, picture
 from tests.corpus.refused import skipped
 from tests.corpus.videos import Build, Case, Expected
 
@@ -178,6 +178,14 @@ STREAMS: dict[str, Case] = {
         ),
         Expected(),
     ),
+    "small_first_both_default.mov": (
+        tracks("mov", replace(BLACK, disposition=DEFAULT), replace(SHOWN, disposition=DEFAULT)),
+        Expected(),
+    ),
+    "small_first_h264.ts": (
+        tracks("mpegts", BLACK, SHOWN, fps=25),
+        Expected(times=tuple(number / 25 for number in range(NUM_FRAMES))),
+    ),
     "sequence.avif": (avif(), Expected()),
     "sequence_alpha.avif": (avif(with_alpha=True), Expected()),
     "muxed.avif": (
@@ -193,6 +201,9 @@ PICTURES: dict[str, Case] = {
     "tiles.heic": (tiled_heic, skipped("a lone image")),
     "tiles_named.mp4": (lambda path: tiled_heic(path) or (path.write_bytes(path.read_bytes() + box(b"free")) and None),
                         skipped("a lone image")),
-    "animated.webp": (pillow("WEBP", 8, duration=100), skipped("an animated WebP")),
-    "stack.tif": (pillow("TIFF", 3), skipped("a stack of images in one TIFF")),
+    "animated.webp": (
+        pillow("WEBP", 8, duration=100),
+        Expected(num_frames=8, times=None, levels=tuple(map(level, range(8)))),
+    ),
+    "stack.tif": (pillow("TIFF", 3), Expected(num_frames=3, times=None, levels=tuple(map(level, range(3))))),
 }  # fmt: skip
