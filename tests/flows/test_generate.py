@@ -102,7 +102,7 @@ def test_one_run_at_a_time_writes_to_a_folder_and_removes_what_a_killed_one_left
     with generate.alone(tmp_path):
         with pytest.raises(Timeout):
             FileLock(tmp_path / ".lock", timeout=0).acquire()
-        assert {path.name for path in tmp_path.iterdir()} == {whole.name, ".lock", ".notes.part"}
+        assert {path.name for path in tmp_path.iterdir()} == {whole.name, ".lock", ".lock.holder", ".notes.part"}
 
 
 def test_a_champion_that_translates_does_so(workspace, api, monkeypatch):
