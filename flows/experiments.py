@@ -13,7 +13,7 @@ KEPT = r"(.*:)?(model\.)?(mse|mae|psnr|ssim|flicker|useful_horizon)$|(.*:)?model
 # figures of baselines, sections that no stage reads, dependencies
 DROPPED = (
     r"(.*:)?(background|bilateral|identity|last_frame|mean_frame|optical_flow|sharpened|stateless)\."
-    r"|(.*:)?(compare|generate|monitor|promote|retain|schedules)\.|(data|pipeline)[/\\]|better_than_start$"
+    r"|(.*:)?(compare|generate|monitor|promote|retain|schedules)\.|(data|pipeline)[/\\][^:]*$|better_than_start$"
 )
 
 
