@@ -14,9 +14,11 @@ from tests.flows.conftest import free_port
 
 DATA = tuple(f"data/{name}" for name in ("sample", "frames", "clips", "model", "training", "metrics", "renders"))
 CHAMPION = ("models/champion/model.json", "models/champion/model.safetensors")
-PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "40")
+PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "40", "--model", "data/model")
 TRANSLATE = foreframe("translate", "in.mp4", "out.mp4", "--model", "translator")
-LONG_PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "1500")  # longer than Python's imports take
+LONG_PREDICT = foreframe(
+    "predict", "in.mp4", "out.mp4", "--frames", "1500", "--model", "data/model"
+)  # longer than Python's imports take
 LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "translator")
 SERVER_SECONDS = 900.0
 
