@@ -125,7 +125,7 @@ def cells(summary: Mapping[str, Any], intervals: Mapping[tuple[str, str], Interv
     """The rows of the table, by method, in the order of `methods` and `columns`."""
     rows: dict[str, list[Cell]] = {method: [] for method in methods(summary)}
     for metric in columns(summary):
-        best = (max if metric.higher_is_better else min)(summary[method][metric.name] for method in rows)
+        best = min((summary[method][metric.name] for method in rows), key=metric.loss)
         for method, row in rows.items():
             value = summary[method][metric.name]
             between = [_text(end, metric) for end in intervals.get((method, metric.name), ())]
@@ -146,9 +146,9 @@ def _leaders(summary: Mapping[str, Any]) -> Iterator[tuple[Metric, str]]:
     """The metrics in whose means a non-learned baseline is ahead, and the best one."""
     baselines = [method for method in methods(summary) if method not in NOT_BASELINES]
     for metric in columns(summary):
-        sign = 1 if metric.higher_is_better else -1
-        leader = max(baselines, key=lambda method: sign * summary[method][metric.name], default="model")
-        if sign * summary[leader][metric.name] > sign * summary["model"][metric.name]:
+        losses = {method: metric.loss(summary[method][metric.name]) for method in (*baselines, "model")}
+        leader = min(losses, key=lambda method: losses[method])
+        if losses[leader] < losses["model"]:
             yield metric, leader
 
 
@@ -162,8 +162,7 @@ def changes(summary: Mapping[str, Any], previous: Mapping[str, Any] | None) -> l
         if before is None:
             continue
         difference = now - before
-        better = (difference > 0) == metric.higher_is_better
-        verdict = "same" if difference == 0 else "better" if better else "worse"
+        verdict = "same" if difference == 0 else "better" if metric.loss(now) < metric.loss(before) else "worse"
         change = f"{difference:+.{metric.digits + 1}f}"
         found.append(Change(metric.column, _text(before, metric), _text(now, metric), change, verdict))
     return found

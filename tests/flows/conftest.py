@@ -155,9 +155,9 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     """The real pipeline on small parameters, reproduced once; its videos are in `videos`, a folder of the user."""
     folder = tmp_path_factory.mktemp("template") / "workspace"
     environment = make_workspace(folder)
-    subprocess.run([sys.executable, "-m", "pipeline.stages.sample", "videos"], cwd=folder, env=environment, check=True)
     params = folder / "params.yaml"
-    params.write_text(params.read_text().replace("videos: data/sample", "videos: videos"))
+    params.write_text(params.read_text().replace("videos: data/sample", "videos: videos"))  # which the stage fills then
+    subprocess.run([sys.executable, "-m", "pipeline.stages.sample", "videos"], cwd=folder, env=environment, check=True)
     ignored = folder / ".gitignore"
     ignored.write_text(ignored.read_text() + "/prefect-home/\n")
     for command in (

@@ -28,7 +28,9 @@ def address(tiny, tmp_path_factory):
     """The page about the tiny model, with all that evaluate and a flow may write."""
     folder = tmp_path_factory.mktemp("page")
     metrics = folder / "metrics"
-    evaluate(tiny.frames, tiny.clips, tiny.model, metrics, evaluate=EvaluateParams(batch_size=4, max_clips=None))
+    evaluate(
+        tiny.frames, tiny.clips, tiny.model, metrics, evaluate=EvaluateParams(batch_size=4, max_clips=None, lpips="off")
+    )
     summary = json.loads((metrics / "metrics.json").read_text())
     (metrics / "previous.json").write_text(json.dumps(summary | {"model": summary["last_frame"]}))
     rows = [
