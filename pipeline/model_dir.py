@@ -180,7 +180,7 @@ def _check_sizes(name: str, sizes: dict[str, Any]) -> None:
     if wrong := sorted((required - sizes.keys()) | (sizes.keys() - fields.keys())):
         problem = "is missing" if wrong[0] in fields else f"is no size of {name}"
         raise ValueError(f"sizes.{wrong[0]}: {problem}")
-    for key, field in fields.items():
+    for key, field in ((key, fields[key]) for key in sizes):
         limited: Any = Annotated[field.annotation, field]
         try:
             TypeAdapter(limited, config=ConfigDict(strict=True)).validate_python(sizes[key])

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from pipeline.model_params import NO_SIZES
 from pipeline.models import build
 from pipeline.nn.rollout import stream
 from pipeline.runtime.devices import autocast_dtype
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(parser.parse_args(arguments).threads)
     rows: list[Row] = []
     params = shipped()
-    sizes = params.model.selected.model_dump(exclude={"recipe"})
+    sizes = params.model.selected.model_dump(exclude=NO_SIZES)
     default = build(params.model.name, (3, 128, 128), 3, **sizes)
     rounds = in_turns(lambda: seconds_per_frame(default, (1, 3, 128, 128), bf16=True))
     fps = 1 / statistics.median(seconds for (seconds,) in rounds)

@@ -30,7 +30,7 @@ from pipeline.data.digits import load_digits
 from pipeline.measuring.baselines import baseline
 from pipeline.measuring.evaluation import MAX_PSNR
 from pipeline.metrics import mae, motion, mse, psnr, ssim
-from pipeline.model_params import Recipe
+from pipeline.model_params import NO_SIZES, Recipe
 from pipeline.models import build
 from pipeline.models.cnn import Cnn
 from pipeline.nn.packed_convolutions import PackedWeights
@@ -107,7 +107,7 @@ def made(name: str, like: str, seed: int) -> tuple[nn.Module, Recipe]:
     section, side = getattr(shipped().model, generator), DIGITS[like].side
     sizes, recipe = SIZES[name], section.recipe.model_copy(update=RECIPES[name])
     if like == "sample" and name != "textbook":
-        shipped_sizes = section.model_dump(exclude={"recipe"})
+        shipped_sizes = section.model_dump(exclude=NO_SIZES)
         sizes = {key: sizes[key] if key == "cell" else value for key, value in shipped_sizes.items()}
         recipe = recipe.model_copy(update={"batch_size": section.recipe.batch_size})
     return build(generator, (1, side, side), 1, **sizes), recipe

@@ -21,6 +21,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from pipeline.model_params import NO_SIZES
 from pipeline.models import MODELS, build
 from pipeline.nn.rollout import unroll_with_checkpoints
 from pipeline.params import load_params
@@ -69,7 +70,7 @@ def generator(name: str) -> tuple[nn.Module, bool]:
         sizes = load_params(ROOT / "params.yaml").model.convlstm
         return Textbook(3, sizes.hidden_channels, sizes.num_layers, sizes.kernel_size), True
     section = getattr(load_params(ROOT / "params.yaml").model, name)
-    return build(name, (3, 64, 64), 3, **section.model_dump(exclude={"recipe"})), False
+    return build(name, (3, 64, 64), 3, **section.model_dump(exclude=NO_SIZES)), False
 
 
 def cell(name: str, mode: str, size: int, frames: int) -> dict[str, float]:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
+from pipeline.model_params import NO_SIZES
 from pipeline.models import build
 from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.nn.rollout import unroll
@@ -69,7 +70,7 @@ def prepared(
     params = shipped()
     section = getattr(params.model, name)
     torch.manual_seed(0)
-    model = build(name, clips[0].frame_shape, clips[0].frame_shape[0], **section.model_dump(exclude={"recipe"}))
+    model = build(name, clips[0].frame_shape, clips[0].frame_shape[0], **section.model_dump(exclude=NO_SIZES))
     return Training(
         model,
         *clips,
@@ -205,7 +206,7 @@ def cells() -> list[Row]:
         if name == "convlstm":
             convlstm = plain
     params = shipped()
-    sizes, recipe = params.model.selected.model_dump(exclude={"recipe"}), params.model.selected.recipe
+    sizes, recipe = params.model.selected.model_dump(exclude=NO_SIZES), params.model.selected.recipe
     default = build(params.model.name, (1, 64, 64), 1, **sizes)
     for label, moments in (
         ("averaged over its training", [(turn + 0.5) / ROUNDS for turn in range(ROUNDS)]),

@@ -171,7 +171,7 @@ OTHERS: dict[str, tuple[Change, list[str]]] = {
     "metrics.json is no JSON": (text("data/metrics/metrics.json", "{"), foreframe("info", "data/metrics")),
     "metrics.json is a list": (text("data/metrics/metrics.json", "[1]"), foreframe("info", "data/metrics")),
     "metrics.json, rendered": (text("data/metrics/metrics.json", "{}"), stage("render")),
-    "horizon.png is missing": (gone("data/metrics/horizon.png"), stage("render")),
+    "metrics.json is missing": (gone("data/metrics/metrics.json"), stage("render")),
     "params.yaml is missing": (gone("params.yaml"), TENSORIZE),
     "params.yaml is a list": (text("params.yaml", "[1]"), TENSORIZE),
     "params.yaml is no YAML": (text("params.yaml", "a: [1"), TENSORIZE),

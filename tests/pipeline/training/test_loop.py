@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline.errors import ModelError
+from pipeline.model_params import NO_SIZES
 from pipeline.models import MODELS, build
 from pipeline.params import load_params
 from pipeline.training import loop
@@ -24,7 +25,7 @@ def test_every_generator_trains_by_its_recipe(data, request, name):
     section = getattr(params.model, name)
     recipe = section.recipe.model_copy(update={"epochs": 3})
     torch.manual_seed(0)
-    model = build(name, (1, 8, 8), 1, **section.model_dump(exclude={"recipe"}))
+    model = build(name, (1, 8, 8), 1, **section.model_dump(exclude=NO_SIZES))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     fitted = fit(model, *data, recipe=recipe, train=params.train.model_copy(update={"num_threads": 1}))
     assert len(fitted.history) == 3
