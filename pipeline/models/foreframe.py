@@ -276,7 +276,7 @@ def _motion(
     """
     if not continued:  # a sequence begins, with whatever frame
         fed_back = None
-    mixed = fed_back is not None and torch.jit.is_tracing()  # a recorded graph is for both kinds of frames
+    mixed = fed_back is not None and torch.onnx.is_in_onnx_export()  # a graph is for both kinds of frames
     if fed_back is not None and not mixed and bool(fed_back.all()):
         assert frames.shape[1] == 1, "a rollout feeds frames back one at a time"
         return continued[0][:, None], torch.zeros_like(frames)

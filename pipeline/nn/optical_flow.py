@@ -33,7 +33,7 @@ def backward_flow(first: Tensor, second: Tensor) -> Tensor:
         else:
             flow = 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
         flow = _window_mean(flow + _update(coarse_first, coarse_second, flow), SMOOTHING_RADIUS)
-        if level and torch.jit.is_tracing():
+        if level and torch.onnx.is_in_onnx_export():
             flow = flow * _has_coarser(levels[1][level - 1])
     assert flow is not None
     return flow
@@ -48,7 +48,9 @@ def _has_coarser(image: Tensor) -> Tensor:
 def _pyramid(image: Tensor) -> list[Tensor]:
     """`image` (N, 1, H, W) and its halves, from fine to coarse."""
     levels = [image]
-    while len(levels) < MOST_LEVELS and (torch.jit.is_tracing() or min(levels[-1].shape[-2:]) >= 2 * LEAST_SIDE):
+    while len(levels) < MOST_LEVELS and (
+        torch.onnx.is_in_onnx_export() or min(levels[-1].shape[-2:]) >= 2 * LEAST_SIDE
+    ):
         height, width = levels[-1].shape[-2:]
         levels.append(F.avg_pool2d(F.pad(levels[-1], (0, width % 2, 0, height % 2), mode="replicate"), 2))
     return levels
