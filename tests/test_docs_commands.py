@@ -309,6 +309,8 @@ CHECKS = {
     ".": lambda words: None,  # .venv/bin/activate
     "ffmpeg": lambda words: None,  # no part of this project's environment
     "ffplay": lambda words: None,
+    "npm": lambda words: None,
+    "tar": lambda words: None,
     "ruff": check_ci_runs("ruff"),
     "mypy": check_ci_runs("mypy"),
     "lint-imports": check_ci_runs("lint-imports"),
