@@ -1,8 +1,6 @@
 """All faults, and one try of one of them."""
 
 import hashlib
-import importlib
-import importlib.util
 import json
 import re
 import time
@@ -13,15 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.faults import combinations, disks, flips, hostile, kills, numbers, pairs
+from tests.faults import champions, disks, flips, generators, hostile, intrusion, kills, numbers, pairs
 from tests.faults.fault import Fault, Skipped
 from tests.faults.ground import Ground
 
-MODULES = [combinations, kills, disks, flips, pairs, hostile, numbers]
-if importlib.util.find_spec("tests.faults.soak"):  # many cycles, whose growth is measured
-    MODULES.append(importlib.import_module("tests.faults.soak"))
-SUMMED = ("combination", "hostile input", "odd number")
-FAULTS: list[Fault] = [fault for module in MODULES for fault in getattr(module, "FAULTS", [])]
+MODULES = [kills, pairs, intrusion, champions, disks, flips, hostile, numbers, generators]
+SUMMED = ("combination", "hostile input", "odd number", "name of a folder", "request", "parameter of a run")
+FAULTS: list[Fault] = [fault for module in MODULES for fault in module.FAULTS]
 
 
 @dataclass
