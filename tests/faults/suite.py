@@ -26,7 +26,6 @@ class Row:
 
     fault: Fault
     times: int = 0
-    skipped: str = ""
     lost: list[str] = field(default_factory=list)  # one line for each try that lost something
     seconds: float = 0.0
 
@@ -46,10 +45,10 @@ class Results:
             entry = json.loads(line)
             self.known[entry["kind"], entry["name"], entry["number"]] = entry
 
-    def fine(self, fault: Fault, number: int) -> float | None:
-        """The seconds that this try took, if it was made and lost nothing."""
+    def fine(self, fault: Fault, number: int) -> bool:
+        """Whether this try was made and lost nothing."""
         entry = self.known.get((fault.kind, fault.name, number))
-        return float(entry["seconds"]) if entry is not None and not entry["lost"] else None
+        return entry is not None and not entry["lost"]
 
     def row(self, fault: Fault) -> Row:
         """All that is known of a fault."""
@@ -66,30 +65,22 @@ class Results:
                 file.write(f"{json.dumps(entry)}\n")
 
 
-def tries(fault: Fault, ground: Ground, times: int, results: Results | None = None) -> Row:
-    """Try a fault so many times, each with a seed of its own; a trial that breaks has lost something, too."""
-    row, results = Row(fault), results or Results()
-    for number in range(times):
-        if (known := results.fine(fault, number)) is not None:
-            row.times += 1
-            row.seconds += known
-            continue
-        begin = time.monotonic()
-        seed = hashlib.sha256(f"{fault.kind} {fault.name} {number}".encode()).digest()
-        try:
-            lost = fault.trial(ground, Random(seed))
-        except Skipped as reason:
-            row.skipped = str(reason)
-            break
-        except Exception as error:
-            lost = [f"the trial broke: {type(error).__name__}: {error}"[:400]]
-        seconds = time.monotonic() - begin
-        results.add(fault, number, lost, seconds)
-        row.times += 1
-        row.seconds += seconds
-        if lost:
-            row.lost.append("; ".join(lost))
-    return row
+def attempt(fault: Fault, ground: Ground, number: int, results: Results) -> None:
+    """Make try `number` of a fault, with a seed of its own, unless it is known to lose nothing.
+
+    A trial that breaks has lost something, too. Skipped where this machine does not allow it.
+    """
+    if results.fine(fault, number):
+        return
+    begin = time.monotonic()
+    seed = hashlib.sha256(f"{fault.kind} {fault.name} {number}".encode()).digest()
+    try:
+        lost = fault.trial(ground, Random(seed))
+    except Skipped:
+        raise
+    except Exception as error:
+        lost = [f"the trial broke: {type(error).__name__}: {error}"[:400]]
+    results.add(fault, number, lost, time.monotonic() - begin)
 
 
 def chosen(words: Iterable[str]) -> Iterator[Fault]:
