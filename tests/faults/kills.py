@@ -19,6 +19,7 @@ LONG_PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "300", "--m
 LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "translator")
 SERVER_SECONDS = 900.0
 IMPORT_SECONDS = 10.0  # that DVC and a stage take before they begin
+START_SECONDS = 10.0  # that a Prefect server takes
 NOT_FORKED = 0.2  # share of tries that begin with Python's start and its imports, which take most of the time
 OWN_SERVER = 0.5  # share of a flow's tries with a Prefect server of its own, which lives no longer than the flow
 
@@ -27,9 +28,13 @@ def killed(of: str, command: list[str], outs: tuple[str, ...], number: int) -> T
     """A trial that sends signal `number` to a command in a copy of the workspace `of`, at a random moment."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
+        api = ground.api if command[2].startswith("flows.") else ""
+        expected, seconds = ground.undisturbed(of, command, *outs, api=api)
         forked = random.random() > NOT_FORKED
-        api = ground.api if command[2].startswith("flows.") and random.random() > OWN_SERVER else ""
-        expected, seconds = ground.undisturbed(of, command, *outs, forked=forked, api=api)
+        seconds += 0 if forked else IMPORT_SECONDS
+        if api and random.random() < OWN_SERVER:
+            api = ""
+            seconds += START_SECONDS
         moment = random.uniform(0, seconds)
         return _lost(Kill(command, outs, number, forked=forked, api=api), ground, getattr(ground, of), expected, moment)
 
