@@ -5,10 +5,28 @@ import signal
 import tempfile
 from pathlib import Path
 
+from tests.faults.fault import Fault, Skipped
 from tests.faults.ground import Ground
-from tests.faults.suite import Results, chosen, table, tries
+from tests.faults.suite import FAULTS, Results, attempt, chosen, table
 
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->"
+
+
+def try_all(faults: list[Fault], ground: Ground, most: int, results: Results) -> None:
+    """Round by round, each fault once, so that what is stopped early has tried all of them."""
+    skipped = set()
+    for number in range(most):
+        for fault in faults:
+            if number >= fault.times or fault in skipped:
+                continue
+            try:
+                attempt(fault, ground, number, results)
+            except Skipped as reason:
+                skipped.add(fault)
+                print(f"{fault.kind}: {fault.name}: not tried: {reason}", flush=True)
+                continue
+            entry = results.known[fault.kind, fault.name, number]
+            print(f"{fault.kind}: {fault.name}, {number}: {'; '.join(entry['lost']) or 'nothing lost'}", flush=True)
 
 
 def main() -> None:
@@ -17,7 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="WORD", help="faults that have one of these in their name"
     )
-    parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault")
+    parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault; 0: none")
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help="note every try here; what the file says lost nothing is not tried"
     )
@@ -28,14 +46,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         ground = Ground(Path(folder))
         try:
-            for fault in chosen(arguments.only):
-                times = fault.times if arguments.times is None else min(fault.times, arguments.times)
-                row = tries(fault, ground, times, results)
-                print(
-                    f"{fault.kind}: {fault.name}: {row.nothing_lost} of {row.times} in {row.seconds:.0f} s", flush=True
-                )
-                for line in [*([row.skipped] if row.skipped else []), *row.lost]:
-                    print(f"    {line}", flush=True)
+            most = max(fault.times for fault in FAULTS) if arguments.times is None else arguments.times
+            try_all(list(chosen(arguments.only)), ground, most, results)
         except KeyboardInterrupt:
             print("stopped; what was tried until then:")
         finally:

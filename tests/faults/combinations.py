@@ -7,7 +7,6 @@ import tempfile
 import time
 from itertools import product
 from pathlib import Path
-from random import Random
 
 from pipeline.models import MODELS
 from pipeline.params import Params, load_params
@@ -16,8 +15,6 @@ from pipeline.stages.render import render
 from pipeline.stages.tensorize import tensorize
 from pipeline.stages.train import train
 from tests.conftest import CONTEXT, HORIZON, moving_bar, write_store
-from tests.faults.fault import Fault, Trial, finished
-from tests.faults.ground import PYTHON, Ground
 from tests.small_params import SMALL_MODEL
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -61,15 +58,6 @@ def reproduce(frames: Path, data: Path, name: str, objective: str, task: str) ->
     render(frames, clips, model, data / "training", metrics, data / "renders", render=params.render)
 
 
-def passes(*combination: str) -> Trial:
-    """A trial of one combination; what it writes is looked at by tests/pipeline/stages/test_train_combinations.py."""
-
-    def trial(ground: Ground, random: Random) -> list[str]:
-        return finished(ground.staged.quick([PYTHON, "-m", "tests.faults.combinations", "--only", *combination], 900))
-
-    return trial
-
-
 def main() -> None:
     """Print a line for each combination, as it comes."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.combinations", description=__doc__)
@@ -89,8 +77,6 @@ def main() -> None:
             print(f"| {name} | {objective} | {task} | {figures} |", flush=True)
         os.chdir("/")
 
-
-FAULTS = [Fault("combination", " × ".join(combination), passes(*combination), 1) for combination in COMBINATIONS]
 
 if __name__ == "__main__":
     main()

@@ -66,35 +66,37 @@ def read_only(workspace: Workspace) -> Iterator[None]:
         subprocess.run(["mount", "-o", "remount,rw", place], check=True)
 
 
-def full(of: str, command: list[str], outs: tuple[str, ...], *, quick: bool = True) -> Trial:
+def full(of: str, command: list[str], outs: tuple[str, ...]) -> Trial:
     """A trial on a disk that has less room than the outputs need, or none."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
         with small_disk(ground, getattr(ground, of)) as workspace:
-            run = workspace.quick if quick else workspace.run
-            expected = _expected(ground, of, command, outs, quick)
+            if command == GENERATE:
+                workspace.environment["PREFECT_API_URL"] = ground.api
+            expected = _expected(ground, of, command, outs)
             size = _clear(workspace, command, outs)
             with filled(workspace, random.choice([0, random.randrange(size + 1)]) if size else 0):
-                first = run(command)
+                first = workspace.quick(command)
                 lost = tracebacks(first) if first.code == 0 else refused(first, *FULL)
-                if quick:
+                if command != GENERATE:
                     lost += [f"half: {what}" for what in differences(expected, workspace.hashes(*outs), whole=False)]
-            return lost + _once_more(workspace, run(command), expected, outs)
+            return lost + _once_more(workspace, workspace.quick(command), expected, outs)
 
     return trial
 
 
-def locked_disk(of: str, command: list[str], outs: tuple[str, ...], *, quick: bool = True) -> Trial:
+def locked_disk(of: str, command: list[str], outs: tuple[str, ...]) -> Trial:
     """A trial on a disk that is read-only for a while."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
         with small_disk(ground, getattr(ground, of)) as workspace:
-            run = workspace.quick if quick else workspace.run
-            expected = _expected(ground, of, command, outs, quick)
+            if command == GENERATE:
+                workspace.environment["PREFECT_API_URL"] = ground.api
+            expected = _expected(ground, of, command, outs)
             _clear(workspace, command, outs)
             with read_only(workspace):
-                first = run(command)
-            return refused(first, *READ_ONLY) + _once_more(workspace, run(command), expected, outs)
+                first = workspace.quick(command)
+            return refused(first, *READ_ONLY) + _once_more(workspace, workspace.quick(command), expected, outs)
 
     return trial
 
@@ -112,17 +114,17 @@ def repro(disk: Callable[[Workspace, Random], AbstractContextManager[None]], wor
         command, expected = [*REPRO, step.name], step.after.hashes(*DATA)
         with small_disk(ground, step.before) as workspace:
             with disk(workspace, random):
-                first = workspace.run(command)
+                first = workspace.quick(command)
             lost = tracebacks(first) if first.code == 0 else refused(first, *words)
-            return lost + _once_more(workspace, workspace.run(command), expected, DATA)
+            return lost + _once_more(workspace, workspace.quick(command), expected, DATA)
 
     return trial
 
 
-def _expected(ground: Ground, of: str, command: list[str], outs: tuple[str, ...], quick: bool) -> dict[str, str]:
+def _expected(ground: Ground, of: str, command: list[str], outs: tuple[str, ...]) -> dict[str, str]:
     """What the outputs are: of a stage, they stand in the workspace already."""
-    known = ground.staged.hashes(*outs) if quick else {}
-    return known or ground.undisturbed(of, command, *outs)[0]
+    api = ground.api if command == GENERATE else ""
+    return getattr(ground, of).hashes(*outs) or ground.undisturbed(of, command, *outs, api=api)[0]
 
 
 def _clear(workspace: Workspace, command: list[str], outs: tuple[str, ...]) -> int:
@@ -182,7 +184,7 @@ FAULTS = [
     Fault("disk full", "`foreframe predict`", full("staged", PREDICT, ("out.mp4",)), 5, 1),
     Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5),
     Fault("disk full", "`dvc repro`", repro(filled_at_random, FULL), 3),
-    Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",), quick=False), 2),
+    Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",)), 2),
     *(
         Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, int(name in SHORT))
         for name in STAGES

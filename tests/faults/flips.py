@@ -12,7 +12,7 @@ from random import Random
 
 from tests.faults.fault import Fault, differences, finished, tracebacks
 from tests.faults.ground import PYTHON, Ground, Workspace, foreframe, stage
-from tests.faults.kills import DATA, PREDICT
+from tests.faults.kills import DATA, PREDICT, flow_of
 
 DVC = [PYTHON, "-m", "dvc", "repro"]
 
@@ -46,11 +46,12 @@ def flipped(read: Read):
 
     def trial(ground: Ground, random: Random) -> list[str]:
         workspace, path = _damaged(ground, read, random, keep_time=False)
-        run = workspace.quick if read.of == "staged" and "flows" not in " ".join(read.command) else workspace.run
+        if read.command[2].startswith("flows."):
+            workspace.environment["PREFECT_API_URL"] = ground.api
         expected = getattr(ground, read.of).hashes(*read.outs)
         if read.outs == ("out.mp4",):
             expected = ground.undisturbed(read.of, read.command, *read.outs)[0]
-        ran = run(read.command, 900)
+        ran = workspace.quick(read.command, 900)
         lost = tracebacks(ran)
         if read.outs and not lost:
             lost = _mended_or_noticed(workspace, ran, read, path, expected)
@@ -94,7 +95,7 @@ def _mended_or_noticed(workspace: Workspace, ran, read: Read, path: Path, expect
 def _object_of_model(of: str = "reproduced") -> Read:
     return Read(
         ".dvc/cache/files/md5/??/*",
-        [PYTHON, "-m", "flows.repro"],
+        flow_of("repro"),
         DATA,
         forget=("data/model", "data/frames", "data/clips", "data/sample", "data/renders"),
         of=of,
@@ -116,6 +117,11 @@ READS = {
     "training state, `train`": Read(
         ".train/*/*", stage("train"), ("data/model",), forget=("data/model", "data/training")
     ),
+    "clips.csv, `train`": Read("data/clips/clips.csv", stage("train")),
+    "table of the training, `render`": Read("data/training/plots/*", stage("render")),
+    "horizon.csv, `render`": Read("data/metrics/horizon.csv", stage("render")),
+    "intervals.csv, `render`": Read("data/metrics/intervals.csv", stage("render")),
+    "hashes.json, `evaluate`": Read("data/frames/hashes.json", stage("evaluate"), ("data/metrics",)),
     "metrics.json, `info`": Read("data/metrics/metrics.json", foreframe("info", "data/metrics")),
     "metrics.json, `render`": Read("data/metrics/metrics.json", stage("render")),
     "params.yaml, `tensorize`": Read("params.yaml", stage("tensorize")),
@@ -124,6 +130,13 @@ READS = {
         "models/v1.0.0/model.safetensors", ROLLBACK, ("nothing",), words=("v1.0.0",)
     ),
     "video, `extract`": Read("data/sample/train/*.mp4", stage("extract")),
+    "video, `predict`": Read("in.mp4", PREDICT),
+    "pretrained weights, `predict`": Read(
+        "pipeline/pretrained/model.safetensors", [*PREDICT[:-1], "pipeline/pretrained"], ("out.mp4",)
+    ),
+    "pretrained card, `predict`": Read(
+        "pipeline/pretrained/model.json", [*PREDICT[:-1], "pipeline/pretrained"], ("out.mp4",)
+    ),
 }
 REPRODUCED = {
     "array of frames": "data/frames/*.npy",
@@ -138,13 +151,23 @@ CHECKED = REPRODUCED | {
     "promotion.json": "models/v*/promotion.json",
     "the champion": "models/v2.0.0/model.safetensors",
 }
-LONG = ("training state, `train`", "metrics.json, `render`")
+LONG = (  # seconds each
+    "training state, `train`", "clips.csv, `train`", "metrics.json, `render`", "horizon.csv, `render`",
+    "intervals.csv, `render`", "table of the training, `render`", "pretrained weights, `predict`",
+)  # fmt: skip
 FAULTS = [
     *(Fault("bit flipped", name, flipped(read), 10, int(name not in LONG)) for name, read in READS.items()),
     *(
         Fault("bit flipped", f"{name}, `dvc repro`", flipped(Read(pattern, DVC, DATA, of="reproduced")), 3)
         for name, pattern in REPRODUCED.items()
     ),
+    Fault(
+        "bit flipped",
+        "dvc.lock, `flows.repro`",
+        flipped(Read("dvc.lock", flow_of("repro"), DATA, of="reproduced", words=("dvc.lock",))),
+        5,
+    ),
+    Fault("bit flipped", "dvc.yaml, `flows.repro`", flipped(Read("dvc.yaml", flow_of("repro"), of="reproduced")), 5),
     Fault("bit flipped", "object of DVC's cache, `flows.repro`", flipped(_object_of_model()), 4),
     *(Fault("bit flipped", f"{name}, `foreframe check`", checked(pattern), 3) for name, pattern in CHECKED.items()),
 ]

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -19,8 +20,7 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from tests.faults.zygote import Zygote
-from tests.flows.conftest import free_port, start_server
+from tests.faults.zygote import Forked, Zygote
 from tests.workspace import ROOT, make_workspace
 
 MARK = "FOREFRAME_TRIAL"  # an environment variable by which the processes of a trial are known, orphans among them
@@ -32,7 +32,15 @@ from pipeline import model_versions
 for _ in range(2):
     model_versions.activate(model_versions.store(Path("data/model"), {"reason": "a trial", "videos": [], "scores": {}}))
 """
+PROMOTE = """
+from pathlib import Path
+from prefect import flow
+from flows import promotion
+facts = {"reason": "a trial", "videos": [], "scores": {}}
+flow(lambda: promotion.promote(Path("data/model"), facts, ["dvc.lock", "params.yaml"], "Promote", commit=True))()
+"""
 PYTHON = sys.executable
+UNUSED = (".github", ".ci", "docs", "tests", "findings")
 
 
 def stage(name: str) -> list[str]:
@@ -67,6 +75,7 @@ class Workspace:
     def __init__(self, folder: Path, environment: dict[str, str], zygote: Zygote) -> None:
         self.folder, self.zygote = folder, zygote
         self.mark = uuid.uuid4().hex
+        self.sessions: set[int] = set()  # of forks, whose environment is known to nobody else
         state = folder.parent / f"{folder.name}-state"
         self.environment = {
             **environment,
@@ -80,21 +89,17 @@ class Workspace:
         self.logs = state / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, command: list[str]) -> "Running":
-        """Start a command in a session of its own."""
-        return Running(self, command)
+    def start(self, command: list[str], *, forked: bool = False) -> "Running":
+        """Start a command in a session of its own; `forked`: from a process that has imported all that it needs."""
+        return Running(self, command, forked)
 
     def run(self, command: list[str], seconds: float = 900) -> Ran:
         """Run a command to its end in a process of its own, or kill it after so many seconds."""
         return self.start(command).wait(seconds)
 
     def quick(self, command: list[str], seconds: float = 300) -> Ran:
-        """The same in a fork of a process that has imported the pipeline already."""
-        log = self.logs / f"{uuid.uuid4().hex}.log"
-        module, *arguments = command[command.index("-m") + 1 :]
-        begin = time.monotonic()
-        code = self.zygote.run(module, arguments, self.folder, log, seconds)
-        return Ran(code, log.read_text(errors="replace"), time.monotonic() - begin)
+        """The same, forked."""
+        return self.start(command, forked=True).wait(seconds)
 
     def set(self, **values: object) -> None:
         """Change keys of params.yaml: section__key=value."""
@@ -133,8 +138,9 @@ class Workspace:
         """Every live process that a command of this workspace has started, however far down."""
         found = []
         for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+            with suppress(psutil.Error, ProcessLookupError):
+                ours = process.environ().get(MARK) == self.mark or os.getsid(process.pid) in self.sessions
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
 
@@ -160,9 +166,14 @@ class Workspace:
 class Running:
     """A command that was started."""
 
-    def __init__(self, workspace: Workspace, command: list[str]) -> None:
+    def __init__(self, workspace: Workspace, command: list[str], forked: bool) -> None:
         self.log = workspace.logs / f"{uuid.uuid4().hex}.log"
         self.begin = time.monotonic()
+        self.process: subprocess.Popen[bytes] | Forked
+        if forked:
+            self.process = Forked(workspace.zygote, command, workspace.folder, workspace.environment, self.log)
+            workspace.sessions.add(self.process.pid)
+            return
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(
                 command, cwd=workspace.folder, env=workspace.environment, stdin=subprocess.DEVNULL,
@@ -218,7 +229,16 @@ class Ground:
         """Code and small parameters; nothing was run."""
         folder = self.folder / "fresh"
         workspace = Workspace(folder, make_workspace(folder), self.zygote)
+        for command in (["rm", "-qr", *UNUSED], ["commit", "-qam", "what a pipeline needs"]):  # quick to copy
+            subprocess.run(["git", *command], cwd=folder, env=workspace.environment, check=True)
         workspace.set(generate__num_frames=4, generate__workers=1, generate__videos="inbox")
+        return workspace
+
+    @cached_property
+    def sampled(self) -> Workspace:
+        """The same with the sample's videos."""
+        workspace = self.copy(self.fresh)
+        check(workspace.quick(stage("sample")), "sample")
         return workspace
 
     @cached_property
@@ -227,7 +247,7 @@ class Ground:
         translator = self.copy(self.fresh)
         translator.set(task="translate")
         workspace = self.copy(self.fresh)
-        for name in (".git", ".github", ".dvc", "docs", "tests", "findings"):  # a copy for each trial is then small
+        for name in (".git", ".dvc"):
             shutil.rmtree(workspace.folder / name)
         for name in STAGES:
             check(workspace.quick(stage(name), 300), name)
@@ -244,7 +264,7 @@ class Ground:
         steps, before = {}, self.fresh
         for name in STAGES:
             after = self.copy(before)
-            ran = check(after.run([PYTHON, "-m", "dvc", "repro", name], 1800), f"dvc repro {name}")
+            ran = check(after.quick([PYTHON, "-m", "dvc", "repro", name], 1800), f"dvc repro {name}")
             steps[name] = Step(name, before, after, ran.seconds)
             before = after
         return steps
@@ -278,12 +298,25 @@ class Ground:
         for name, content in pipeline["stages"].items():
             content["cmd"] = f"sleep 1 && mkdir -p data && cp -r prepared/{name}/data/. data"
         yaml.dump(pipeline, workspace.folder / "dvc.yaml")
-        check(workspace.run([PYTHON, "-m", "dvc", "repro", "--quiet"], 1800), "dvc repro that copies")
+        check(workspace.quick([PYTHON, "-m", "dvc", "repro", "--quiet"], 1800), "dvc repro that copies")
         for name in ("train", "evaluate", "render"):
             shutil.rmtree(workspace.folder / "prepared" / name)
             for out in written[name]:
                 _copy(other.folder / out, workspace.folder / "prepared" / name / out)
         other.remove()
+        return workspace
+
+    @cached_property
+    def promoted(self) -> Workspace:
+        """The same as `copying`, but its two versions were promoted by flows, with tags and a remote."""
+        workspace = self.copy(self.copying)
+        workspace.environment["PREFECT_API_URL"] = self.api
+        shutil.rmtree(workspace.folder / "models")
+        remote = [PYTHON, "-m", "dvc", "remote", "add", "--default", "beside", str(self.folder / "remote")]
+        check(workspace.quick(remote), "a remote")
+        check(workspace.run([PYTHON, "-c", PROMOTE]), "a promotion")
+        check(workspace.quick([PYTHON, "-m", "flows.repro", "-S", "train.seed=1"]), "another model")
+        check(workspace.run([PYTHON, "-c", PROMOTE]), "another promotion")
         return workspace
 
     @staticmethod
@@ -300,6 +333,8 @@ class Ground:
     @cached_property
     def api(self) -> str:
         """The API of a Prefect server, for trials that need not start their own."""
+        from tests.flows.conftest import start_server  # it imports Prefect, which takes seconds
+
         port = free_port()
         self.server = start_server(self.folder / "prefect-home", port)
         return f"http://127.0.0.1:{port}/api"
@@ -324,15 +359,24 @@ class Ground:
         shutil.copytree(of.folder, folder, symlinks=True)
         return Workspace(folder, of.environment, self.zygote)
 
-    def undisturbed(self, of: str, command: list[str], *outs: str) -> tuple[dict[str, str], float]:
+    def undisturbed(self, of: str, command: list[str], *outs: str, api: str = "") -> tuple[dict[str, str], float]:
         """The hashes of `outs` and the seconds when nothing goes wrong, in a copy of the workspace called `of`."""
-        key = " ".join([of, *command, *outs])
+        key = " ".join([of, *command, *outs, api])
         if key not in self.measured:
             workspace = self.copy(getattr(self, of))
-            ran = check(workspace.run(command, 1800), key)
+            if api:
+                workspace.environment["PREFECT_API_URL"] = api
+            ran = check(workspace.quick(command, 1800), key)
             self.measured[key] = workspace.hashes(*outs), ran.seconds
             workspace.remove()
         return self.measured[key]
+
+
+def free_port() -> int:
+    """A port that nobody listens to."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _copy(source: Path, target: Path) -> None:

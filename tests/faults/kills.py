@@ -9,27 +9,34 @@ from random import Random
 import httpx
 
 from tests.faults.fault import Fault, Trial, differences, finished, tracebacks
-from tests.faults.ground import PYTHON, Ground, Ran, Workspace, foreframe
-from tests.flows.conftest import free_port
+from tests.faults.ground import PYTHON, Ground, Ran, Workspace, foreframe, free_port
 
 DATA = tuple(f"data/{name}" for name in ("sample", "frames", "clips", "model", "training", "metrics", "renders"))
 CHAMPION = ("models/champion/model.json", "models/champion/model.safetensors")
 PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "40", "--model", "data/model")
 TRANSLATE = foreframe("translate", "in.mp4", "out.mp4", "--model", "translator")
-LONG_PREDICT = foreframe(
-    "predict", "in.mp4", "out.mp4", "--frames", "1500", "--model", "data/model"
-)  # longer than Python's imports take
+LONG_PREDICT = foreframe("predict", "in.mp4", "out.mp4", "--frames", "300", "--model", "data/model")
 LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "translator")
 SERVER_SECONDS = 900.0
+IMPORT_SECONDS = 10.0  # that DVC and a stage take before they begin
+START_SECONDS = 10.0  # that a Prefect server takes
+NOT_FORKED = 0.2  # share of tries that begin with Python's start and its imports, which take most of the time
+OWN_SERVER = 0.5  # share of a flow's tries with a Prefect server of its own, which lives no longer than the flow
 
 
 def killed(of: str, command: list[str], outs: tuple[str, ...], number: int) -> Trial:
     """A trial that sends signal `number` to a command in a copy of the workspace `of`, at a random moment."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
-        expected, seconds = ground.undisturbed(of, command, *outs)
+        api = ground.api if command[2].startswith("flows.") else ""
+        expected, seconds = ground.undisturbed(of, command, *outs, api=api)
+        forked = random.random() > NOT_FORKED
+        seconds += 0 if forked else IMPORT_SECONDS
+        if api and random.random() < OWN_SERVER:
+            api = ""
+            seconds += START_SECONDS
         moment = random.uniform(0, seconds)
-        return _lost(Kill(command, outs, number), ground, getattr(ground, of), expected, moment)
+        return _lost(Kill(command, outs, number, forked=forked, api=api), ground, getattr(ground, of), expected, moment)
 
     return trial
 
@@ -42,8 +49,9 @@ def killed_repro(number: int, *, group: bool = False) -> Trial:
 
     def trial(ground: Ground, random: Random) -> list[str]:
         step = ground.step(random)
-        moment = random.uniform(0, step.seconds)
-        kill = Kill([*DVC, step.name], DATA, number, group)
+        forked = random.random() > NOT_FORKED
+        moment = random.uniform(0, step.seconds if forked else step.seconds + IMPORT_SECONDS)
+        kill = Kill([*DVC, step.name], DATA, number, group, forked=forked)
         return _lost(kill, ground, step.before, step.after.hashes(*DATA), moment)
 
     return trial
@@ -57,13 +65,17 @@ class Kill:
     outs: tuple[str, ...]
     number: int
     group: bool = False
+    forked: bool = True
+    api: str = ""  # of the Prefect server, for flows
 
 
 def _lost(kill: Kill, ground: Ground, of: Workspace, expected: dict[str, str], moment: float) -> list[str]:
     """What is lost where a command is sent a signal after `moment` seconds and then run once more."""
     while True:
         workspace = ground.copy(of)
-        running = workspace.start(kill.command)
+        if kill.api:
+            workspace.environment["PREFECT_API_URL"] = kill.api
+        running = workspace.start(kill.command, forked=kill.forked)
         time.sleep(moment)
         if running.process.poll() is None or moment < 0.1:
             break
@@ -73,7 +85,7 @@ def _lost(kill: Kill, ground: Ground, of: Workspace, expected: dict[str, str], m
     lost = tracebacks(running.wait(300, killed=True)) + workspace.survivors()
     if kill.outs == ("out.mp4",):  # a stage's outputs are DVC's until the stage has ended; OUT is a person's
         lost += differences(expected, workspace.hashes(*kill.outs), whole=False)
-    lost += finished(workspace.run(kill.command, 1800)) + differences(expected, workspace.hashes(*kill.outs))
+    lost += finished(workspace.quick(kill.command, 1800)) + differences(expected, workspace.hashes(*kill.outs))
     lost += workspace.survivors() + workspace.litter()
     workspace.remove()
     return lost
@@ -120,13 +132,13 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def _flow(name: str, *arguments: str) -> list[str]:
+def flow_of(name: str, *arguments: str) -> list[str]:
     return [PYTHON, "-m", f"flows.{name}", *arguments]
 
 
 DVC = [PYTHON, "-m", "dvc", "repro"]
-RETRAIN = _flow("retrain", "-S", "train.seed=1")
-REPRO = _flow("repro", "-S", "train.seed=1")
+RETRAIN = flow_of("retrain", "-S", "train.seed=1")
+REPRO = flow_of("repro", "-S", "train.seed=1")
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 FAULTS = [
     Fault("killed", "`dvc repro`, SIGKILL to all", killed_repro(KILL, group=True), 15),
@@ -140,8 +152,8 @@ FAULTS = [
     Fault("killed", "`flows.repro`, SIGTERM", killed("copying", REPRO, DATA, TERM), 4),
     Fault("killed", "`flows.retrain`, SIGKILL", killed("copying", RETRAIN, (*DATA, *CHAMPION), KILL), 4),
     Fault("killed", "`flows.retrain`, SIGTERM", killed("copying", RETRAIN, (*DATA, *CHAMPION), TERM), 4),
-    Fault("killed", "`flows.generate`, SIGKILL", killed("reproduced", _flow("generate"), ("generated",), KILL), 3),
-    Fault("killed", "`flows.generate`, SIGTERM", killed("reproduced", _flow("generate"), ("generated",), TERM), 3),
+    Fault("killed", "`flows.generate`, SIGKILL", killed("reproduced", flow_of("generate"), ("generated",), KILL), 3),
+    Fault("killed", "`flows.generate`, SIGTERM", killed("reproduced", flow_of("generate"), ("generated",), TERM), 3),
     Fault("killed", "`flows.deploy`, SIGTERM in its first seconds", server(TERM, 8), 3),
     Fault("killed", "`flows.deploy`, SIGTERM", server(TERM, 60), 2),
     Fault("killed", "`flows.deploy`, SIGKILL", server(KILL, 60), 3),

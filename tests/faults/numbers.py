@@ -53,6 +53,31 @@ def never_better(rate: float) -> Trial:
     return trial
 
 
+def short_segments(ground: Ground, random: Random) -> list[str]:
+    """A trial of a training in bfloat16 on frames of 16 × 16, in segments of some frames, with odd numbers.
+
+    oneDNN once crashed in such trainings (exit status 139), with learning rates too high and with harmless ones.
+    """
+    workspace = ground.copy(ground.staged)
+    workspace.set(
+        train__precision="bf16", train__bptt_steps=random.choice([1, 2, 3, 3, 3]),
+        train__noise_channels=random.choice([1, 2, 2]), train__accumulate=random.choice([1, 2, 2, 3]),
+        train__adversary__start=0.0, model__foreframe__hidden_channels=random.choice([1, 3, 5, 8]),
+        model__foreframe__num_motions=random.choice([1, 3]), model__foreframe__patch_size=random.choice([1, 2, 4, 4]),
+        **{
+            f"{RECIPE}objective": random.choice(["pixel", "adversarial"]),
+            f"{RECIPE}batch_size": random.choice([1, 2, 3, 4, 5, 7]),
+            f"{RECIPE}learning_rate": random.choice([1e-5, 4e-3, 4e-3, 0.1, 10.0, 1e6, 1e30]),
+            f"{RECIPE}sampling": random.choice(["free", "teacher", "scheduled"]),
+        },
+    )  # fmt: skip
+    ran = workspace.quick(stage("train"), 600)
+    workspace.remove()
+    lost = tracebacks(ran) + ([f"exit status {ran.code}"] if ran.code not in (0, 1) else [])
+    last = ran.output.strip().rpartition("\n")[2]
+    return lost + ([f"no message: {last}"] if ran.code and not last.startswith("train: ") else [])
+
+
 def option(*command: str) -> Trial:
     """A trial of an odd number on the command line, which must be refused."""
 
@@ -106,3 +131,4 @@ TRAINS = {  # these are taken, and a training takes seconds
     "seed 2**70",
 }  # fmt: skip
 FAULTS = [Fault("odd number", name, trial, 1, int(name not in TRAINS)) for name, trial in ODD.items()]
+FAULTS.append(Fault("bfloat16", "short segments of small frames, odd numbers", short_segments, 36))

@@ -27,14 +27,14 @@ def together(one: str, other: str) -> Trial:
         expected: dict[str, str] = {}
         for name in {one, other}:
             command, outs = COMMANDS[name]
-            expected |= ground.undisturbed("copying", command, *outs)[0]
+            expected |= ground.undisturbed("copying", command, *outs, api=ground.api)[0]
         if "retrain" in (one, other):  # what is generated then has the name of the champion of the moment
             expected = {name: value for name, value in expected.items() if not name.startswith("generated")}
         workspace = ground.copy(ground.copying)
         workspace.environment["PREFECT_API_URL"] = ground.api
-        first = workspace.start(COMMANDS[one][0])
+        first = workspace.start(COMMANDS[one][0], forked=True)
         time.sleep(random.uniform(0, LATER_SECONDS))
-        second = workspace.start(COMMANDS[other][0])
+        second = workspace.start(COMMANDS[other][0], forked=True)
         ended = [first.wait(1800), second.wait(1800)]
         lost = tracebacks(*ended)
         told = [bool(HOLDER.search(ran.output)) for ran in ended]

@@ -1,8 +1,6 @@
 """All faults, and one try of one of them."""
 
 import hashlib
-import importlib
-import importlib.util
 import json
 import re
 import time
@@ -13,15 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.faults import combinations, disks, flips, hostile, kills, numbers, pairs
+from tests.faults import champions, disks, flips, generators, hostile, intrusion, kills, numbers, pairs
 from tests.faults.fault import Fault, Skipped
 from tests.faults.ground import Ground
 
-MODULES = [combinations, kills, disks, flips, pairs, hostile, numbers]
-if importlib.util.find_spec("tests.faults.soak"):  # many cycles, whose growth is measured
-    MODULES.append(importlib.import_module("tests.faults.soak"))
-SUMMED = ("combination", "hostile input", "odd number")
-FAULTS: list[Fault] = [fault for module in MODULES for fault in getattr(module, "FAULTS", [])]
+MODULES = [kills, pairs, intrusion, champions, disks, flips, hostile, numbers, generators]
+SUMMED = ("combination", "hostile input", "odd number", "name of a folder", "request", "parameter of a run")
+FAULTS: list[Fault] = [fault for module in MODULES for fault in module.FAULTS]
 
 
 @dataclass
@@ -30,7 +26,6 @@ class Row:
 
     fault: Fault
     times: int = 0
-    skipped: str = ""
     lost: list[str] = field(default_factory=list)  # one line for each try that lost something
     seconds: float = 0.0
 
@@ -50,10 +45,10 @@ class Results:
             entry = json.loads(line)
             self.known[entry["kind"], entry["name"], entry["number"]] = entry
 
-    def fine(self, fault: Fault, number: int) -> float | None:
-        """The seconds that this try took, if it was made and lost nothing."""
+    def fine(self, fault: Fault, number: int) -> bool:
+        """Whether this try was made and lost nothing."""
         entry = self.known.get((fault.kind, fault.name, number))
-        return float(entry["seconds"]) if entry is not None and not entry["lost"] else None
+        return entry is not None and not entry["lost"]
 
     def row(self, fault: Fault) -> Row:
         """All that is known of a fault."""
@@ -70,30 +65,22 @@ class Results:
                 file.write(f"{json.dumps(entry)}\n")
 
 
-def tries(fault: Fault, ground: Ground, times: int, results: Results | None = None) -> Row:
-    """Try a fault so many times, each with a seed of its own; a trial that breaks has lost something, too."""
-    row, results = Row(fault), results or Results()
-    for number in range(times):
-        if (known := results.fine(fault, number)) is not None:
-            row.times += 1
-            row.seconds += known
-            continue
-        begin = time.monotonic()
-        seed = hashlib.sha256(f"{fault.kind} {fault.name} {number}".encode()).digest()
-        try:
-            lost = fault.trial(ground, Random(seed))
-        except Skipped as reason:
-            row.skipped = str(reason)
-            break
-        except Exception as error:
-            lost = [f"the trial broke: {type(error).__name__}: {error}"[:400]]
-        seconds = time.monotonic() - begin
-        results.add(fault, number, lost, seconds)
-        row.times += 1
-        row.seconds += seconds
-        if lost:
-            row.lost.append("; ".join(lost))
-    return row
+def attempt(fault: Fault, ground: Ground, number: int, results: Results) -> None:
+    """Make try `number` of a fault, with a seed of its own, unless it is known to lose nothing.
+
+    A trial that breaks has lost something, too. Skipped where this machine does not allow it.
+    """
+    if results.fine(fault, number):
+        return
+    begin = time.monotonic()
+    seed = hashlib.sha256(f"{fault.kind} {fault.name} {number}".encode()).digest()
+    try:
+        lost = fault.trial(ground, Random(seed))
+    except Skipped:
+        raise
+    except Exception as error:
+        lost = [f"the trial broke: {type(error).__name__}: {error}"[:400]]
+    results.add(fault, number, lost, time.monotonic() - begin)
 
 
 def chosen(words: Iterable[str]) -> Iterator[Fault]:

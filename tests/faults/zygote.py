@@ -1,9 +1,14 @@
-"""A process that has imported the pipeline and forks for every command: a trial then takes no seconds of imports."""
+"""A process that has imported the pipeline, DVC and Prefect and forks for every command, which then takes no imports.
+
+DVC in such a fork forks once more for a stage, in place of a shell and a Python: the processes are those of a terminal,
+parents and sessions too, but for the seconds in which they import.
+"""
 
 import importlib
 import json
 import os
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,13 +16,19 @@ import time
 import traceback
 import warnings
 from pathlib import Path
+from typing import Any
 
 PRELOADED = [
     "pipeline.cli",
     "pipeline.inference.generation",
     "pipeline.inference.translation",
+    "pipeline.measuring.scoring",
     *(f"pipeline.stages.{name}" for name in ("sample", "extract", "tensorize", "train", "evaluate", "render")),
+    *(f"dvc.{name}" for name in ("cli", "cli.parser", "repo", "repo.reproduce", "commands.repro", "stage.run")),
+    *("dvc.stage.cache", "dvc.config_schema", "dvc_data.hashfile.tree", "prefect.task_runners"),
+    *(f"flows.{name}" for name in ("retrain", "repro", "generate")),
 ]
+STAGE = "pipeline.stages."
 
 
 class Zygote:
@@ -27,19 +38,18 @@ class Zygote:
         self.root = root
         self.process: subprocess.Popen[str] | None = None
 
-    def run(self, module: str, arguments: list[str], folder: Path, log: Path, seconds: float) -> int:
-        """The exit status of `python -m module …` in `folder`, both streams in `log`; 124 if it was killed."""
+    def ask(self, order: dict[str, Any]) -> Any:
+        """Send an order, return the answer."""
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.zygote"], cwd=self.root, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "1"},
             )  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log), "seconds": seconds}
         print(json.dumps(order), file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline())
+        return json.loads(self.process.stdout.readline())
 
     def close(self) -> None:
         """End the process."""
@@ -47,31 +57,81 @@ class Zygote:
             self.process.communicate()
 
 
+class Forked:
+    """A command that runs in a fork, with what a subprocess.Popen has."""
+
+    def __init__(self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path):
+        self.zygote = zygote
+        self.returncode: int | None = None
+        module, *arguments = command[command.index("-m") + 1 :]
+        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log)}
+        self.pid = int(zygote.ask({**order, "environment": environment}))
+
+    def poll(self) -> int | None:
+        """The exit status, None as long as there is none."""
+        if self.returncode is None:
+            self.returncode = self.zygote.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float = 1e9) -> int:
+        """The exit status, once there is one; subprocess.TimeoutExpired after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.02)
+        return status
+
+
 def main() -> None:
-    """Fork for every line of standard input; print each one's exit status."""
+    """Fork for every order of standard input and print the number of the process, or print how one has ended."""
     for name in PRELOADED:
         importlib.import_module(name)
     warnings.simplefilter("ignore")  # runpy warns of what was imported before
     for line in sys.stdin:
         order = json.loads(line)
+        if "poll" in order:
+            done, status = os.waitpid(order["poll"], os.WNOHANG)
+            print(json.dumps(os.waitstatus_to_exitcode(status) if done else None), flush=True)
+            continue
+        ready, begun = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _become(order)
-        print(_wait(pid, order["seconds"]), flush=True)
+            os.setsid()
+            os.close(ready)
+            os.close(begun)
+            _begin(order)
+        os.close(begun)
+        os.read(ready, 1)  # nothing comes, once the child leads a group that can be signalled
+        os.close(ready)
+        print(pid, flush=True)
 
 
-def _become(order: dict) -> None:
-    """In the child: run the module as Python does, then leave."""
-    os.setsid()
+def _begin(order: dict[str, Any]) -> None:
+    """In the child: folder, streams and environment, then the command."""
     os.chdir(order["folder"])
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     for number, stream in enumerate((null, log, log)):
         os.dup2(stream, number)
-    sys.argv = [order["module"], *order["arguments"]]
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    _become(order["module"], order["arguments"])
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    """In the child: run the module as Python does, then leave."""
+    import dvc.stage.run
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
+    dvc.stage.run.subprocess = _Subprocess  # type: ignore[attr-defined]
+    if module.startswith(STAGE):
+        importlib.reload(importlib.import_module(STAGE.rstrip(".")))  # it watches DVC where DVC runs it
+    sys.argv = [module, *arguments]
     code = 0
     try:
-        runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if isinstance(error.code, str):
@@ -84,16 +144,38 @@ def _become(order: dict) -> None:
     os._exit(code)
 
 
-def _wait(pid: int, seconds: float) -> int:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return 124
+class _Stage:
+    """A stage's process, as a subprocess.Popen of DVC's."""
+
+    def __init__(self, module: str, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+        sys.stdout.flush()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environment)
+            _become(module, arguments)
+
+    def communicate(self) -> None:
+        """Wait for the end."""
+        _, status = os.waitpid(self.pid, 0)
+        self.returncode = os.waitstatus_to_exitcode(status)
+
+
+class _Subprocess:
+    """In place of the module `subprocess` where DVC starts a stage."""
+
+    check_output = subprocess.check_output
+
+    @staticmethod
+    def Popen(command: Any, **options: Any) -> Any:
+        """A fork for `python -m pipeline.stages.…`, a process for all else."""
+        words = shlex.split(command[-1] if isinstance(command, list) else command)
+        if words[:2] == ["python", "-m"] and words[2].startswith(STAGE):
+            return _Stage(words[2], words[3:], str(options["cwd"]), options["env"])
+        return subprocess.Popen(command, **options)
 
 
 if __name__ == "__main__":

@@ -240,6 +240,12 @@ def test_what_no_tag_and_no_commit_names_leaves_the_cache_and_every_tagged_versi
     git("checkout", "-q", "main")
 
 
+def test_the_lines_of_dvc_gc_in_the_docs_keep_what_the_flow_keeps():
+    lines = (ROOT / "docs/operations.md").read_text().splitlines()
+    documented = [line.removeprefix("dvc gc ").split() for line in lines if line.startswith("dvc gc ")]
+    assert documented == [[flag for flag in flags if flag != "--force"] for flags in dvc_cache.KEPT.values()]
+
+
 def test_a_cache_that_others_may_use_and_what_a_stash_names_are_left_alone(folder, tmp_path):
     Path("file").touch()
     git("add", "-A")
