@@ -3,8 +3,8 @@
 PyAV decodes, not cv2.VideoCapture, although both are FFmpeg: OpenCV reports no damage and returns concealed or black
 frames as good ones, converts every whole frame to BGR before anything can be left out (at 1080p a third of the time),
 and takes names as patterns and protocols; `python -m tests.benchmarks.extract --only evidence` prints for how many of
-the odd files in tests/corpus it is right. (opencv_decoding.py has it behind guards.) The decoder sees no name here, only
-an open file: results depend on the content alone, and nothing in a file can make it open another.
+the odd files in tests/corpus it is right. (opencv_decoding.py has it behind guards.) The decoder sees no name here,
+only an open file: results depend on the content alone, and nothing in a file can make it open another.
 """
 
 from collections.abc import Callable, Generator, Iterator
