@@ -9,6 +9,7 @@ only an open file: results depend on the content alone, and nothing in a file ca
 
 from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.broken_files import is_cut
 from pipeline.video.containers import opened
 from pipeline.video.presentation_times import (
+    REORDERING,
     STAMPED_FOR_DECODING,
     DecodedFrame,
     PresentationTimes,
@@ -104,9 +106,13 @@ def decode(
 
 
 def _seek(container: InputContainer, stream: VideoStream, start_seconds: float) -> float:
-    """Go to the last key frame that is not after `start_seconds`; returns the first frame's time stamp in seconds."""
+    """Go to the last key frame that is not after `start_seconds`; returns the first frame's time stamp in seconds.
+
+    What the container calls its start may be the time of the frame that is decoded first, not shown.
+    """
     assert stream.time_base is not None
-    first = stream.start_time or 0
+    packets = islice(container.demux(stream), REORDERING)
+    first = min((packet.pts for packet in packets if packet.pts is not None), default=stream.start_time or 0)
     container.seek(first + int(start_seconds / stream.time_base), stream=stream)
     return float(first * stream.time_base)
 
