@@ -64,6 +64,7 @@ class ExtractParams(Section):
     size: Size
     fit: Literal["crop", "pad", "stretch"]
     color: Literal["gray", "rgb"]
+    decoder: Literal["auto", "opencv", "pyav"]
     on_error: Literal["fail", "skip"]
     image_fps: FramesPerSecond
     array_range: tuple[float, float] | None
