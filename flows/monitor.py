@@ -83,7 +83,7 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
             get_run_logger().info("%s", error)
             return {}
         table = scoring.score(champion, folder / "frames", folder / "clips", params.evaluate)
-    return table.groupby("video")[params.promote.metric].mean().to_dict()
+    return table.groupby("video")[params.promote.metrics[0]].mean().to_dict()
 
 
 def extract(videos: list[Path], data: DataParams, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -119,15 +119,16 @@ def judge(version: str, reference: dict[str, float], errors: dict[str, float], p
 
     from pipeline.measuring.drift import drift, surprise
 
+    metric = params.promote.metrics[0]
     old, new = (np.array(list(values.values())) for values in (reference, errors))
     result = drift(old, new, params.monitor)
     scores = dict(zip(errors, surprise(old, new).tolist(), strict=True))
     rows = [
-        {"video": video, params.promote.metric: f"{errors[video]:.4g}", "surprise": f"{scores[video]:.2f}"}
+        {"video": video, metric: f"{errors[video]:.4g}", "surprise": f"{scores[video]:.2f}"}
         for video in sorted(scores, key=lambda video: -scores[video])
     ]
     create_table_artifact(rows, key="surprise", description=f"Error of {version}, and in units of its usual error")
-    picture = plot(old.tolist(), new.tolist(), params.promote.metric)
+    picture = plot(old.tolist(), new.tolist(), metric)
     title = f"Drift on {len(rows)} new videos" if result.drifted else f"{version} on {len(rows)} new videos"
     create_markdown_artifact(f"# {title}\n\n{result.reason}.\n\n![errors]({picture})\n", key="drift", description=title)
     if not result.drifted:

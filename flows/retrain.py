@@ -109,7 +109,7 @@ def changed_videos(folder: Path, roots: Sequence[str] = ()) -> list[str]:
 
 def judgement(params: Params) -> dict[str, Any]:
     """What a verdict is about: the candidate's content hash and the rules of promotion."""
-    return {"candidate": model_versions.content_hash(CANDIDATE), "promote": params.promote.model_dump()}
+    return {"candidate": model_versions.content_hash(CANDIDATE), "promote": params.promote.model_dump(mode="json")}
 
 
 def is_judged(params: Params) -> bool:
@@ -144,10 +144,10 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     from pipeline.measuring.scoring import score  # torch takes two seconds to import
 
     clips = (DATA / "frames", DATA / "clips", params.evaluate)
-    metric = params.promote.metric
+    watched, *_ = params.promote.metrics
     candidate = score(CANDIDATE, *clips)
     scores: dict[str, Any] = {
-        "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[metric].mean().to_dict()}
+        "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[watched].mean().to_dict()}
     }
     current, trouble = promotion.champion(), ""
     if current is not None:
@@ -160,8 +160,10 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
             )
         else:
             scores["champion"] = {"version": current.name, "means": means(champion)}
-            errors = (candidate[metric].to_numpy(), champion[metric].to_numpy())
-            return model_versions.is_better(*errors, candidate["video"].to_numpy(), params.promote), scores
+            new, old = (
+                {name: table[name].to_numpy() for name in params.promote.metrics} for table in (candidate, champion)
+            )
+            return model_versions.is_better(new, old, candidate["video"].to_numpy(), params.promote), scores
     verdict = model_versions.beats_baselines(figures.read_summary(report.METRICS), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
 

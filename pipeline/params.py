@@ -196,15 +196,23 @@ class RenderParams(Section):
     fps: float = Field(ge=0.1, le=1_000)
 
 
+PromoteMetric = Literal["mse", "mae", "ssim", "ms_ssim"]
+
+
 class PromoteParams(Section):
     """When a candidate takes the champion's place."""
 
-    metric: Literal["mse", "mae"]
+    metric: PromoteMetric | Annotated[tuple[PromoteMetric, ...], Field(min_length=1)]
     margin: float = Field(ge=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
     resamples: Positive
     seed: Seed
     commit: bool
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is compared; what happens to the first one of them is what is watched and shown."""
+        return (self.metric,) if isinstance(self.metric, str) else self.metric
 
 
 class GenerateParams(Section):
