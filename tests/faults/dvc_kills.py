@@ -79,7 +79,7 @@ def _command(process: psutil.Process) -> str:
         return ""
 
 
-def faults(folder: Path) -> list[str]:
+def faults(folder: Path, *, ask_dvc: bool = True) -> list[str]:
     """What is wrong with the project after a kill, and after the run that follows it."""
     found = [
         f"object {path.name} is damaged"
@@ -93,7 +93,7 @@ def faults(folder: Path) -> list[str]:
     seed = (folder / "seed").read_text()
     if (folder / "end").read_text() != seed + (seed + seed) * 2:
         found.append("the next run makes something else")
-    if "up to date" not in foreign.call(folder, sys.executable, "-m", "dvc", "status"):
+    if ask_dvc and "up to date" not in foreign.call(folder, sys.executable, "-m", "dvc", "status"):
         found.append("dvc status is not clean after the next run")
     return found
 
@@ -128,7 +128,7 @@ def main() -> None:
             else:
                 run.communicate()
                 counts["ended before the kill"] += 1
-            found = faults(folder)
+            found = faults(folder, ask_dvc=number % 5 == 4)  # it takes long
             counts["sound" if not found else "not sound"] += 1
             for fault in found:
                 print(f"kill {number} of {whom}: {fault}", flush=True)
