@@ -263,6 +263,8 @@ class SchedulesParams(Section):
     generate: str | None
     monitor: str | None
     tidy: str | None
+    watch: bool
+    quiet_seconds: float = Field(ge=0.1, le=3600)
 
 
 class Params(Section):
