@@ -8,8 +8,9 @@ from random import Random
 
 import httpx
 
+from tests.faults.commands import PYTHON, Ran, Workspace, foreframe, free_port
 from tests.faults.fault import Fault, Trial, differences, finished, tracebacks
-from tests.faults.ground import PYTHON, Ground, Ran, Workspace, foreframe, free_port
+from tests.faults.ground import Ground
 
 DATA = tuple(f"data/{name}" for name in ("sample", "frames", "clips", "model", "training", "metrics", "renders"))
 CHAMPION = ("models/champion/model.json", "models/champion/model.safetensors")
