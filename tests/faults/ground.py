@@ -1,5 +1,6 @@
 """Workspaces to break: copies of one that ran through undisturbed, and what is found in them afterwards."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from random import Random
 from threading import RLock
 from typing import Any
 
+import httpx
 from ruamel.yaml import YAML
 
-from tests.faults.commands import PYTHON, STAGES, Workspace, check, foreframe, free_port, stage
+from tests.faults.commands import PYTHON, STAGES, Workspace, check, foreframe, free_port, stage, until
 from tests.faults.zygote import Zygote
 from tests.workspace import ROOT, make_workspace
 
@@ -22,6 +24,7 @@ from pipeline import model_versions
 for _ in range(2):
     model_versions.activate(model_versions.store(Path("data/model"), {"reason": "a trial", "videos": [], "scores": {}}))
 """
+UNTIL_EOF = "FOREFRAME_UNTIL_EOF"  # see flows/__init__.py
 PROMOTE = """
 from pathlib import Path
 from prefect import flow
@@ -177,12 +180,15 @@ class Ground:
 
     @made_once
     def api(self) -> str:
-        """The API of a Prefect server, for trials that need not start their own."""
-        from tests.flows.conftest import start_server  # it imports Prefect, which takes seconds
-
-        port = free_port()
-        self.server = start_server(self.folder / "prefect-home", port)
-        return f"http://127.0.0.1:{port}/api"
+        """The API of a Prefect server, for trials that need not start their own; it ends when this process does."""
+        address = f"http://127.0.0.1:{(port := free_port())}/api"
+        with (self.folder / "server.log").open("w") as log:
+            self.server = subprocess.Popen(
+                [PYTHON, "-m", "flows.server", "--port", str(port)], cwd=ROOT, stdin=subprocess.PIPE, stdout=log,
+                stderr=log, env={**os.environ, "PREFECT_HOME": str(self.folder / "prefect-home"), UNTIL_EOF: "1"},
+            )  # fmt: skip
+        assert until(lambda: httpx.get(f"{address}/health").is_success, 900), "the server does not start"
+        return address
 
     def _furnish(self, workspace: Workspace, translator: Workspace | None) -> Workspace:
         if translator is not None:
