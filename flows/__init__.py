@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from flows import site_cache
+from flows.prefect_dvc import site_cache
 from pipeline.errors import PipelineError, told
 from pipeline.runtime.parents import end_with, end_with_input
 

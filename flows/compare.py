@@ -8,9 +8,9 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import at_the_prompt, workspace_lock
-from flows.dvc_graph import plan
-from flows.repro import run
+from flows import at_the_prompt
+from flows.overrides import prepare
+from flows.prefect_dvc import execution, workspace_lock
 from pipeline.params import Params, load_params
 
 FRAMES, CLIPS = Path("data/frames"), Path("data/clips")  # as in dvc.yaml
@@ -28,7 +28,7 @@ def compare(minutes: float | None = None, generators: list[str] | None = None) -
     settings = params.compare.model_copy(update={key: value for key, value in options.items() if value is not None})
     params = params.model_copy(update={"compare": settings})
     with workspace_lock.locked():
-        run(plan(["tensorize"]))
+        execution.run(prepare([], ["tensorize"])[1])
     from pipeline import comparison
     from pipeline.data.task import Predict  # torch: only when there is something to compare
 

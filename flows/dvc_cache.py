@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows.git import git
-from flows.stage_process import DVC
+from flows.prefect_dvc.command import DVC
 from pipeline.errors import PipelineError
 from pipeline.runtime.yaml_file import read_yaml
 

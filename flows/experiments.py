@@ -7,7 +7,7 @@ Here are the model's figures, its name, and what differs between the experiments
 import subprocess
 import sys
 
-from flows.stage_process import DVC
+from flows.prefect_dvc.command import DVC
 
 KEPT = r"(.*:)?(model\.)?(mse|mae|psnr|ssim|flicker|useful_horizon)$|(.*:)?model\.name$"
 # figures of baselines, sections that no stage reads, dependencies

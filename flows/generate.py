@@ -19,7 +19,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, folders, videos, workspace_lock
+from flows import at_the_prompt, folders, videos
+from flows.prefect_dvc import workspace_lock
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError

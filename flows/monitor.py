@@ -21,8 +21,9 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows import at_the_prompt, videos, workspace_lock
+from flows import at_the_prompt, videos
 from flows.overrides import set_params
+from flows.prefect_dvc import workspace_lock
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError, TooShort

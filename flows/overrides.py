@@ -8,13 +8,14 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from flows import folders
-from flows.dvc_graph import PARAMS, Stage, plan
+from flows.prefect_dvc.graph import MissingDependency, Stage, plan
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.ingest import preflight
 from pipeline.params import Params, load_params, parse_params
 from pipeline.runtime.files import replacing, write_bytes
 from pipeline.runtime.yaml_file import parse_yaml, read_yaml
 
+PARAMS = Path("params.yaml")
 NULL = "tag:yaml.org,2002:null"
 NULLS = ("", "null", "~")
 
@@ -29,8 +30,10 @@ def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Par
     try:
         preflight.check(Path(params.data.videos), params.data.roots)
         return params, plan(targets)
-    except PipelineError:
+    except PipelineError as error:
         write_bytes(PARAMS, before)
+        if isinstance(error, MissingDependency) and error.path == Path(params.data.videos):
+            raise PipelineError(f"{PARAMS}: data.videos: {error}") from error
         raise
 
 

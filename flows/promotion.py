@@ -15,10 +15,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.transactions import Transaction, transaction
 
-from flows import dvc_graph, repro, version_tags
+from flows import version_tags
 from flows.git import git, signature
-from flows.stage_process import DVC
-from pipeline import integrity, model_versions
+from flows.prefect_dvc import command, graph
+from pipeline import dvc_lock, model_versions
 from pipeline.errors import ModelError, PipelineError
 from pipeline.integrity import MODEL
 from pipeline.model_versions import MODELS
@@ -107,8 +107,8 @@ def champion() -> Path | None:
 @task(cache_policy=NO_CACHE, task_run_name="push")
 def push() -> None:
     """Send data and models to the remote, where one is set; they are of use there, promoted or not."""
-    if dvc_graph.has_remote():
-        repro.dvc("push")
+    if graph.has_remote():
+        command.run("push")
 
 
 @task(cache_policy=NO_CACHE, task_run_name="store")
@@ -207,21 +207,21 @@ def _align_tags() -> None:
 def _bring_back(version: str) -> None:
     """Put the model of a version that git tags know into models/, as dvc.lock at its tag names it."""
     tag = version_tags.version_tag(version)
-    outs = {out.path: out.md5 for out in integrity.locked_outs(git("show", f"{tag}:dvc.lock"))}
+    outs = {out.path: out.md5 for out in dvc_lock.locked_outs(git("show", f"{tag}:dvc.lock"))}
     if str(MODEL) not in outs:
         raise ModelError(f"{MODELS / version}: dvc.lock at {tag} names no {MODEL}")
     incoming = MODELS / f".incoming-{version}"
     shutil.rmtree(incoming, ignore_errors=True)
     # DVC asks its cache, then the remote
-    command = [*DVC, "get", ".", str(MODEL), "--rev", tag, "--out", str(incoming)]
-    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    arguments = [*command.DVC, "get", ".", str(MODEL), "--rev", tag, "--out", str(incoming)]
+    result = subprocess.run(arguments, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR: ")]
         raise ModelError(
             f"{MODELS / version}: neither DVC's cache nor a remote has it ({(lines or ['no output'])[0]}); "
             "copy it from a backup or another clone"
         )
-    if integrity.folder_md5(incoming) != outs[str(MODEL)]:
+    if dvc_lock.folder_md5(incoming) != outs[str(MODEL)]:
         shutil.rmtree(incoming)
         raise ModelError(
             f"{MODELS / version}: its copy in DVC's cache is damaged; `foreframe check` names the objects to remove, "

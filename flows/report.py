@@ -11,7 +11,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.client.schemas.objects import FlowRun, State
 from tabulate import tabulate
 
-from flows.dvc_graph import Stage
+from flows.prefect_dvc.graph import Stage
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
 from pipeline.pages.shrinking import fitted

@@ -17,7 +17,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import at_the_prompt, dvc_cache, prefect_database, promotion, version_tags, workspace_lock
+from flows import at_the_prompt, dvc_cache, prefect_database, promotion, version_tags
+from flows.prefect_dvc import workspace_lock
 from pipeline import model_versions
 from pipeline.errors import PipelineError
 from pipeline.params import Params, load_params

@@ -13,9 +13,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import at_the_prompt, dvc_graph, promotion, report, repro, videos, workspace_lock
-from flows.dvc_graph import Stage
+from flows import at_the_prompt, promotion, report, videos
 from flows.overrides import prepare
+from flows.prefect_dvc import command, execution, graph, workspace_lock
+from flows.prefect_dvc.graph import Stage
 from flows.run_names import what_changed
 from pipeline import model_versions
 from pipeline.errors import ModelError, UnfitModel
@@ -32,7 +33,7 @@ JUDGED = model_versions.MODELS / "judged.json"  # the last verdict and what it i
 
 @flow(
     name="retrain",
-    task_runner=repro.THREADS,
+    task_runner=execution.THREADS,
     on_failure=[report.trouble],
     on_crashed=[report.trouble],
     on_cancellation=[report.trouble],
@@ -51,11 +52,11 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
         name_run(changed)
-        if absent(stages) and dvc_graph.has_remote():
+        if absent(stages) and graph.has_remote():
             pull(absent(stages))
-            stages = dvc_graph.plan()
+            stages = graph.plan()
         report.keep_previous(stages)
-        outcome = repro.run(stages)
+        outcome = execution.run(stages)
         verdict, scores = compare(params)
         version = None
         if verdict.better:
@@ -128,8 +129,8 @@ def absent(stages: list[Stage]) -> list[str]:
 @task(retries=3, retry_delay_seconds=[1, 5, 20], cache_policy=NO_CACHE, task_run_name="pull")
 def pull(paths: list[str]) -> None:
     """Fetch outputs from the remote; retried, because networks and services fail for a while."""
-    repro.dvc("pull", "--allow-missing", *paths)
-    repro.check_restored(paths)
+    command.run("pull", "--allow-missing", *paths)
+    execution.check_restored(paths)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from flows.dvc_graph import PARAMS, Stage
+from flows.overrides import PARAMS
+from flows.prefect_dvc.graph import NEVER_RAN, Stage
 
 MOST_KEYS = 3  # of params.yaml that a name tells
-FIRST = "has not run here yet"  # flows/dvc_graph.py's words for a stage without results
 
 
 def what_changed(stages: Sequence[Stage], videos: Iterable[str] = ()) -> str:
@@ -14,7 +14,7 @@ def what_changed(stages: Sequence[Stage], videos: Iterable[str] = ()) -> str:
     `videos` are the lines of retrain.changed_videos, such as `3 new in inbox: a.mp4, b.mp4, c.mp4`.
     """
     changes = [change for stage in stages for change in stage.changes]
-    if changes and all(FIRST in stage.changes for stage in stages):
+    if changes and all(NEVER_RAN in stage.changes for stage in stages):
         return "first run"
     told = [_videos(*line.split(" ", 2)[:2]) for line in videos]
     start = f"{PARAMS}: "

@@ -266,7 +266,7 @@ def test_two_triggers_at_once_run_one_after_the_other_and_a_run_is_cancelled_in_
         served.wait_for(lambda: served.run(second)["state_name"] == "AwaitingConcurrencySlot", 60)
         ask(served.api, f"flow_runs/{first}/set_state", state={"type": "CANCELLING"})
         seconds = served.wait_for(lambda: not served.processes(mark), 10)
-        gone = served.wait_for(lambda: not served.processes("flows.stage_process"), 10)
+        gone = served.wait_for(lambda: not served.processes("flows.prefect_dvc.stage_process"), 10)
         print(f"stage gone after {seconds:.1f} s, guard after {gone:.1f} s more")
         assert seconds + gone < 10
         Path("slow.sh").write_text("")
@@ -337,7 +337,7 @@ def test_ten_kills_at_random_moments_leave_a_whole_champion_and_a_workspace_that
         PIPELINE.replace("cmd: cp -r prepared/model", "cmd: sleep 2.75 && cp -r prepared/model")
     )
     rng = random.Random(6)
-    targets = ["prefect.engine", "sleep 2.75", "flows.server"] * 3 + ["flows.stage_process"]
+    targets = ["prefect.engine", "sleep 2.75", "flows.server"] * 3 + ["flows.prefect_dvc.stage_process"]
     with Served(workspace, dict(os.environ)) as served:
         assert served.finish(served.trigger())["state_name"] == "Promoted v1.0.0"
         for number, target in enumerate(targets):

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from prefect.logging import disable_run_logger
 
 from flows import monitor, videos
-from flows import workspace_lock as workspace_lock
 from flows.overrides import set_params
+from flows.prefect_dvc import workspace_lock as workspace_lock
 from pipeline import measuring, model_versions
 from pipeline.data.clips import COLUMNS, write_clips
 from pipeline.measuring import scoring

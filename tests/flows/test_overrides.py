@@ -85,3 +85,11 @@ def test_a_value_that_cannot_be_read_is_one_line(diamond, override, said):
     assert str(error.value).startswith(said)
     assert len(str(error.value).splitlines()) == 1
     assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_folder_of_videos_that_is_not_there_is_said_with_its_key(diamond):
+    Path("words.txt").unlink()
+    before = Path("params.yaml").read_text()
+    with pytest.raises(PipelineError, match=r"^params\.yaml: data\.videos: words\.txt: there is no such .* words"):
+        prepare(["data.videos=words.txt"])
+    assert Path("params.yaml").read_text() == before

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from flows import report
-from flows.dvc_graph import Stage
+from flows.prefect_dvc.graph import Stage
+from flows.prefect_dvc.stage_process import Order
 from flows.report import table
-from flows.stage_process import Order
 from pipeline.errors import DataError
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures

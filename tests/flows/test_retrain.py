@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from flows import promotion, retrain, version_tags
-from flows.stage_process import DVC
-from pipeline import integrity, model_dir, model_versions
+from flows.prefect_dvc.command import DVC
+from pipeline import dvc_lock, model_dir, model_versions
 from pipeline.data.clips import write_clips
 from pipeline.errors import ModelError
 from pipeline.model_dir import ModelCard
@@ -272,7 +272,7 @@ def test_a_champion_that_is_nowhere_stops_and_the_line_says_how_to_begin_anew(wo
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
 def test_a_champion_whose_object_in_the_cache_is_damaged_is_not_brought_back(workspace, name):
     promote_by_hand()
-    md5 = integrity.file_md5(Path("data/model", name))
+    md5 = dvc_lock.file_md5(Path("data/model", name))
     flip_bit(Path(".dvc/cache/files/md5", md5[:2], md5[2:]), random.Random(0))
     shutil.rmtree("models")
     with pytest.raises(ModelError, match=r"v1\.0\.0: (its copy in DVC's cache is damaged|neither DVC's cache)"):

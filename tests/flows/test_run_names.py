@@ -1,8 +1,8 @@
 """A run's name says what had changed."""
 
-from flows.dvc_graph import Stage
+from flows.prefect_dvc.graph import Stage
+from flows.prefect_dvc.stage_process import Order
 from flows.run_names import what_changed
-from flows.stage_process import Order
 
 
 def stages(*changes):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import integrity, model_versions
+from pipeline import dvc_lock, integrity, model_versions
 from pipeline.cli import main
 from pipeline.training.checkpoint import CheckpointFile
 from tests.damage import flip_bit
@@ -140,7 +140,7 @@ def test_a_training_state_without_a_bit_is_named(tmp_path, capsys):
 
 
 def test_the_md5_of_a_folder_is_dvcs(workspace):
-    outs = integrity.locked_outs(Path(workspace / "dvc.lock").read_text())
+    outs = dvc_lock.locked_outs(Path(workspace / "dvc.lock").read_text())
     folders = [out for out in outs if out.is_folder]
     assert len(folders) >= 5
-    assert all(integrity.folder_md5(workspace / out.path) == out.md5 for out in folders)
+    assert all(dvc_lock.folder_md5(workspace / out.path) == out.md5 for out in folders)

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from flows import workspace_lock
+from flows.prefect_dvc import workspace_lock
 from pipeline.runtime import locks
 from tests.flows.conftest import ROOT
 
-HOLDER = "from flows import workspace_lock\nwith workspace_lock.locked():\n    print('held', flush=True)\n    input()"
+HOLDER = """
+from flows.prefect_dvc import workspace_lock
+with workspace_lock.locked():
+    print('held', flush=True)
+    input()
+"""
 
 
 def test_one_flow_at_a_time_works_in_a_folder_and_one_that_is_killed_lets_go(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Runs one stage by `dvc repro`: stops it when the caller ends, and restores its last good outputs if it fails.
 
 DVC leaves a stage running when DVC is killed, and deletes a stage's outputs before it starts. So this small process
-stands between a flow and DVC: `python -m flows.stage_process JSON`. Its standard input is a pipe that the caller
-holds open; when it closes, because the caller closed it or died, the stage is stopped.
+stands between a flow and DVC: `python -m flows.prefect_dvc.stage_process JSON`. Its standard input is a pipe that the
+caller holds open; when it closes, because the caller closed it or died, the stage is stopped.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.integrity import restored_faults
+from flows.prefect_dvc.command import DVC
+from pipeline.dvc_lock import restored_faults
 from pipeline.runtime.files import replacing
 
-DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 KEPT = Path(".dvc/tmp/kept")
 STOPPED = 130
 PATIENCE_SECONDS = 5.0  # for a stage to end after SIGTERM, and DVC after it
@@ -39,7 +39,7 @@ class Order:
 
     def command(self) -> list[str]:
         """The command line that carries out this order."""
-        return [sys.executable, "-m", "flows.stage_process", json.dumps(asdict(self))]
+        return [sys.executable, "-m", "flows.prefect_dvc.stage_process", json.dumps(asdict(self))]
 
 
 def carry_out(order: Order) -> int:

@@ -15,14 +15,15 @@ import pytest
 from dvc.cli import main
 
 from flows import repro
-from flows.dvc_graph import plan
-from flows.stage_process import DVC
-from pipeline import integrity
+from flows.prefect_dvc import execution
+from flows.prefect_dvc.command import DVC
+from flows.prefect_dvc.graph import plan
+from pipeline import dvc_lock
 from pipeline.errors import DataError
 from tests.damage import flip_bit
 from tests.flows.conftest import ask, git_and_dvc, logs, task_runs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def states(api, state):
@@ -188,18 +189,18 @@ def test_what_dvc_restores_from_a_damaged_cache_is_found(tmp_path, monkeypatch):
     Path("dvc.yaml").write_text("stages:\n  a: {cmd: mkdir d && cp in d/x && cp in d/y, deps: [in], outs: [d]}\n")
     Path("in").write_text("content " * 100)
     subprocess.run([*DVC, "repro", "--quiet"], check=True)
-    repro.check_restored(["d"])
+    execution.check_restored(["d"])
     [cached] = [path for path in Path(".dvc/cache/files/md5").glob("*/*") if path.suffix == ""]
     flip_bit(cached, random.Random(0))
     shutil.rmtree("d")
     subprocess.run([*DVC, "repro", "--quiet"], check=True)  # from its cache, without a word
     assert Path("d/x").read_text() != "content " * 100
     with pytest.raises(DataError, match=r"what DVC restored is damaged:\n\.dvc/cache.*remove it, then `dvc fetch d`"):
-        repro.check_restored(["d"])
-    for line in integrity.restored_faults(Path(), ["d"]):  # as each line says
+        execution.check_restored(["d"])
+    for line in dvc_lock.restored_faults(Path(), ["d"]):  # as each line says
         Path(line.partition(": ")[0]).unlink()
     subprocess.run([*DVC, "repro", "--quiet", "--force", "a"], check=True)
-    repro.check_restored(["d"])
+    execution.check_restored(["d"])
     assert Path("d/y").read_text() == "content " * 100
 
 
@@ -213,9 +214,9 @@ def test_what_a_remote_has_mends_a_damaged_cache_as_the_operations_page_says(dia
     Path("words").unlink()
     assert main(["pull", "-q", "words"]) == 0
     assert Path("words").read_bytes() == damaged  # DVC alone takes it for whole
-    assert any(str(stored) in fault for fault in integrity.restored_faults(Path(), ["words"]))
+    assert any(str(stored) in fault for fault in dvc_lock.restored_faults(Path(), ["words"]))
     stored.unlink()
     Path("words").unlink()
     assert main(["pull", "-q", "words"]) == 0
     assert Path("words").read_text() == "b\na\n"
-    assert list(integrity.restored_faults(Path(), ["words"])) == []
+    assert list(dvc_lock.restored_faults(Path(), ["words"])) == []

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from flows import site_cache
+from flows.prefect_dvc import site_cache
 from tests.flows.conftest import ROOT
 
 

@@ -1,8 +1,8 @@
-"""What DVC knows about dvc.yaml: its stages, what each needs, what has changed, what can be fetched back.
+"""What DVC knows about a dvc.yaml: its stages, what each needs, what has changed, what can be fetched back.
 
 The only module that reads DVC's internals. They are no public interface (DVC promises its command line, and of Python
-`dvc.api`, which knows no stages), so pyproject.toml bounds DVC's version above; tests/flows/test_dvc_graph.py says
-whether a newer one still fits. Everything here only reads; flows/repro.py runs DVC.
+`dvc.api`, which knows no stages), so pyproject.toml bounds DVC's version above; the tests in
+tests/flows/prefect_dvc/test_graph.py say whether a newer one still fits. Everything here only reads.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,18 @@ from dvc.dependency.param import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from flows.stage_process import Order
+from flows.prefect_dvc.stage_process import Order
 from pipeline.errors import PipelineError
-from pipeline.params import load_params
 
-PARAMS = Path("params.yaml")
+NEVER_RAN = "has not run here yet"  # what has changed of a stage without results
+
+
+class MissingDependency(PipelineError):
+    """A stage reads `path`, which is not there and which no stage writes."""
+
+    def __init__(self, path: Path, stage: str) -> None:
+        super().__init__(f"{path}: there is no such file or folder, and stage {stage} reads it")
+        self.path = path
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class Stage:
 def plan(targets: list[str] | None = None) -> list[Stage]:
     """The stages of dvc.yaml (of `targets` and what they need, where given), each after all that it needs.
 
-    Raises PipelineError where DVC cannot make sense of dvc.yaml, a target is no stage, or a stage reads what is not
-    there.
+    Raises PipelineError where DVC cannot make sense of dvc.yaml or a target is no stage, MissingDependency where a
+    stage reads what is not there.
     """
     try:
         with Repo(".", _wait_for_lock=True) as repo:
@@ -83,13 +90,13 @@ def _plan(repo: Repo, targets: list[str] | None) -> list[Stage]:
     written = [Path(str(out)) for node in graph for out in node.outs]
     for name in planned:
         if missing := _missing(nodes[name], written):
-            raise PipelineError(f"{missing}: there is no such file or folder, and stage {name} reads it")
+            raise MissingDependency(missing, name)
     return list(planned.values())
 
 
 def _changes(node: Any, entries: list[Any]) -> tuple[str, ...]:
     if entries and not any(out.hash_info for out in node.outs):
-        return ("has not run here yet",)
+        return (NEVER_RAN,)
     return tuple(_lines(entries))
 
 
@@ -117,8 +124,8 @@ def _order(node: Any) -> Order:
     )
 
 
-def _missing(node: Any, written: list[Path]) -> str:
-    """The first thing that a stage reads and that neither is there nor will be; empty if there is none.
+def _missing(node: Any, written: list[Path]) -> Path | None:
+    """The first thing that a stage reads and that neither is there nor will be; None if there is none.
 
     `written` are the outputs of all stages: what lies in one, holds one or is one will be there.
     """
@@ -127,10 +134,5 @@ def _missing(node: Any, written: list[Path]) -> str:
         if isinstance(dep, ParamsDependency) or dep.exists:
             continue
         if not any(path in (out, *out.parents) or out in path.parents for out in written):
-            return f"{_key(path)}{path}"
-    return ""
-
-
-def _key(path: Path) -> str:
-    """Where params.yaml names `path`, to be put before it in a message."""
-    return f"{PARAMS}: data.videos: " if PARAMS.exists() and load_params(PARAMS).data.videos == str(path) else ""
+            return path
+    return None
