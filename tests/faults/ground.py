@@ -50,7 +50,7 @@ class made_once(cached_property[Any]):
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """The value, made if it is not there."""
-        with instance.lock:
+        with instance.locks.setdefault(self.attrname, RLock()):
             return super().__get__(instance, owner)
 
 
@@ -61,7 +61,7 @@ class Ground:
         self.folder = folder
         self.measured: dict[str, tuple[dict[str, str], float]] = {}
         self.zygote = Zygote(ROOT)
-        self.lock = RLock()
+        self.locks: dict[str, RLock] = {}  # by what is made
         self.numbers = count(1)
         self.server: subprocess.Popen[bytes] | None = None
 
@@ -212,7 +212,7 @@ class Ground:
     def undisturbed(self, of: str, command: list[str], *outs: str, api: str = "") -> tuple[dict[str, str], float]:
         """The hashes of `outs` and the seconds when nothing goes wrong, in a copy of the workspace called `of`."""
         key = " ".join([of, *command, *outs, api])
-        with self.lock:
+        with self.locks.setdefault(key, RLock()):
             if key not in self.measured:
                 workspace = self.copy(getattr(self, of))
                 if api:
