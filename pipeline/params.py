@@ -64,6 +64,7 @@ class ExtractParams(Section):
     size: Size
     fit: Literal["crop", "pad", "stretch"]
     color: Literal["gray", "rgb"]
+    decoder: Literal["auto", "opencv", "pyav"]
     on_error: Literal["fail", "skip"]
     image_fps: FramesPerSecond
     array_range: tuple[float, float] | None
@@ -262,6 +263,8 @@ class SchedulesParams(Section):
     generate: str | None
     monitor: str | None
     tidy: str | None
+    watch: bool
+    quiet_seconds: float = Field(ge=0.1, le=3600)
 
 
 class Params(Section):

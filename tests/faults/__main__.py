@@ -3,6 +3,7 @@
 import argparse
 import signal
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults.fault import Fault, Skipped
@@ -12,21 +13,26 @@ from tests.faults.suite import FAULTS, Results, attempt, chosen, table
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->"
 
 
-def try_all(faults: list[Fault], ground: Ground, most: int, results: Results) -> None:
+def try_one(fault: Fault, ground: Ground, number: int, results: Results) -> None:
+    """Make try `number` of a fault and print a line about it."""
+    try:
+        attempt(fault, ground, number, results)
+    except Skipped as reason:
+        said = f"not tried: {reason}"
+    else:
+        said = "; ".join(results.known[fault.kind, fault.name, number]["lost"]) or "nothing lost"
+    print(f"{fault.kind}: {fault.name}, {number}: {said}", flush=True)
+
+
+def try_all(faults: list[Fault], ground: Ground, most: int, results: Results, jobs: int) -> None:
     """Round by round, each fault once, so that what is stopped early has tried all of them."""
-    skipped = set()
-    for number in range(most):
-        for fault in faults:
-            if number >= fault.times or fault in skipped:
-                continue
-            try:
-                attempt(fault, ground, number, results)
-            except Skipped as reason:
-                skipped.add(fault)
-                print(f"{fault.kind}: {fault.name}: not tried: {reason}", flush=True)
-                continue
-            entry = results.known[fault.kind, fault.name, number]
-            print(f"{fault.kind}: {fault.name}, {number}: {'; '.join(entry['lost']) or 'nothing lost'}", flush=True)
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        order = [(fault, number) for number in range(most) for fault in faults if number < fault.times]
+        for future in [pool.submit(try_one, fault, ground, number, results) for fault, number in order]:
+            future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # those that have begun end
 
 
 def main() -> None:
@@ -36,6 +42,7 @@ def main() -> None:
         "--only", nargs="+", default=[], metavar="WORD", help="faults that have one of these in their name"
     )
     parser.add_argument("--times", type=int, metavar="N", help="at most so many tries of each fault; 0: none")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="tries at once (default: %(default)s)")
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help="note every try here; what the file says lost nothing is not tried"
     )
@@ -47,7 +54,7 @@ def main() -> None:
         ground = Ground(Path(folder))
         try:
             most = max(fault.times for fault in FAULTS) if arguments.times is None else arguments.times
-            try_all(list(chosen(arguments.only)), ground, most, results)
+            try_all(list(chosen(arguments.only)), ground, most, results, arguments.jobs)
         except KeyboardInterrupt:
             print("stopped; what was tried until then:")
         finally:

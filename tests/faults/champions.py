@@ -5,9 +5,10 @@ import subprocess
 from collections.abc import Callable
 from random import Random
 
+from tests.faults.commands import PYTHON, Workspace
 from tests.faults.fault import Fault, Trial, differences, finished, refused
 from tests.faults.flips import flip
-from tests.faults.ground import PYTHON, Ground, Workspace
+from tests.faults.ground import Ground
 from tests.faults.kills import CHAMPION
 
 RETRAIN = [PYTHON, "-m", "flows.retrain"]

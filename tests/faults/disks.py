@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from random import Random
 
+from tests.faults.commands import PYTHON, STAGES, Workspace, foreframe, stage
 from tests.faults.fault import Fault, Skipped, Trial, differences, finished, refused, tracebacks
-from tests.faults.ground import PYTHON, STAGES, Ground, Workspace, foreframe, stage
+from tests.faults.ground import Ground
 from tests.faults.kills import DATA, PREDICT, TRANSLATE
 
 WRITES = {  # what the stage writes; what it is given stays
@@ -26,14 +27,15 @@ READ_ONLY = ("read-only",)
 @contextmanager
 def small_disk(ground: Ground, of: Workspace) -> Iterator[Workspace]:
     """A copy of a workspace on a tmpfs of its own."""
-    place = ground.folder / f"disk-{ground.count}"
+    number = next(ground.numbers)
+    place = ground.folder / f"disk-{number}"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", place], capture_output=True)
     if mounted.returncode:
         raise Skipped(f"this machine mounts no tmpfs: {mounted.stderr.decode().strip()}")
     try:
         workspace = ground.copy(of, place)
-        logs = ground.folder / f"disk-logs-{ground.count}"  # what is said is not to be lost with the disk
+        logs = ground.folder / f"disk-logs-{number}"  # what is said is not to be lost with the disk
         logs.mkdir()
         workspace.logs = logs
         yield workspace

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from tests.faults.ground import Ground, Ran
+from tests.faults.commands import Ran
+from tests.faults.ground import Ground
 
 Trial = Callable[[Ground, Random], list[str]]  # returns what was lost, nothing at best
 NOT_A_LINE = re.compile(r"Traceback \(most recent call last\)|Segmentation fault|core dumped|Fatal Python error")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from tests.faults.commands import PYTHON, Workspace, foreframe, stage
 from tests.faults.fault import Fault, differences, finished, tracebacks
-from tests.faults.ground import PYTHON, Ground, Workspace, foreframe, stage
+from tests.faults.ground import Ground
 from tests.faults.kills import DATA, PREDICT, flow_of
 
 DVC = [PYTHON, "-m", "dvc", "repro"]

@@ -5,8 +5,9 @@ from random import Random
 
 from ruamel.yaml import YAML
 
+from tests.faults.commands import PYTHON
 from tests.faults.fault import Fault, Trial, finished
-from tests.faults.ground import PYTHON, Ground
+from tests.faults.ground import Ground
 from tests.workspace import ROOT
 
 SECTIONS = YAML(typ="safe").load(ROOT / "params.yaml")["model"]

@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.faults.commands import foreframe, stage
 from tests.faults.fault import Fault, Trial, refused, tracebacks
-from tests.faults.ground import Ground, foreframe, stage
+from tests.faults.ground import Ground
 from tests.faults.kills import PREDICT
 
 Change = Callable[[Path], None]  # of a workspace's folder

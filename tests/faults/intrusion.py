@@ -8,8 +8,9 @@ from random import Random
 
 import httpx
 
+from tests.faults.commands import PYTHON, Workspace
 from tests.faults.fault import Fault, Trial, refused, tracebacks
-from tests.faults.ground import PYTHON, Ground, Workspace
+from tests.faults.ground import Ground
 
 NAMES = [
     "My Videos", "Videos (2024)", "Tom's clips", "R&D", "a$HOME", "a${x}b", "$(touch FILE)", "`touch FILE`",

@@ -2,14 +2,14 @@
 
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
 import httpx
 
+from tests.faults.commands import PYTHON, Ran, Workspace, foreframe, free_port, until
 from tests.faults.fault import Fault, Trial, differences, finished, tracebacks
-from tests.faults.ground import PYTHON, Ground, Ran, Workspace, foreframe, free_port
+from tests.faults.ground import Ground
 
 DATA = tuple(f"data/{name}" for name in ("sample", "frames", "clips", "model", "training", "metrics", "renders"))
 CHAMPION = ("models/champion/model.json", "models/champion/model.safetensors")
@@ -113,23 +113,11 @@ def server(number: int, latest: float) -> Trial:
 def _serves(workspace: Workspace, command: list[str], api: str) -> list[str]:
     """Start the server; it must have its deployments, end at SIGTERM and leave nothing."""
     running = workspace.start(command)
-    ready = _until(lambda: httpx.get(f"{api}/deployments/name/generate/scheduled").is_success, SERVER_SECONDS)
+    ready = until(lambda: httpx.get(f"{api}/deployments/name/generate/scheduled").is_success, SERVER_SECONDS)
     running.kill(signal.SIGTERM, group=False)
     ran = running.wait(300)
     ended = Ran(0 if ran.code in (0, -signal.SIGTERM, 143) else ran.code, ran.output)
     return ([] if ready else ["does not serve when started anew"]) + finished(ended) + workspace.survivors(60)
-
-
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return True
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.3)
-    return False
 
 
 def flow_of(name: str, *arguments: str) -> list[str]:

@@ -5,8 +5,9 @@ import math
 from pathlib import Path
 from random import Random
 
+from tests.faults.commands import STAGES, foreframe, stage
 from tests.faults.fault import Fault, Trial, refused, tracebacks
-from tests.faults.ground import STAGES, Ground, foreframe, stage
+from tests.faults.ground import Ground
 from tests.faults.kills import PREDICT
 
 RECIPE = "model__foreframe__recipe__"

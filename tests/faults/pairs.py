@@ -5,8 +5,9 @@ import time
 from itertools import combinations_with_replacement
 from random import Random
 
+from tests.faults.commands import PYTHON, foreframe
 from tests.faults.fault import Fault, Trial, differences, tracebacks
-from tests.faults.ground import PYTHON, Ground, foreframe
+from tests.faults.ground import Ground
 from tests.faults.kills import CHAMPION, DATA, REPRO, RETRAIN
 
 COMMANDS = {

@@ -16,6 +16,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 PRELOADED = [
@@ -37,9 +38,14 @@ class Zygote:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.process: subprocess.Popen[str] | None = None
+        self.lock = Lock()
 
     def ask(self, order: dict[str, Any]) -> Any:
         """Send an order, return the answer."""
+        with self.lock:
+            return self._ask(order)
+
+    def _ask(self, order: dict[str, Any]) -> Any:
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.zygote"], cwd=self.root, text=True,
