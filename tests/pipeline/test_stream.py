@@ -63,7 +63,7 @@ def test_a_video_is_written_at_the_rate_and_the_facts_are_json(tiny, stream, tmp
 def test_a_model_that_translates_translates(stream, tmp_path, capsysbinary):
     model = write_model(tmp_path / "model", "foreframe", SIZES["foreframe"], task="translate", translation=NOISE)
     frames = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), np.uint8)
-    assert stream("--size", "24x16", "--rate", 30, "--model", model, "--quiet", frames=frames) == 0
+    assert stream("--size", "24x16", "--rate", 30, "--model", model, frames=frames) == 0
     assert len(capsysbinary.readouterr().out) == frames.nbytes
 
 
