@@ -20,7 +20,14 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
 from prefect.client.schemas.objects import (
     ConcurrencyLimitConfig,
     ConcurrencyLimitStrategy,
@@ -31,15 +38,15 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.schedules import Cron
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_RUNNER_POLL_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from flows import RUNNER, UNTIL_EOF, prefect_database, runner
+from flows import RUNNER, UNTIL_EOF, arrivals, prefect_database, runner
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
@@ -49,11 +56,15 @@ from flows.server import check_api_url, check_host, check_running, refusal, url
 from pipeline.errors import PipelineError, told
 from pipeline.params import Params, load_params
 
+logger = logging.getLogger(__name__)
+
 NAME = "scheduled"  # of every deployment
 PORT = 4200
 MOST_PORTS = 20  # that are tried for the rendered page, from the one after the server's on
 START_SECONDS = 300  # for the server: it is ready in 8 on a quiet machine
 MOST_RUNS = 4  # at once: one of each flow
+POLL_SECONDS = 2.0  # between two looks for runs that are due; Prefect's own 10 are many after a video has come
+ARRIVAL = "arrival"  # tag of runs that new videos have started
 # What becomes of a run that is due while the one before it is still running. New videos may have come after the running
 # one looked for them, so a second retrain waits, and ends in seconds if there are none; the others are due again soon.
 COLLISIONS = {
@@ -103,14 +114,47 @@ def serve(params: Params, *, alone: bool) -> None:
     Where runs of a flow were missed while nothing served it, one is started now. `alone` says that nobody else uses
     this API: runs that it takes for running are then those of a predecessor that was killed.
     """
-    runner = Runner(name="foreframe", limit=MOST_RUNS, pause_on_shutdown=True)
+    seconds = min(POLL_SECONDS, PREFECT_RUNNER_POLL_FREQUENCY.value())
+    runner = Runner(name="foreframe", limit=MOST_RUNS, pause_on_shutdown=True, query_seconds=seconds)
+    stopping = threading.Event()
     with get_client(sync_client=True) as client:
         for name, deployment in deployments(params).items():
             due = _settle(client, name, getattr(params.schedules, name), params.schedules.timezone, alone=alone)
             deployment_id = cast(UUID, runner.add_deployment(deployment))
             if due:
                 client.create_flow_run_from_deployment(deployment_id, name=f"missed {name}", tags=["missed"])
-    asyncio.run(runner.start())
+            if name == "retrain" and params.schedules.watch:
+                watching = partial(_watch, deployment_id, params.schedules.quiet_seconds, stopping)
+                threading.Thread(target=watching, daemon=True).start()
+    try:
+        asyncio.run(runner.start())
+    finally:
+        stopping.set()
+
+
+def _watch(retrain_id: UUID, quiet_seconds: float, stopping: threading.Event) -> None:
+    """Start `retrain` whenever something has come into data.videos, unless a run that will see it waits already."""
+
+    def folder() -> Path:
+        try:
+            return Path(load_params(Path("params.yaml")).data.videos)
+        except PipelineError:  # somebody edits it: the runs say what is wrong
+            return Path("params.yaml")
+
+    def arrived() -> None:
+        mine = DeploymentFilter(id=DeploymentFilterId(any_=[retrain_id]))
+        waiting = FlowRunFilter(
+            tags=FlowRunFilterTags(all_=[ARRIVAL]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        )
+        try:
+            with get_client(sync_client=True) as client:
+                if not client.read_flow_runs(deployment_filter=mine, flow_run_filter=waiting, limit=1):
+                    client.create_flow_run_from_deployment(retrain_id, name="new videos", tags=[ARRIVAL])
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            logger.warning("%s: new videos start no run (%s); the next schedule sees them", folder(), error)
+
+    arrivals.watch(folder, arrived, quiet_seconds, stopping)
 
 
 def _settle(client: SyncPrefectClient, flow: str, cron: str | None, timezone: str, *, alone: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from flows import folders
+from flows import arrivals, folders
 from flows.prefect_dvc.graph import MissingDependency, Stage, plan
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.ingest import preflight
@@ -29,6 +29,7 @@ def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Par
     params = set_params(overrides, by_a_run=True)
     try:
         preflight.check(Path(params.data.videos), params.data.roots)
+        arrivals.settle(Path(params.data.videos), params.schedules.quiet_seconds)  # no video is taken half
         return params, plan(targets)
     except PipelineError as error:
         write_bytes(PARAMS, before)

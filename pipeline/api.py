@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.errors import ModelError
 from pipeline.inference.generation import continuation, continue_video
+from pipeline.inference.live import expected
 from pipeline.inference.model_card import export_folder
 from pipeline.inference.model_choice import choose_model_dir
 from pipeline.inference.translation import to_picture, to_source, translate_video, translated
@@ -60,6 +61,15 @@ class Generator:
     def continue_frames(self, frames: Frames, num_frames: int, *, side: int | None = None, seed: int = 0) -> Frames:
         """The `num_frames` frames (N, H, W, 3) that follow `frames` (T, H, W, 3)."""
         return np.stack(list(islice(self.stream(frames, side=side, seed=seed), num_frames)))
+
+    def ahead(
+        self, frames: Iterable[Frames], num_frames: int = 1, *, side: int | None = None, seed: int = 0
+    ) -> Iterator[Frames]:
+        """For each of `frames`, as they come, the frame that is expected `num_frames` later; see foreframe stream.
+
+        Raises ModelError for one that translates, and where the size of the frames changes.
+        """
+        return expected(self.module, self.card, frames, self.device, ahead=num_frames, side=side, seed=seed)
 
     def translate(self, frames: Iterable[Frames], *, tile: int | None = None) -> Iterator[Frames]:
         """What each of `frames` is translated to, as they come; `tile` as in foreframe translate.

@@ -54,6 +54,7 @@ def locked_outs(text: str) -> list[Out]:
             Out(str(stage), str(out["path"]), str(out["md5"]))
             for stage, entry in stages.items()
             for out in entry.get("outs", [])
+            if "md5" in out  # one on a remote is named otherwise
         ]
     except (PipelineError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise PipelineError(f"{LOCK} is no list of stages: {' '.join(str(error).split())[:100]}") from error

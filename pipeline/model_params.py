@@ -56,6 +56,7 @@ class Recipe(Section):
     batch_size: Positive
     optimizer: OptimizerName
     learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
     schedule: Schedule
     sampling: Sampling
     curriculum: float = Field(ge=0, le=1)

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
+from pipeline.metrics import METRICS
 from pipeline.params import PromoteParams
 from pipeline.runtime import hashing as hashes
 from pipeline.runtime import locks
@@ -48,17 +49,55 @@ class Verdict:
 
 
 def is_better(
-    candidate: NDArray[np.floating],
-    champion: NDArray[np.floating],
+    candidate: Mapping[str, NDArray[np.floating]],
+    champion: Mapping[str, NDArray[np.floating]],
     videos: NDArray[Any],
     promote: PromoteParams,
 ) -> Verdict:
     """Is the candidate's mean error lower than the champion's by more than promote.margin, chance aside?
 
-    `candidate` and `champion` are (N,) errors of the same N clips, `videos` (N,) says which video each is cut from. The
-    lower end of a paired bootstrap interval of the relative improvement has to clear the margin. Whole videos are
-    resampled, because the clips of one overlap; where there is one video only, its clips are.
+    `candidate` and `champion` hold (N,) values of each of promote.metrics for the same N clips, `videos` (N,) says
+    which video each is cut from. The lower end of a paired bootstrap interval of the relative improvement has to clear
+    the margin, in one metric; in none of them may the interval's upper end be below 0. Whole videos are resampled,
+    because the clips of one overlap; where there is one video only, its clips are.
     """
+    verdicts = {
+        name: _compare(error_name(name), error(name, candidate[name]), error(name, champion[name]), videos, promote)
+        for name in promote.metrics
+    }
+    worse = [name for name, one in verdicts.items() if not one.better and (one.high is None or one.high < 0)]
+    return _joined(verdicts, worse)
+
+
+def error_name(metric: str) -> str:
+    """How errors of a metric are called: of one that is best at 1, they are what is missing."""
+    return f"1 - {metric}" if METRICS[metric].higher_is_better else metric
+
+
+def error(metric: str, values: Any) -> Any:
+    """Values of a metric as errors, of which fewer are better."""
+    return 1 - values if METRICS[metric].higher_is_better else values
+
+
+def _joined(verdicts: dict[str, Verdict], worse: list[str]) -> Verdict:
+    """The verdict of several metrics: better in one, `worse` in none."""
+    first = next(iter(verdicts.values()))
+    if len(verdicts) == 1:
+        return first
+    better = [name for name, one in verdicts.items() if one.better]
+    so = f"better in {', '.join(better) or 'none'}, worse in {', '.join(worse) or 'none'}"
+    reason = "; ".join([so, *(one.reason for one in verdicts.values())])
+    return Verdict(bool(better) and not worse, reason, first.improvement, first.low, first.high)
+
+
+def _compare(
+    name: str,
+    candidate: NDArray[np.floating],
+    champion: NDArray[np.floating],
+    videos: NDArray[Any],
+    promote: PromoteParams,
+) -> Verdict:
+    """The verdict of one metric's errors (N,), called `name`."""
     bad = int(np.count_nonzero(~np.isfinite(candidate)))
     if bad or not len(candidate):
         return Verdict(False, f"the candidate's error is not a finite number on {bad} of {len(candidate)} clips")
@@ -79,7 +118,7 @@ def is_better(
     low, high = (float(bound) for bound in np.quantile(resampled, [tail, 1 - tail]))
     better = low > promote.margin
     reason = (
-        f"{promote.metric} is {_compared(improvement)} than the champion's "
+        f"{name} is {_compared(improvement)} than the champion's "
         f"({promote.confidence:.0%} interval of the improvement {low:+.1%} to {high:+.1%}, "
         f"{len(new)} {'videos' if len(labels) > 1 else 'clips'}): "
         f"{'clears' if better else 'does not clear'} the margin of {promote.margin:.1%}"
@@ -95,19 +134,28 @@ def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
     """Is a first model's error lower than that of every non-learned baseline, by more than promote.margin?
 
     `metrics` is what data/metrics/metrics.json holds: the mean of every metric by method. The methods are "model",
-    "stateless", "start" (the same network without its state, or before training: no baselines) and the baselines.
+    "stateless", "start" (the same network without its state, or before training: no baselines) and the baselines. Of
+    several metrics the margin has to be cleared in one, and no baseline may be ahead in any.
     """
     rows = {name: row for name, row in metrics.items() if isinstance(row, dict) and name not in ("stateless", "start")}
-    errors = {name: row[promote.metric] for name, row in rows.items()}
-    model = errors.pop("model")
-    if model is None or not np.isfinite(model):
-        return Verdict(False, f"the candidate's {promote.metric} is not a finite number")
-    finite = {name: error for name, error in errors.items() if error is not None and np.isfinite(error)}
-    name, best = min(finite.items(), key=lambda item: item[1])
+    verdicts = {name: _beats_baselines(name, rows, promote) for name in promote.metrics}
+    worse = [name for name, one in verdicts.items() if one.improvement is None or one.improvement < 0]
+    return _joined(verdicts, worse)
+
+
+def _beats_baselines(metric: str, rows: dict[str, dict[str, Any]], promote: PromoteParams) -> Verdict:
+    """The verdict of one metric; rows by method."""
+    named = error_name(metric)
+    values = {name: row[metric] for name, row in rows.items()}
+    errors = {name: error(metric, value) for name, value in values.items() if value is not None and np.isfinite(value)}
+    model = errors.pop("model", None)
+    if model is None:
+        return Verdict(False, f"the candidate's {named} is not a finite number")
+    name, best = min(errors.items(), key=lambda item: item[1])
     improvement = float(1 - model / best) if best else 0.0
     better = improvement > promote.margin
     reason = (
-        f"{promote.metric} {model:.4g} is {_compared(improvement)} than the {best:.4g} of the best baseline, {name}: "
+        f"{named} {model:.4g} is {_compared(improvement)} than the {best:.4g} of the best baseline, {name}: "
         f"{'clears' if better else 'does not clear'} the margin of {promote.margin:.1%}"
     )
     return Verdict(better, reason, improvement)

@@ -64,6 +64,7 @@ class ExtractParams(Section):
     size: Size
     fit: Literal["crop", "pad", "stretch"]
     color: Literal["gray", "rgb"]
+    decoder: Literal["auto", "opencv", "pyav"]
     on_error: Literal["fail", "skip"]
     image_fps: FramesPerSecond
     array_range: tuple[float, float] | None
@@ -195,15 +196,23 @@ class RenderParams(Section):
     fps: float = Field(ge=0.1, le=1_000)
 
 
+PromoteMetric = Literal["mse", "mae", "ssim", "ms_ssim"]
+
+
 class PromoteParams(Section):
     """When a candidate takes the champion's place."""
 
-    metric: Literal["mse", "mae"]
+    metric: PromoteMetric | Annotated[tuple[PromoteMetric, ...], Field(min_length=1)]
     margin: float = Field(ge=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
     resamples: Positive
     seed: Seed
     commit: bool
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is compared; what happens to the first one of them is what is watched and shown."""
+        return (self.metric,) if isinstance(self.metric, str) else self.metric
 
 
 class GenerateParams(Section):
@@ -254,6 +263,8 @@ class SchedulesParams(Section):
     generate: str | None
     monitor: str | None
     tidy: str | None
+    watch: bool
+    quiet_seconds: float = Field(ge=0.1, le=3600)
 
 
 class Params(Section):

@@ -53,7 +53,7 @@ def simple_commands(line: str) -> list[list[str]]:
     words = shlex.split(line, comments=True)
     commands: list[list[str]] = [[]]
     for word in words:
-        if word == "&&":
+        if word in ("&&", "|"):
             commands.append([])
         else:
             commands[-1].append(word)
@@ -307,6 +307,10 @@ CHECKS = {
     "git": check_git,
     "rm": check_rm,
     ".": lambda words: None,  # .venv/bin/activate
+    "ffmpeg": lambda words: None,  # no part of this project's environment
+    "ffplay": lambda words: None,
+    "npm": lambda words: None,
+    "tar": lambda words: None,
     "ruff": check_ci_runs("ruff"),
     "mypy": check_ci_runs("mypy"),
     "lint-imports": check_ci_runs("lint-imports"),

@@ -5,7 +5,8 @@ import sys
 
 from pipeline.errors import PipelineError
 
-DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
+# -P: nothing is imported from the folder where it runs, which may hold a folder called `dvc`
+DVC = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock"]
 
 
 def run(*arguments: str) -> None:

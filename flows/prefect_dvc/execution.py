@@ -1,13 +1,10 @@
 """Stages of a dvc.yaml as tasks of a Prefect run, each with its log, its progress and its outputs."""
 
-import os
 import re
-import subprocess
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from threading import Lock
 from typing import IO, Any
 
 from prefect import Task, get_run_logger, task
@@ -19,10 +16,11 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.prefect_dvc.assets import asset, describe
 from flows.prefect_dvc.graph import Stage
-from flows.prefect_dvc.stage_process import Order
+from flows.prefect_dvc.guards import Guards, StageError
 from pipeline import dvc_lock
-from pipeline.errors import DataError, PipelineError
+from pipeline.errors import DataError
 
 THREADS: TaskRunner[Any] = ThreadPoolTaskRunner()
 LAST_LINES = 20  # of a failed stage's log, told in its state
@@ -30,22 +28,18 @@ LOCK_READS = 10
 PROGRESS = re.compile(r"\b(?:step|epoch) (\d+)/(\d+)\b")
 
 
-class StageError(PipelineError):
-    """A stage ended with an error; the message ends with the last lines of its log."""
-
-
-def run(stages: list[Stage]) -> dict[str, str]:
-    """Inside a flow: bring `stages` up to date, independent ones side by side; returns each one's state name.
+def run(stages: list[Stage], project: Path = Path()) -> dict[str, str]:
+    """Inside a flow: bring `stages` of a project up to date, independent ones side by side; returns each state's name.
 
     Raises StageError where one fails; those that do not depend on it are finished first. Whatever ends the flow ends
     the stages.
     """
-    guards = Guards()
+    guards = Guards(project)
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         for stage in stages:
             upstream = [futures[name] for name in stage.needs]
-            futures[stage.name] = _as_task(stage).submit(stage, guards, wait_for=upstream)
+            futures[stage.name] = _as_task(stage, project).submit(stage, guards, wait_for=upstream)
         for future in futures.values():
             future.wait()
     except BaseException:
@@ -59,20 +53,15 @@ def run(stages: list[Stage]) -> dict[str, str]:
     return {name: str(state.name) for name, state in states.items()}
 
 
-def _as_task(stage: Stage) -> Task[Any, Any]:
+def _as_task(stage: Stage, project: Path) -> Task[Any, Any]:
     """A task of its own for every stage, so that each has its name, and its outputs are assets."""
     options: dict[str, Any] = {"name": stage.name, "task_run_name": stage.name, "cache_policy": NO_CACHE}
     if not stage.outs:
         return task(**options)(reproduce)
-    return materialize(*(asset_key(out) for out in stage.outs), by="dvc", **options)(reproduce)
+    return materialize(*(asset(out, project) for out in stage.outs), by="dvc", **options)(reproduce)
 
 
-def asset_key(path: str) -> str:
-    """Prefect's key for an output; it allows few characters."""
-    return f"dvc://foreframe/{re.sub(r'[^A-Za-z0-9_./-]', '_', path)}"
-
-
-def reproduce(stage: Stage, guards: "Guards") -> State:
+def reproduce(stage: Stage, guards: Guards) -> State:
     """Bring one stage up to date: Cached where DVC finds nothing to do, else its output goes to this task's log."""
     if not stage.stale:
         return Completed(name="Cached", message="nothing that it depends on has changed")
@@ -90,17 +79,19 @@ def reproduce(stage: Stage, guards: "Guards") -> State:
     status = process.wait()
     if status != 0:
         raise StageError("\n".join([f"{stage.name} ended with status {status}; its last lines:", *last]))
+    if not ran and stage.in_lock:
+        check_restored(stage.outs, guards.project)
+    describe(stage, guards.project)
     if not ran:
-        check_restored(stage.outs)
         return Completed(name="Cached", message="DVC had its result already")
     return Completed(message="; ".join(stage.changes) or "what it depends on has changed")
 
 
-def check_restored(paths: Collection[str]) -> None:
+def check_restored(paths: Collection[str], project: Path = Path()) -> None:
     """Raises DataError where what DVC has restored is not what dvc.lock names: DVC does not look itself."""
     for _ in range(LOCK_READS):
-        faults = list(dvc_lock.restored_faults(Path(), paths))
-        if not any(fault.startswith(f"{dvc_lock.LOCK}: ") for fault in faults):
+        faults = list(dvc_lock.restored_faults(project, paths))
+        if not any(fault.startswith(f"{project / dvc_lock.LOCK}: ") for fault in faults):
             break
         time.sleep(0.5)  # DVC writes dvc.lock in place, perhaps at this moment for a stage beside this one
     if faults:
@@ -122,38 +113,3 @@ def _show_progress(stage: str, artifact: Any, percent: float) -> Any:
         return create_progress_artifact(percent, key=key, description=f"Progress of {stage}")
     update_progress_artifact(artifact, percent)
     return artifact
-
-
-class Guards:
-    """The processes that run a flow's stages (stage_process.py), to be stopped together."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.stopped = False
-        self.processes: set[subprocess.Popen[bytes]] = set()
-
-    def start(self, order: Order) -> subprocess.Popen[bytes]:
-        """Start a stage; it ends when this process does."""
-        with self.lock:
-            if self.stopped:
-                raise StageError(f"{order.stage}: not started, the run was stopped")
-            process = subprocess.Popen(
-                order.command(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,
-            )
-            self.processes.add(process)
-        return process
-
-    def stop(self) -> None:
-        """Stop every stage and wait until nothing of it is left."""
-        with self.lock:
-            self.stopped = True
-        for process in self.processes:
-            if process.stdin is not None:
-                process.stdin.close()
-        for process in self.processes:
-            process.wait()

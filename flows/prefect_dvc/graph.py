@@ -2,18 +2,22 @@
 
 The only module that reads DVC's internals. They are no public interface (DVC promises its command line, and of Python
 `dvc.api`, which knows no stages), so pyproject.toml bounds DVC's version above; the tests in
-tests/flows/prefect_dvc/test_graph.py say whether a newer one still fits. Everything here only reads.
+tests/flows/prefect_dvc/test_graph.py say whether a newer one still fits. Everything here only reads, but for what
+leftovers.py mends.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvc.dependency.param import ParamsDependency
+from dvc.dependency.base import Dependency
+from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 
+from flows.prefect_dvc import leftovers
 from flows.prefect_dvc.stage_process import Order
 from pipeline.errors import PipelineError
 
@@ -30,28 +34,33 @@ class MissingDependency(PipelineError):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of dvc.yaml and its state when the plan was made."""
+    """A stage of dvc.yaml, or a .dvc file, and its state when the plan was made; paths are relative to the project."""
 
-    name: str
-    needs: tuple[str, ...]  # the stages that write what it reads
+    name: str  # as `dvc repro` takes it: train, train@0-mlp, sub/dvc.yaml:train, data.xml.dvc
+    needs: tuple[str, ...]  # the stages that write what it reads; of a frozen one none
     changes: tuple[str, ...]  # what DVC says has changed since it last ran; empty: nothing
     stale: bool  # it has changes, or one that it needs has
     outs: tuple[str, ...]
     stored: tuple[str, ...]  # of the outs, those that DVC's cache or remote can give back
+    in_lock: bool  # the project's dvc.lock names its outs so; else it is of another folder's dvc.yaml, or a .dvc file
     order: Order  # what to run, and what to put back if that fails
 
 
-def plan(targets: list[str] | None = None) -> list[Stage]:
-    """The stages of dvc.yaml (of `targets` and what they need, where given), each after all that it needs.
+def plan(targets: list[str] | None = None, project: Path = Path()) -> list[Stage]:
+    """The stages of a project (of `targets` and what they need, where given), each after all that it needs.
+
+    `project` is the folder of a DVC repository; all its dvc.yaml and .dvc files are in the plan.
 
     Raises PipelineError where DVC cannot make sense of dvc.yaml or a target is no stage, MissingDependency where a
     stage reads what is not there.
     """
     try:
-        with Repo(".", _wait_for_lock=True) as repo:
-            return _plan(repo, targets)
+        with Repo(str(project), _wait_for_lock=True) as repo:
+            stages = _plan_mended(repo, targets)
     except DvcException as error:
-        raise PipelineError(f"dvc.yaml: {error}") from error
+        raise PipelineError(f"{project / 'dvc.yaml'}: {error}") from error
+    leftovers.keep(project)
+    return stages
 
 
 def has_remote() -> bool:
@@ -60,19 +69,35 @@ def has_remote() -> bool:
         return "remote" in repo.config["core"]
 
 
+def _plan_mended(repo: Repo, targets: list[str] | None) -> list[Stage]:
+    project = Path(repo.root_dir)
+    try:
+        if not leftovers.is_emptied(project):
+            return _plan(repo, targets)
+    except DvcException:
+        with lock_repo(repo):
+            if not leftovers.mend(project):
+                raise
+    else:
+        with lock_repo(repo):
+            leftovers.mend(project)
+    return _plan(repo, targets)
+
+
 def _plan(repo: Repo, targets: list[str] | None) -> list[Stage]:
     graph = repo.index.graph  # its edges go from a stage to those that it needs
-    nodes = {node.addressing: node for node in graph}
+    nodes = {_name(node): node for node in graph}
     if unknown := sorted(set(targets or []) - nodes.keys()):
         raise PipelineError(f"dvc.yaml: no stage {', '.join(unknown)} (there are: {', '.join(sorted(nodes))})")
-    status = repo.status()
+    entries = repo.status()
+    status = {_name(node): entries[node.addressing] for node in graph if node.addressing in entries}
     planned: dict[str, Stage] = {}
 
     def add(name: str) -> None:
         if name in planned:
             return
         node = nodes[name]
-        needs = tuple(sorted(other.addressing for other in graph.successors(node)))
+        needs = () if node.frozen else tuple(sorted(_name(other) for other in graph.successors(node)))
         for need in needs:
             add(need)
         planned[name] = Stage(
@@ -80,14 +105,15 @@ def _plan(repo: Repo, targets: list[str] | None) -> list[Stage]:
             needs=needs,
             changes=_changes(node, status.get(name, [])),
             stale=name in status or any(planned[need].stale for need in needs),
-            outs=tuple(sorted(str(out) for out in node.outs)),
-            stored=tuple(sorted(str(out) for out in node.outs if out.use_cache and out.hash_info)),
+            outs=tuple(sorted(_path(out) for out in node.outs)),
+            stored=tuple(sorted(_path(out) for out in node.outs if out.use_cache and out.hash_info)),
+            in_lock=_in_lock(node),
             order=_order(node),
         )
 
     for name in targets or sorted(nodes):
         add(name)
-    written = [Path(str(out)) for node in graph for out in node.outs]
+    written = [Path(_path(out)) for node in graph for out in node.outs]
     for name in planned:
         if missing := _missing(nodes[name], written):
             raise MissingDependency(missing, name)
@@ -114,13 +140,33 @@ def _lines(entries: list[Any]) -> Iterator[str]:
                 yield f"{path}: {', '.join(state) if isinstance(state, dict) else state}"
 
 
+def _name(node: Any) -> str:
+    """What DVC calls a stage in the project's folder: its own `addressing` is from the current one."""
+    file = os.path.relpath(node.path, node.repo.root_dir)
+    name = getattr(node, "name", None)
+    if name is None:  # of a .dvc file
+        return file
+    return name if file == PROJECT_FILE else f"{file}:{name}"
+
+
+def _path(entry: Any) -> str:
+    """Where an output or a dependency is, from the project's folder; the address of one elsewhere."""
+    return os.path.relpath(entry.fs_path, entry.repo.root_dir) if entry.is_in_repo else str(entry)
+
+
+def _in_lock(node: Any) -> bool:
+    folders = {Path(node.wdir).resolve(), Path(node.path).parent.resolve()}
+    return bool(node.cmd) and folders == {Path(node.repo.root_dir).resolve()}
+
+
 def _order(node: Any) -> Order:
-    outs = sorted(node.outs, key=str)
+    outs = sorted(node.outs, key=_path)
     return Order(
-        stage=node.addressing,
+        stage=_name(node),
         # outputs that persist are not deleted by DVC, and keep what a stopped stage has done so far
-        cached=[str(out) for out in outs if out.use_cache and out.hash_info and not out.persist],
-        uncached={str(out): out.hash_info.value for out in outs if not out.use_cache and out.hash_info},
+        cached=[_path(out) for out in outs if out.use_cache and out.hash_info and not out.persist],
+        uncached={_path(out): out.hash_info.value for out in outs if not out.use_cache and out.hash_info},
+        in_lock=_in_lock(node),
     )
 
 
@@ -130,9 +176,9 @@ def _missing(node: Any, written: list[Path]) -> Path | None:
     `written` are the outputs of all stages: what lies in one, holds one or is one will be there.
     """
     for dep in sorted(node.deps, key=str):
-        path = Path(str(dep))
-        if isinstance(dep, ParamsDependency) or dep.exists:
-            continue
+        if type(dep) is not Dependency or not dep.is_in_repo or dep.exists:
+            continue  # parameters, imports, addresses: DVC looks itself
+        path = Path(_path(dep))
         if not any(path in (out, *out.parents) or out in path.parents for out in written):
             return path
     return None

@@ -1,11 +1,10 @@
 """Runs one stage by `dvc repro`: stops it when the caller ends, and restores its last good outputs if it fails.
 
 DVC leaves a stage running when DVC is killed, and deletes a stage's outputs before it starts. So this small process
-stands between a flow and DVC: `python -m flows.prefect_dvc.stage_process JSON`. Its standard input is a pipe that the
-caller holds open; when it closes, because the caller closed it or died, the stage is stopped.
+stands between a flow and DVC. Its standard input is a pipe that the caller holds open; when it closes, because the
+caller closed it or died, the stage is stopped.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,9 +20,10 @@ from pathlib import Path
 import psutil
 
 from flows.prefect_dvc.command import DVC
-from pipeline.dvc_lock import restored_faults
+from pipeline.dvc_lock import file_md5, folder_md5, restored_faults
 from pipeline.runtime.files import replacing
 
+SOURCES = Path(__file__).parents[2]  # where `flows` is imported from
 KEPT = Path(".dvc/tmp/kept")
 STOPPED = 130
 PATIENCE_SECONDS = 5.0  # for a stage to end after SIGTERM, and DVC after it
@@ -36,10 +36,12 @@ class Order:
     stage: str
     cached: list[str]
     uncached: dict[str, str]  # MD5 in dvc.lock, by path
+    in_lock: bool = True  # as in graph.Stage
 
     def command(self) -> list[str]:
-        """The command line that carries out this order."""
-        return [sys.executable, "-m", "flows.prefect_dvc.stage_process", json.dumps(asdict(self))]
+        """The command line that carries out this order in the project's folder, of which it imports nothing."""
+        start = f"import sys; sys.path.insert(0, {str(SOURCES)!r}); from {__spec__.name} import main; main()"
+        return [sys.executable, "-P", "-c", start, json.dumps(asdict(self))]
 
 
 def carry_out(order: Order) -> int:
@@ -47,8 +49,7 @@ def carry_out(order: Order) -> int:
     kept = KEPT / order.stage.replace("/", "_")
     for path, md5 in order.uncached.items():
         if _md5(Path(path)) == md5:
-            (kept / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, kept / path)
+            _copy(Path(path), kept / path)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     status = _run([*DVC, "repro", "--single-item", order.stage], stop)
@@ -101,21 +102,34 @@ def _signal(pid: int, number: int) -> None:
 def _put_back(order: Order, kept: Path) -> None:
     """Restore the outputs: copies from `kept`, the others from DVC's cache."""
     for path in order.uncached:
-        if (kept / path).exists() and _md5(Path(path)) != order.uncached[path]:
-            with replacing(Path(path)) as part:
-                shutil.copy2(kept / path, part)
+        # a copy may be older: of a run that was killed
+        if _md5(kept / path) == order.uncached[path] != _md5(Path(path)):
+            _copy(kept / path, Path(path))
     if order.cached:
         print(f"putting back the last good {', '.join(order.cached)}", flush=True)  # noqa: T201 -- the task's log
         subprocess.run([*DVC, "checkout", "--quiet", "--force", *order.cached], check=False, start_new_session=True)
-        for fault in restored_faults(Path(), order.cached):
+        for fault in restored_faults(Path(), order.cached) if order.in_lock else ():
             print(fault, flush=True)  # noqa: T201
 
 
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, symlinks=True)
+        return
+    with replacing(target) as part:
+        shutil.copy2(source, part)
+
+
 def _md5(path: Path) -> str | None:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else None
+    """As dvc.lock names a file or a folder; None where there is none."""
+    if path.is_dir():
+        return folder_md5(path)
+    return file_md5(path) if path.is_file() else None
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Carry out the order that the command line holds."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # only the pipe stops this process, so that nothing interrupts its cleaning up (DVC would inherit SIG_IGN)
         signal.signal(number, lambda *_: None)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from pipeline.cli import models, project, videos
+from pipeline.cli import live, models, project, videos
 from pipeline.cli.app import app, say_mistake
 from pipeline.errors import PipelineError, told
 
@@ -17,7 +17,7 @@ __all__ = ["COMMANDS", "main"]
 
 SIGNALLED = 128  # added to a signal's number, the exit code that shells know
 
-for commands in (videos, models, project):
+for commands in (videos, live, models, project):
     commands.register(app)
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 

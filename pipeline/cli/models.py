@@ -22,9 +22,10 @@ def register(app: Typer) -> None:
     )(info)
     command(
         app,
-        "write a model as ONNX, or as a folder to share",
+        "write a model as ONNX, as a page that runs it in a browser, or as a folder to share",
         "foreframe export models/champion walk.onnx",
         "foreframe export data/model walk-model --card --licence apache-2.0 --data '40 walks in a park'",
+        "foreframe export pretrained continue.html --web package/dist",
         "foreframe export data/model walk-model --card --metrics data/metrics/metrics.json",
     )(export)
     command(app, "put the model before the champion back", "foreframe rollback")(rollback)
@@ -62,11 +63,21 @@ def info(
 
 
 def export(
-    model: Annotated[Path, Argument(metavar="MODEL", help="a model directory")],
-    output: Annotated[Path, Argument(metavar="OUT", help="the file to write, .onnx, or with --card the folder")],
+    model: Annotated[Path, Argument(metavar="MODEL", help="a model directory, or the word pretrained")],
+    output: Annotated[
+        Path, Argument(metavar="OUT", help="to write: a file .onnx, with --web .html, with --card a folder")
+    ],
     card: Annotated[bool, Option("--card", help="write weights, model.json and a model card, README.md")] = False,
     licence: Annotated[str, Option(metavar="NAME", help="of the weights, for the card, such as apache-2.0")] = "other",
     data: Annotated[str, Option(metavar="TEXT", help="what it was trained on, for the card")] = "",
+    web: Annotated[
+        Path | None,
+        Option(
+            metavar="DIST",
+            help="write a page that continues videos in the browser, by the runtime in this folder: package/dist of "
+            "`npm pack onnxruntime-web@1.30.0`, unpacked",
+        ),
+    ] = None,
     metrics: Annotated[
         Path | None, Option(metavar="FILE", help="metrics.json of this model, for the card (default: validation)")
     ] = None,
@@ -74,7 +85,10 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write MODEL to OUT: two ONNX graphs, for the first frame and for every next one, or a folder with its card."""
+    from pipeline.inference.model_choice import choose_model_dir
+
     voice = Voice(json, quiet)
+    model, _ = choose_model_dir(model)
     if card:
         from pipeline.inference.model_card import export_folder
 
@@ -85,6 +99,13 @@ def export(
         return
     from pipeline.inference.onnx_export import STEPS, export_onnx
 
+    if web is not None:
+        from pipeline.inference.web_page import export_page
+
+        difference = export_page(model, output, web)
+        voice.line(f"{output}: open it in a browser and drop a video; all that it needs is in it")
+        voice.facts({"files": [output], "difference": difference, "steps": STEPS})
+        return
     files, difference = export_onnx(model, output)
     voice.line(f"{files[0]}: a sequence's first frame")
     voice.line(f"{files[1]}: every further step")

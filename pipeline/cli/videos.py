@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, Typer
+from typer import Argument, BadParameter, Option, Typer
 
 from pipeline.cli.app import Json, Model, Quiet, Voice, command
+from pipeline.cli.live import live
 
 Source = Annotated[Path, Argument(metavar="IN", help="any video file; an array or a stack of pictures, too")]
 PredictingModel = Annotated[
@@ -28,6 +29,7 @@ def register(app: Typer) -> None:
         "foreframe predict walk.mp4 longer.mp4 --frames 30",
         "foreframe predict walk.mp4 future.mp4 --frames 30 --samples 3 --seed 7",
         "foreframe predict walk.mp4 longer.mp4 --frames 30 --model models/v1.0.0 --json",
+        "foreframe predict --camera 0 expected.mp4 --frames 5",
     )(predict)
     command(
         app,
@@ -38,8 +40,14 @@ def register(app: Typer) -> None:
 
 
 def predict(
-    source: Source,
-    output: Output,
+    source: Annotated[
+        Path | None,
+        Argument(metavar="IN", help="any video file; an array or a stack of pictures, too", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        Argument(metavar="OUT", help="to write: .mp4, .m4v, .mov, .mkv, .webm, .gif or .npy", show_default=False),
+    ] = None,
     *,
     frames: Annotated[int, Option(metavar="N", min=1, help="frames to generate")],
     size: Annotated[
@@ -59,11 +67,28 @@ def predict(
         ),
     ] = 1,
     seed: Annotated[int, Option(metavar="N", min=0, max=2**32 - 1, help="of the first future's noise")] = 0,
+    camera: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            min=0,
+            help="instead of IN the camera N (0: the first one): OUT has, for each of its frames, the one that is "
+            "expected --frames later, as `foreframe stream`; Ctrl-C ends it",
+        ),
+    ] = None,
     model: PredictingModel = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the video IN, continued by N generated frames, to OUT: its size, its frames' times, its audio."""
+    if camera is not None:
+        if output is not None:
+            raise BadParameter("stands for IN; name OUT alone", param_hint="--camera")
+        out = "-" if source is None else str(source)
+        live(out, camera, Voice(json, quiet), ahead=frames, side=size, model=model)
+        return
+    if source is None or output is None:
+        raise BadParameter("name the video to continue and the one to write", param_hint="IN OUT")
     from pipeline.inference.generation import check_futures, continue_video
     from pipeline.inference.model_choice import choose_model_for
 

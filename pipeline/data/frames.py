@@ -51,6 +51,7 @@ COLUMNS = {
     "duration_seconds": "Float64",  # of the source
     "codec": "str",  # of the source
     "hdr": "str",  # how HDR was mapped to SDR, if it was
+    "decoder": "str",  # opencv | pyav, and why PyAV where extract.decoder asks for OpenCV
     "stored_frames": "Int64",
     "array": "str",  # file in the store
     "recipe": "str",  # hash of the parameters and versions that made it

@@ -91,6 +91,10 @@ class FullResolution:
         for true, step in zip(known, islice(steps, num_known), strict=True):
             predictions.advance(*step)
             evidence.add(*predictions.changes(), true.astype(np.float32) - predictions.last)
+        self.trust(evidence)
+
+    def trust(self, evidence: Evidence) -> None:
+        """Take as much of each predictor as the evidence, of changes on the grid, says."""
         first, second = evidence.factors()
         self.trust_network, self.trust_measured = first[..., None], second[..., None]
 
@@ -99,10 +103,20 @@ class FullResolution:
         before = self.pictures[-2] if len(self.pictures) > 1 else None
         self.predictions = Predictions(before, self.pictures[-1], frame)
 
+    def go_on(self, picture: Picture, frame: Levels) -> None:
+        """Predict from another picture on, the one after the last, of which the network has seen `frame`."""
+        self.picture = picture
+        self.pictures = [self.pictures[-1], self._on_grid(picture)]
+        self.begin(frame)
+
     def next_picture(self, frame: Levels, flow: motion.Field | None) -> Picture:
         """The picture of the network's next frame (h, w, C), and its flow to the one before."""
+        self.predictions.advance(frame, flow)
+        return self.current_picture()
+
+    def current_picture(self) -> Picture:
+        """The picture of the frame that the predictions have come to."""
         predictions = self.predictions
-        predictions.advance(frame, flow)
         by_network, measured = predictions.network_field(), predictions.measured_field
         # trust is that of what moves, which is looked up where it was
         trust = motion.moved(self.trust_network, by_network)

@@ -56,6 +56,13 @@ def choose_model_for(video: Path, asked: Path | None = None, folder: Path = Path
     return own, why
 
 
+def choose_model_live(asked: Path | None = None, folder: Path = Path()) -> tuple[Path, str]:
+    """The model directory for frames that are yet to come, and why: as choose_model_dir, else the pretrained model."""
+    if asked is None and not (_own(folder)[0] / CARD).exists():
+        return PRETRAINED, "the pretrained model"
+    return choose_model_dir(asked, folder)
+
+
 def _own(folder: Path) -> tuple[Path, str]:
     """The champion, else where the model that was trained last is, or would be."""
     champion = model_versions.champion(folder / MODELS)

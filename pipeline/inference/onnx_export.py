@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 
 from pipeline.errors import ModelError, PipelineError
 from pipeline.model_dir import ModelCard, load
+from pipeline.nn.rollout import call
 from pipeline.runtime.files import replacing
 
 OPSET = 17  # grid_sample is there from 16 on
@@ -47,11 +48,6 @@ def export_onnx(model_dir: Path, output: Path) -> tuple[list[Path], float]:
     model, card = load(model_dir)
     height, width = card.frame_shape[1:]
     card.check_size((2 * height, 2 * width))
-    if getattr(model, "measures_motion", False):
-        raise ModelError(
-            f"{model_dir}: measures motion on a pyramid as high as frames are large, which a graph cannot hold; "
-            "export one without measured_motion, or another generator"
-        )
     begin = output.with_name(f"{output.stem}-begin.onnx")
     recorded = {begin: _record(model, card, first=True), output: _record(model, card, first=False)}
     read = {value.name for value in recorded[output].graph.input}  # a state that no step reads is left out
@@ -65,6 +61,11 @@ def export_onnx(model_dir: Path, output: Path) -> tuple[list[Path], float]:
     return list(graphs), difference
 
 
+def measures_motion(model: nn.Module) -> bool:
+    """Whether `model` takes a frame of its own otherwise than a true one, so that its graph must be told."""
+    return getattr(model, "measures_motion", False)
+
+
 class Step(nn.Module):
     """One step of `model` as ONNX has it: flat tensors in and out, no axis of time."""
 
@@ -72,10 +73,16 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.structure = model, structure
 
-    def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """A frame (B, C, H, W) and the state's tensors to the next frame and the state after it."""
-        before = pytree.tree_unflatten(list(state), self.structure) if state else None
-        frames, after = self.model(frame[:, None], before)
+    def forward(self, frame: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """A frame (B, C, H, W) and the state's tensors to the next frame and the state after it.
+
+        A model that measures motion has another input after these: which frames are its own last output, (B,) bool.
+        """
+        state, fed_back = list(rest), None
+        if state and measures_motion(self.model):
+            fed_back = state.pop()[:, None]
+        before = pytree.tree_unflatten(state, self.structure) if state else None
+        frames, after = call(self.model, frame[:, None], before, fed_back)
         return (frames[:, 0], *pytree.tree_leaves(after))
 
 
@@ -129,9 +136,15 @@ def _record(model: nn.Module, card: ModelCard, *, first: bool) -> Any:
     axes = {"frame": {0: "batch", 2: "height", 3: "width"}, "next_frame": {0: "batch", 2: "height", 3: "width"}}
     for name, state_axes in zip(names, _state_axes(model, card), strict=True):
         axes[name] = axes[f"next_{name}"] = state_axes
-    inputs = ["frame", *([] if first else names)]
+    told = [] if first or not measures_motion(model) else ["fed_back"]
+    axes["fed_back"] = {0: "batch"}
+    inputs = ["frame", *([] if first else names), *told]
     outputs = ["next_frame", *(f"next_{name}" for name in names)]
-    arguments = (frame, *([] if first else [leaf.clone() for leaf in leaves]))
+    arguments = (
+        frame,
+        *([] if first else [leaf.clone() for leaf in leaves]),
+        *(torch.zeros(BATCH, dtype=torch.bool) for _ in told),
+    )
     with _recording() as buffer:
         torch.onnx.export(
             Step(model, structure), arguments, buffer, input_names=inputs, output_names=outputs,
@@ -205,10 +218,15 @@ def _compare(model: nn.Module, card: ModelCard, begin: bytes, step: bytes) -> fl
     for shape in COMPARED:
         frame, state = _frames(card, *shape), None
         found: list[Any] = []
+        feeds_back = False
         for number in range(STEPS + 1):
+            own = np.full(len(frame), feeds_back)
             with torch.no_grad():
-                expected, state = model(frame[:, None], state)
-            feeds = dict(zip(names, [frame.numpy(), *found[1:]], strict=bool(number)))
+                told = torch.from_numpy(own)[:, None] if feeds_back and measures_motion(model) else None
+                expected, state = call(model, frame[:, None], state, told)
+            feeds = (
+                dict(zip(names, [frame.numpy(), *found[1:], own], strict=False)) if number else {"frame": frame.numpy()}
+            )
             found = sessions[min(number, 1)].run(None, feeds)
             worst = max(worst, float(np.abs(found[0] - expected[:, 0].numpy()).max()))
             feeds_back = number >= card.context and card.made_for.feeds_back

@@ -1,4 +1,4 @@
-"""A generator running free, one frame at a time, with what each frame says of motion."""
+"""A generator run one frame at a time, with what each frame says of motion."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.nn.packed_convolutions import PackedWeights
-from pipeline.nn.rollout import call, with_noise
+from pipeline.nn.rollout import State, call, with_noise
 
 Flow = NDArray[np.float32]  # (h, w, 2), pixels to the right and down: from each pixel to where it was
 
@@ -17,27 +17,46 @@ Flow = NDArray[np.float32]  # (h, w, 2), pixels to the right and down: from each
 class Step(NamedTuple):
     """A predicted frame, and where its pixels were in the frame before."""
 
-    frame: Tensor  # (1, 1, C, h, w) in [-1, 1]
+    frame: Tensor  # (1, 1, C, h, w) in [-1, 1], float32, on the processor
     flow: Flow | None  # None where the generator says nothing of motion
 
 
-def steps(model: nn.Module, context: Tensor, noise: Tensor | None = None) -> Iterator[Step]:
-    """What follows `context` (1, T, C, h, w), one step after another without end, as rollout.stream.
+class Stepper:
+    """A generator that is run step after step; its weights must not change meanwhile.
 
     A generator with a method `compose` (models.foreframe) says what its frames are composed of. The flow is the mean of
     its flows, as its blend masks count them: where they disagree it blends images into blur, but half of two motions
     is one motion, and what it moves stays sharp.
     """
-    packed = PackedWeights()
-    frames, state, fed_back = context, None, None
+
+    def __init__(self, model: nn.Module, noise: Tensor | None = None) -> None:
+        self.model, self.noise = model, noise
+        self.packed = PackedWeights()
+
+    def feed(self, frames: Tensor, state: State = None) -> tuple[Step, State]:
+        """What follows true `frames` (1, T, C, h, w), and the state after them."""
+        return self._step(frames, state, None)
+
+    def feed_back(self, step: Step, state: State, like: Tensor) -> tuple[Step, State]:
+        """What follows the model's own last step, in the type and on the device of `like`."""
+        return self._step(step.frame.to(like), state, torch.ones(1, 1, dtype=torch.bool))
+
+    def _step(self, frames: Tensor, state: State, fed_back: Tensor | None) -> tuple[Step, State]:
+        with self.packed:
+            output, state, flow = _run(self.model, with_noise(frames, self.noise), state, fed_back)
+        return Step(output[:, -1:].float().cpu(), flow), state
+
+
+def steps(model: nn.Module, context: Tensor, noise: Tensor | None = None) -> Iterator[Step]:
+    """What follows `context` (1, T, C, h, w), one step after another without end, as rollout.stream."""
+    stepper = Stepper(model, noise)
+    step, state = stepper.feed(context)
     while True:
-        with packed:
-            output, state, flow = _step(model, with_noise(frames, noise), state, fed_back)
-        frames, fed_back = output[:, -1:].to(context.dtype), torch.ones(1, 1, dtype=torch.bool)
-        yield Step(output[:, -1:].float().cpu(), flow)
+        yield step
+        step, state = stepper.feed_back(step, state, context)
 
 
-def _step(model: nn.Module, frames: Tensor, state: Any, fed_back: Tensor | None) -> tuple[Tensor, Any, Flow | None]:
+def _run(model: nn.Module, frames: Tensor, state: Any, fed_back: Tensor | None) -> tuple[Tensor, Any, Flow | None]:
     """One call of `model`: outputs, state, and the flow of the last output."""
     compose: Callable[..., tuple[Tensor, Any, Any]] | None = getattr(model, "compose", None)
     if compose is None:

@@ -12,6 +12,7 @@ Changes = NDArray[np.float32]  # (H, W, C), levels of 255
 
 NOISE_LEVELS = 2.0  # of 255: changes that tell little
 REACH = 1 / 20  # of the shorter side: standard deviation of the window in which one factor holds
+SIGMA_CELLS = 3  # the window's standard deviation in cells, in which alone sums are kept: finer ones tell no more
 # below, what is predicted has little to do with what happens: left out; above, taken as it is
 LEAST_FACTOR, FULL_FACTOR = 0.2, 0.8
 
@@ -24,25 +25,40 @@ class Evidence:
     """
 
     def __init__(self) -> None:
-        self.num_frames = 0
-        self.sums: NDArray[np.float32] = np.zeros((5, 1, 1), np.float32)
+        self.num_frames = 0.0
+        self.size = (1, 1)  # (H, W) of the changes
+        self.sums: NDArray[np.float32] = np.zeros((5, 1, 1), np.float32)  # of cells, means of their pixels
 
     def add(self, first: Changes, second: Changes, true: Changes) -> None:
         """One more known frame."""
-        products = [first * first, second * second, first * second, first * true, second * true]
-        self.sums = self.sums + np.stack([product.mean(axis=-1) for product in products])
+        self.size = first.shape[:2]
+        cell = max(1, int(self._sigma / SIGMA_CELLS))
+        height, width = (-(-length // cell) for length in self.size)
+        pairs = [(first, first), (second, second), (first, second), (first, true), (second, true)]
+        planes = [np.einsum("hwc,hwc->hw", a, b) / np.float32(first.shape[-1]) for a, b in pairs]
+        self.sums = self.sums + np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in planes])
         self.num_frames += 1
+
+    def fade(self, share: float) -> None:
+        """Let what was added so far count only `share` of what it did."""
+        self.sums = self.sums * np.float32(share)
+        self.num_frames *= share
 
     def factors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """How much of each predictor's change to take, (H, W) in [0, 1] each, 1 in all at most."""
         assert self.num_frames, "nothing was predicted that is known"
         whole = _least_squares(self.sums.mean(axis=(1, 2)), np.float32(1e-6), np.zeros(2, np.float32))
-        sigma = REACH * min(self.sums.shape[1:])
+        sigma = self._sigma * self.sums.shape[1] / self.size[0]
         local = np.stack([cv2.GaussianBlur(plane[..., None], (0, 0), sigma) for plane in self.sums])
         factors = _least_squares(local.astype(np.float32), np.float32(self.num_frames * NOISE_LEVELS**2), whole)
         factors = ((factors - LEAST_FACTOR) / (FULL_FACTOR - LEAST_FACTOR)).clip(0, 1)
-        first, second = factors / np.maximum(1, factors.sum(axis=0))
+        first, second = (cv2.resize(plane, self.size[::-1]) for plane in factors / np.maximum(1, factors.sum(axis=0)))
         return first, second
+
+    @property
+    def _sigma(self) -> float:
+        """Of the window, pixels."""
+        return REACH * min(self.size)
 
 
 def _least_squares(sums: NDArray[np.float32], ridge: np.float32, prior: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -56,6 +56,7 @@ def _job(content: Content, cache: ContentCache, params: ExtractParams, threads: 
         size=params.size,
         fit=params.fit,
         color=params.color,
+        decoder=params.decoder,
         fps=params.fps,
         image_fps=params.image_fps,
         max_pixels=params.max_pixels,

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 # parameters that change no frame, whatever reads it; and those that concern one reader
 NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb", "camera", "array_axes"}
-OF_READERS = {"video": set(), "array": {"array_range"}, "stack": {"array_range"}}
+OF_READERS = {"video": {"decoder"}, "array": {"array_range"}, "stack": {"array_range"}}
 LIBRARIES = {"array": ("numpy",), "stack": ("tifffile", "imagecodecs", "pillow")}
 
 Recipes = Mapping[str, str]  # by reader, see Content.reader

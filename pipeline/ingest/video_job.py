@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pipeline.sources.part import Part, TimedPicture
 from pipeline.video.decoding import decode
 from pipeline.video.frame_conversion import PictureFormat
 from pipeline.video.image_sequences import decode_images
+from pipeline.video.opencv_decoding import NotByOpenCV, decode_with_opencv
 from pipeline.video.presentation_times import DecodedFrame, StampsGoBack
 from pipeline.video.reading import Report, read_resized
 from pipeline.video.segments import between
@@ -41,6 +42,7 @@ class Job:
     threads: int  # of the decoder
     part: Part | None = None  # which of the videos in the file; how it is read, if not as a video
     array_range: tuple[float, float] | None = None  # black and white of arrays; None: as their values suggest
+    decoder: str = "pyav"  # auto | opencv | pyav
     start_seconds: float | None = None  # what of the video counts; a half-open range
     stop_seconds: float | None = None
 
@@ -74,6 +76,7 @@ class Outcome:
     duration_seconds: float | None = None
     codec: str = ""
     hdr: str = ""  # how HDR was mapped to SDR, if it was
+    decoder: str = ""  # opencv | pyav, and why PyAV where OpenCV was wanted
     stored_frames: int = 0
 
 
@@ -83,10 +86,40 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
     `heartbeat` is called at every packet or image; `count_errors` returns how many errors the decoder has logged so
     far. Damage is where one thread meets it, whatever the number of threads, so that the result is the same everywhere.
     """
+    reason = ""
+    if job.decoder != "pyav" and not job.is_sequence and not job.is_array:
+        try:
+            return _extract_with_opencv(job, heartbeat, count_errors)
+        except NotByOpenCV as error:
+            reason = f": {error}"
     try:
-        return _extract_as_stamped(job, heartbeat, count_errors)
+        outcome = _extract_as_stamped(job, heartbeat, count_errors)
     except StampsGoBack:
-        return _extract_with_fewest_threads(job, heartbeat, count_errors, in_output_order=True)
+        outcome = _extract_with_fewest_threads(job, heartbeat, count_errors, in_output_order=True)
+    return outcome if job.is_array or outcome.status == "skipped" else replace(outcome, decoder=f"pyav{reason}")
+
+
+def _extract_with_opencv(job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int]) -> Outcome:
+    """The frames of a sound video by OpenCV; raises NotByOpenCV where PyAV is to have it."""
+    if not job.is_whole:
+        raise NotByOpenCV("a part of a video")
+    if job.decoder == "auto" and job.fps is not None:
+        raise NotByOpenCV("it need not decode all frames for extract.fps")
+    frames = decode_with_opencv(
+        Path(job.paths[0]),
+        wanted=PictureFormat(job.size, job.fit, job.color),
+        wanted_fps=job.fps,
+        threads=job.threads,
+        max_pixels=job.max_pixels,
+        max_seconds=job.max_seconds,
+        is_cautious=job.decoder == "auto",
+        heartbeat=heartbeat,
+        count_errors=count_errors,
+    )
+    outcome = _stored(job, frames, heartbeat)
+    if outcome.status == "damaged":
+        raise NotByOpenCV("damaged")
+    return outcome if outcome.status == "skipped" else replace(outcome, decoder="opencv")
 
 
 def _extract_as_stamped(job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int]) -> Outcome:
@@ -123,6 +156,12 @@ def _extract(
     *,
     in_output_order: bool = False,
 ) -> Outcome:
+    frames = None if job.is_array else _frames(job, threads, heartbeat, count_errors, wanted_fps, in_output_order)
+    return _stored(job, frames, heartbeat)
+
+
+def _stored(job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callable[[], None]) -> Outcome:
+    """What comes of `frames`, None for those of an array, and of the job's part of them; they are closed."""
     report = Report()
     status, reason = "ok", ""
     array = Path(job.array)
@@ -131,10 +170,10 @@ def _extract(
         nonlocal status, reason
         wanted = PictureFormat(job.size, job.fit, job.color)
         try:
-            if job.is_array:
+            if frames is None:
                 yield from sources.read_resized(_pictures(job, heartbeat), wanted, job.fps, report)
                 return
-            with closing(_frames(job, threads, heartbeat, count_errors, wanted_fps, in_output_order)) as frames:
+            with closing(frames):
                 counted = frames if job.is_whole else between(frames, job.start_seconds, job.stop_seconds)
                 yield from read_resized(counted, wanted, job.fps, report)
         except DamagedVideo as error:
@@ -159,7 +198,7 @@ def _extract(
         report.duration_seconds,
         report.codec,
         report.hdr,
-        stored,
+        stored_frames=stored,
     )
 
 

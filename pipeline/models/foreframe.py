@@ -276,14 +276,16 @@ def _motion(
     """
     if not continued:  # a sequence begins, with whatever frame
         fed_back = None
-    if fed_back is not None and bool(fed_back.all()):
+    mixed = fed_back is not None and torch.onnx.is_in_onnx_export()  # a graph is for both kinds of frames
+    if fed_back is not None and not mixed and bool(fed_back.all()):
         assert frames.shape[1] == 1, "a rollout feeds frames back one at a time"
         return continued[0][:, None], torch.zeros_like(frames)
     first, second = (part.flatten(0, 1) for part in (previous, frames))
     flow = backward_flow(first, second)
     unexplained = second - warp(first, flow)
-    flow, unexplained = (part.unflatten(0, (-1, frames.shape[1])) for part in (flow, unexplained))
-    if fed_back is not None and bool(fed_back.any()):
+    batch, time, _, *size = frames.shape
+    flow, unexplained = (part.reshape(batch, time, part.shape[1], *size) for part in (flow, unexplained))
+    if fed_back is not None and (mixed or bool(fed_back.any())):
         assert frames.shape[1] == 1, "a rollout feeds frames back one at a time"
         mask = fed_back[:, :, None, None, None].to(frames.device)
         flow = torch.where(mask, continued[0][:, None], flow)

@@ -26,21 +26,31 @@ def backward_flow(first: Tensor, second: Tensor) -> Tensor:
     """
     flow: Tensor | None = None
     levels = [_pyramid(frames.float().mean(dim=1, keepdim=True)) for frames in (first, second)]
-    for coarse_first, coarse_second in reversed(list(zip(*levels, strict=True))):
+    for level, (coarse_first, coarse_second) in reversed(list(enumerate(zip(*levels, strict=True)))):
         height, width = coarse_second.shape[-2:]
         if flow is None:
-            flow = coarse_second.new_zeros(len(coarse_second), 2, height, width)
+            flow = torch.zeros_like(coarse_second).expand(-1, 2, -1, -1)
         else:
             flow = 2 * F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
         flow = _window_mean(flow + _update(coarse_first, coarse_second, flow), SMOOTHING_RADIUS)
+        if level and torch.onnx.is_in_onnx_export():
+            flow = flow * _has_coarser(levels[1][level - 1])
     assert flow is not None
     return flow
+
+
+def _has_coarser(image: Tensor) -> Tensor:
+    """Whether a pyramid goes on below `image`, 1 or 0: a recorded graph has all levels, and takes no flow from some."""
+    sides = torch.stack([torch.as_tensor(side) for side in image.shape[-2:]])
+    return (sides.min() >= 2 * LEAST_SIDE).to(image.dtype)
 
 
 def _pyramid(image: Tensor) -> list[Tensor]:
     """`image` (N, 1, H, W) and its halves, from fine to coarse."""
     levels = [image]
-    while len(levels) < MOST_LEVELS and min(levels[-1].shape[-2:]) >= 2 * LEAST_SIDE:
+    while len(levels) < MOST_LEVELS and (
+        torch.onnx.is_in_onnx_export() or min(levels[-1].shape[-2:]) >= 2 * LEAST_SIDE
+    ):
         height, width = levels[-1].shape[-2:]
         levels.append(F.avg_pool2d(F.pad(levels[-1], (0, width % 2, 0, height % 2), mode="replicate"), 2))
     return levels

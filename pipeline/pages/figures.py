@@ -1,7 +1,7 @@
 """The figures in metrics.json for people: the table with intervals, who is ahead in what, the change since a run."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from pipeline.errors import DataError
-from pipeline.metrics import METRICS, NO_BASELINES, Metric
+from pipeline.metrics import METRICS, Metric, baselines_ahead
 from pipeline.runtime.files import read_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ Interval = tuple[float, float]  # low, high
 SUMMARY, PREVIOUS = "metrics.json", "previous.json"
 INTERVALS, CLIP_SCORES, HORIZON = "intervals.csv", "clip_scores.csv", "horizon.csv"
 REMEDY = "run `dvc repro --force evaluate`"
-NOT_BASELINES = {"model", *NO_BASELINES}
 
 
 @dataclass(frozen=True)
@@ -138,18 +137,8 @@ def ahead(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"{metric.heading} ({label(method)} {_told(summary[method][metric.name], metric)} "
         f"against {_told(summary['model'][metric.name], metric)})"
-        for metric, method in _leaders(summary)
+        for metric, method in ((METRICS[name], method) for name, method in baselines_ahead(summary).items())
     ]
-
-
-def _leaders(summary: Mapping[str, Any]) -> Iterator[tuple[Metric, str]]:
-    """The metrics in whose means a non-learned baseline is ahead, and the best one."""
-    baselines = [method for method in methods(summary) if method not in NOT_BASELINES]
-    for metric in columns(summary):
-        losses = {method: metric.loss(summary[method][metric.name]) for method in (*baselines, "model")}
-        leader = min(losses, key=lambda method: losses[method])
-        if losses[leader] < losses["model"]:
-            yield metric, leader
 
 
 def changes(summary: Mapping[str, Any], previous: Mapping[str, Any] | None) -> list[Change]:

@@ -40,6 +40,7 @@ class PretrainParams(Section):
     batch_size: Positive
     crop: Annotated[int, Field(ge=16)]
     learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
     warmup: float = Field(ge=0, lt=1)
     curriculum: float = Field(ge=0, le=1)
     clip_norm: float = Field(gt=0)

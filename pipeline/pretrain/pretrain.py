@@ -62,7 +62,7 @@ def pretrain(scenes: Path, model: Path, *, pretrain: PretrainParams) -> None:
 
 def fit(model: nn.Module, ema: Ema, clips: NDArray[np.uint8], params: PretrainParams) -> None:
     """Train `model` in place on `clips`, uint8 (N, T, H, W, C), by Muon."""
-    optimizer = Optimizer("muon", ema.parameters, params.learning_rate)
+    optimizer = Optimizer("muon", ema.parameters, params.learning_rate, params.weight_decay)
     order, forcing = np.random.default_rng(params.seed + 1), torch.Generator().manual_seed(params.seed)
     dtype = autocast_dtype("auto", CPU)
     for step in range(params.steps):

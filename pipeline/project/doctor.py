@@ -20,11 +20,11 @@ from pipeline.errors import PipelineError
 from pipeline.params import load_params
 from pipeline.project import prefect_api, template
 from pipeline.project.init import is_project
+from pipeline.runtime.cores import core_limit
 
 GIB = 2**30
 LEAST_MEMORY = 4 * GIB
 LEAST_DISK = 5 * GIB
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of the container: microseconds per period, and the period
 BUSY = 1.5  # times the cores: from here on other work takes what training needs
 
 State = Literal["ok", "warn", "fail"]
@@ -121,22 +121,8 @@ def _device(folder: Path) -> Iterator[Finding]:
         yield Finding("GPU", "ok", f"none: training is on the processor, {fast}")
 
 
-def usable_cores() -> tuple[float, str]:
-    """How many cores this process may use, and what says so."""
-    cores, why = float(os.cpu_count() or 1), "of the machine"
-    if hasattr(os, "sched_getaffinity") and (allowed := len(os.sched_getaffinity(0))) < cores:
-        cores, why = float(allowed), "by affinity"
-    try:
-        quota, period = CPU_QUOTA.read_text().split()
-        if quota != "max" and int(quota) / int(period) < cores:
-            cores, why = int(quota) / int(period), "by the container's quota"
-    except (OSError, ValueError):
-        pass
-    return cores, why
-
-
 def _threads(folder: Path) -> Iterator[Finding]:
-    cores, why = usable_cores()
+    cores, why = core_limit()
     try:
         asked = load_params(folder / "params.yaml").train.num_threads
     except PipelineError:

@@ -95,9 +95,16 @@ def _batch_size() -> int:
 
 
 def _values(choice: Choice, videos: str, minutes: float | None) -> dict[str, Any]:
-    name = YAML(typ="safe").load(template.read("params.yaml"))["model"]["name"]
-    # weights that have seen motion of many kinds: where one's own videos are too few to better them, they are kept
-    begin = {"model.foreframe.start": "pretrained", "model.foreframe.measured_motion": True}
+    models = YAML(typ="safe").load(template.read("params.yaml"))["model"]
+    name = models["name"]
+    # weights that have seen motion of many kinds, or those in use once there are such: where one's own videos are too
+    # few to better them, they are kept; a clip that moves little counts as much as one that moves all over
+    begin = {
+        "model.foreframe.start": "champion",
+        "model.foreframe.measured_motion": True,
+        f"model.{name}.recipe.loss": models[name]["recipe"]["loss"] | {"log": True},
+        f"model.{name}.recipe.curriculum": 0.5,
+    }
     return begin | {
         "data.videos": videos if Path(videos).is_absolute() else f"./{videos}",
         "extract.fps": choice.fps,

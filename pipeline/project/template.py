@@ -23,6 +23,9 @@ IGNORED_BY_GIT = """\
 # every output of a stage is DVC's; listed here for good, because a failing `dvc repro` rolls its own entries back
 /data/*
 !/data/metrics/
+# what `dvc add data/raw` writes
+!/data/*.dvc
+!/data/.gitignore
 /dvc_plots/
 # promoted models, what they are applied to and what they give
 /models/

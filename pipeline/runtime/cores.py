@@ -6,13 +6,20 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
+def core_limit() -> tuple[float, str]:
+    """How many cores' worth of time this process may use, and what says so."""
+    cores, why = float(os.cpu_count() or 1), "of the machine"
+    if hasattr(os, "sched_getaffinity") and (allowed := len(os.sched_getaffinity(0))) < cores:  # macOS has none
+        cores, why = float(allowed), "by affinity"
+    quota = _quota()
+    if quota is not None and quota < cores:
+        cores, why = quota, "by the container's quota"
+    return cores, why
+
+
 def usable_cores() -> int:
     """Cores that this process may run on, at least 1: not more than its affinity or its control group allows."""
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # macOS has none
-        cores = len(os.sched_getaffinity(0))
-    quota = _quota()
-    return max(1, cores if quota is None else min(cores, round(quota)))
+    return max(1, round(core_limit()[0]))
 
 
 def own_cores() -> int:

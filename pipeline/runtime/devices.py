@@ -76,11 +76,14 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """The lower precision that convolutions and products run in, None for float32 throughout.
 
     `auto` takes bfloat16 where the processor has instructions for it: elsewhere it is emulated, and slower. The answer
-    depends on the machine alone, never on a timing, so that a run can be repeated.
+    depends on the machine alone (and on ATEN_CPU_CAPABILITY, by which a better one plays a lesser), never on a timing,
+    so that a run can be repeated.
     """
     if precision == "auto":
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+        if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+            return None
         capabilities = torch.cpu.get_capabilities()
         return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
     return torch.bfloat16 if precision == "bf16" else None

@@ -25,7 +25,7 @@ from pipeline.training.gradients import gradient_norms
 from pipeline.training.history import History
 from pipeline.training.loop import fit
 from pipeline.training.progress import Row
-from pipeline.training.start import begin, recipe_from
+from pipeline.training.start import begin, fingerprint, recipe_from
 
 logger = logging.getLogger(__name__)
 CHECKPOINTS = Path(".train")  # beside the outputs, which DVC removes before a stage runs
@@ -65,13 +65,22 @@ def train(
     inputs, targets = _probe(val_clips, train)
     norms = pd.DataFrame({"before": gradient_norms(generator, inputs, targets)})
     # after the generator is built, because that imports its code
-    settings = [part.model_dump_json() for part in (card, model.selected, train)]
+    settings = [part.model_dump_json() for part in (card, model.selected, train)] + [fingerprint(generator)]
     key = sampled_content_hash(settings, loaded_sources())
     # under `torchrun` all processes train and one writes
     log: Callable[[Row], None] = History(history).add if accelerator().is_main_process else lambda row: None
     checkpoint = CheckpointFile(CHECKPOINTS, key[:16])
     recipe = recipe_from(start, model.selected.recipe)
-    fitted = fit(generator, train_clips, val_clips, recipe=recipe, train=train, state=checkpoint, on_epoch=log)
+    fitted = fit(
+        generator,
+        train_clips,
+        val_clips,
+        recipe=recipe,
+        train=train,
+        state=checkpoint,
+        on_epoch=log,
+        mix_with_start=start != "scratch",
+    )
     if not accelerator().is_main_process:
         return
     generator = generator.cpu()

@@ -30,6 +30,7 @@ from pipeline.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_SAVES = 30.0
+MIXED = (0.25, 0.5, 0.75)  # shares of the trained weights, the rest is the start's
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,16 @@ def fit(
     train: TrainParams,
     state: CheckpointFile | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
+    mix_with_start: bool = False,
 ) -> Fitted:
     """Train `model` in place by `recipe` until its epochs or `train.max_minutes` are over.
 
     `on_epoch` gets every epoch's row, those of epochs before a kill too. With `state` the training is saved as it goes
-    and resumed where it was. Raises ModelError where the loss or its gradient stops being a number.
+    and resumed where it was. With `mix_with_start` weights between those of the start and of the end are tried as well:
+    what few clips teach is seldom right in full (Wortsman et al. 2022, "WiSE-FT"). Raises ModelError where the loss or
+    its gradient stops being a number.
     """
-    training = Training(model, train_clips, val_clips, recipe=recipe, train=train)
+    training = Training(model, train_clips, val_clips, recipe=recipe, train=train, mix_with_start=mix_with_start)
     check_memory(training.objective, training.batches, training.validation)
     saved = state.load(training.device) if state is not None else None
     if saved is not None:
@@ -87,6 +91,8 @@ def fit(
         if state is not None and (ended or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES):
             training.save(state)
             saved_at = time.monotonic()
+    if training.start:
+        training.validate_mixtures()
     assert progress.best_row is not None
     if progress.best_epoch == 0:
         logger.warning(
@@ -113,12 +119,14 @@ class Training:
         *,
         recipe: Recipe,
         train: TrainParams,
+        mix_with_start: bool = False,
     ) -> None:
         self.threads = ThreadCount(train.num_threads)
         self.accelerator = accelerator()
         self.device = device_of(self.accelerator)
         dtype = autocast_dtype(train.precision, self.device)
         self.model = model.to(self.device)
+        self.start = {name: value.clone() for name, value in model.state_dict().items()} if mix_with_start else {}
         self.train_clips, self.recipe, self.train = train_clips, recipe, train
         self.batches = Batches(train_clips, recipe, train, self.accelerator)
         self.validation = Validation(
@@ -141,7 +149,7 @@ class Training:
             dtype=dtype,
         )
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = Optimizer(recipe.optimizer, self.parameters, recipe.learning_rate)
+        self.optimizer = Optimizer(recipe.optimizer, self.parameters, recipe.learning_rate, recipe.weight_decay)
         self.ema = Ema(self.parameters, recipe.ema_decay)
         self.num_steps = recipe.epochs * self.batches.steps_per_epoch
         self.progress = Progress(epoch_loss=torch.zeros((), device=self.device))
@@ -211,7 +219,7 @@ class Training:
         loss = self.progress.mean_loss
         with self.ema.in_place():
             errors = self.validation.measure(self.model)
-            self.progress.keep_if_best(self.model, errors)
+            self.progress.keep_if_best(self.model, errors, epoch=len(self.progress.history) + 1)
         row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.lr}
         self.progress.end_epoch(row)
         self._count_seconds(begin)
@@ -224,8 +232,19 @@ class Training:
         This is no part of train.max_minutes, which are of training.
         """
         errors = self.validation.measure(self.model)
-        self.progress.keep_if_best(self.model, errors)
+        self.progress.keep_if_best(self.model, errors, epoch=0)
         logger.info("before training: %s", _described(errors))
+
+    def validate_mixtures(self) -> None:
+        """Validate weights between those that training began with and those it ended with."""
+        with self.ema.in_place():
+            end = {name: value.clone() for name, value in self.model.state_dict().items()}
+        for share in MIXED:
+            self.model.load_state_dict({name: torch.lerp(self.start[name], end[name], share) for name in end})
+            errors = self.validation.measure(self.model)
+            kept = self.progress.keep_if_best(self.model, errors, epoch=len(self.progress.history))
+            said = "; the best so far" if kept else ""
+            logger.info("%.0f %% trained, the rest as it began: %s%s", 100 * share, _described(errors), said)
 
     def save(self, checkpoint: CheckpointFile) -> None:
         """Write all that changes; one process does it, for they are all alike, and the others need not wait."""

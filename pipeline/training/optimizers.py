@@ -17,9 +17,15 @@ class Optimizer:
     `adam` is Adam (Kingma & Ba 2015) for all. `muon` (Jordan et al. 2024) replaces a matrix's momentum by the nearest
     matrix whose singular values are about equal, so that a direction which few examples need is learnt as fast as one
     which all do; what is not a matrix remains Adam's.
+
+    Matrices shrink by the share lr · weight_decay at each step (Loshchilov & Hutter 2019). Without that Muon makes them
+    grow as long as training lasts, and a step changes ever less of what they do: a model that was trained for long
+    learns nothing new.
     """
 
-    def __init__(self, name: OptimizerName, parameters: Sequence[nn.Parameter], lr: float) -> None:
+    def __init__(
+        self, name: OptimizerName, parameters: Sequence[nn.Parameter], lr: float, weight_decay: float = 0.0
+    ) -> None:
         self.base_lr = lr
         mixing = [parameter for parameter in parameters if name == "muon" and is_matrix(parameter)]
         # torch's Muon takes only what has two dimensions: the same memory, viewed as a matrix
@@ -29,11 +35,17 @@ class Optimizer:
         others = [parameter for parameter in parameters if id(parameter) not in mixing_ids]
         self.parts: list[torch.optim.Optimizer] = []
         if others:
-            self.parts.append(torch.optim.Adam(others, lr=lr, fused=True))
+            groups = [
+                {"params": [p for p in others if is_matrix(p)], "weight_decay": weight_decay},
+                {"params": [p for p in others if not is_matrix(p)], "weight_decay": 0.0},
+            ]
+            self.parts.append(torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True))
         if mixing:
             matrices = [matrix for _, matrix in self.matrices]
             # a learning rate is then what it is for Adam: about the change of each weight (Liu et al. 2025, section 2)
-            self.parts.append(torch.optim.Muon(matrices, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+            self.parts.append(
+                torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            )
 
     def scale_lr(self, factor: float) -> None:
         """Go on at `factor` times the learning rate that this began with."""

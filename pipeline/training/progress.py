@@ -32,12 +32,13 @@ class Progress:
         self.epoch_loss.zero_()
         self.epoch_steps = 0
 
-    def keep_if_best(self, model: nn.Module, errors: Row) -> None:
-        """Keep a copy of the weights of `model` if their `errors` in validation are the least so far."""
-        if self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]:
+    def keep_if_best(self, model: nn.Module, errors: Row, epoch: int) -> bool:
+        """Keep a copy of the weights of `model`, of `epoch`, if their `errors` in validation are the least so far."""
+        better = self.best_row is None or errors["val_mse"] < self.best_row["val_mse"]
+        if better:
             self.best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            self.best_row = errors
-            self.best_epoch = len(self.history) + 1 if self.step else 0
+            self.best_row, self.best_epoch = errors, epoch
+        return better
 
     @property
     def mean_loss(self) -> float:

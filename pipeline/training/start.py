@@ -4,6 +4,7 @@ A model for frames of any size is the same for frames of any other; what depends
 and the last layer, is brought to other channels so that the same picture in colour or in gray is seen alike.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pipeline.model_params import Recipe, Start
 
 logger = logging.getLogger(__name__)
 CHAMPION = Path("models/champion")  # see pipeline/model_versions.py
-SHARE = 0.25  # of a recipe's learning rate that is left where training begins from trained weights
+LEARNING_RATE, EPOCHS = 0.5, 0.25  # shares of a recipe's: where training begins from trained weights; from the champion
 # of a model: where these are the same, so are all its weights
 ALIKE = {"name", "sizes", "out_channels", "noise_channels", "task", "translation", "residual", "carry"}
 
@@ -40,14 +41,23 @@ def begin(model: nn.Module, card: ModelCard, start: Start, champion: Path = CHAM
 def recipe_from(start: Start, recipe: Recipe) -> Recipe:
     """The recipe for a training that begins from `start`: weights that are good already must not be shaken out of it.
 
-    A quarter of the learning rate, and no curriculum; from the champion, a quarter of the epochs as well.
+    Half the learning rate; from the champion, which has seen most of the videos, a quarter of the epochs as well.
     """
-    if start == "scratch":
-        return recipe
-    changes = {"learning_rate": recipe.learning_rate * SHARE, "curriculum": 0.0}
+    changes: dict[str, Any] = {}
+    if start != "scratch":
+        changes["learning_rate"] = recipe.learning_rate * LEARNING_RATE
     if start == "champion":
-        changes["epochs"] = max(1, round(recipe.epochs * SHARE))
+        changes["epochs"] = max(1, round(recipe.epochs * EPOCHS))
     return recipe.model_copy(update=changes)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of all that `model` knows: where two are the same, so are the weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _take_over(model: nn.Module, card: ModelCard, source: Path) -> bool:

@@ -71,7 +71,9 @@ class Encoder:
         stream.height, stream.width = height + self._padding[0][1], width + self._padding[1][1]
         stream.pix_fmt = target.pixels
         context = stream.codec_context
-        # the output of an encoder depends on the number of threads, so it may not depend on the machine
+        # a thread per frame: PyAV's default is one per slice of a frame, which takes up to a fifth more bytes. What
+        # comes out depends a little on the number of threads, so that may not depend on the machine
+        context.thread_type = "FRAME"
         context.thread_count = 1 if height * width <= ONE_THREAD_PIXELS else 4
         self._is_palette = target.pixels == "pal8"
         if not self._is_palette:

@@ -36,7 +36,7 @@ class PictureFormat:
 
 
 @dataclass(frozen=True)
-class _Display:
+class Display:
     """How a player shows what is stored: how it is turned, and the shape of its pixels."""
 
     quarter_turns: int  # counter-clockwise
@@ -52,7 +52,7 @@ class FrameConverter:
         low, high = NOT_SQUARE_LIMITS
         self._aspect = pixel_aspect if pixel_aspect and low <= pixel_aspect <= high else Fraction(1)
         self._wanted = wanted
-        self._display = _Display(0, False, self._aspect)
+        self._display = Display(0, False, self._aspect)
         self._display_size: tuple[int, int] | None = None
         self._graphs: dict[tuple, tuple[Graph, tuple[int, int]]] = {}
         self.hdr = ""  # how HDR was mapped to SDR, if it was
@@ -60,7 +60,7 @@ class FrameConverter:
     def display_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """(height, width), pixels, in which a player shows the first frame, which `frame` is or comes after."""
         if self._display_size is None:
-            self._display = _display(frame, self._aspect)
+            self._display = display_of(frame, self._aspect)
             self._display_size = _display_size(frame.height, frame.width, self._display)
         return self._display_size
 
@@ -98,20 +98,21 @@ class FrameConverter:
         return padded
 
 
-def _display(frame: av.VideoFrame, pixel_aspect: Fraction) -> _Display:
+def display_of(frame: av.VideoFrame, pixel_aspect: Fraction) -> Display:
+    """How a player shows the first frame of a video; `pixel_aspect` is as stored."""
     # asked of one frame only: asking makes a cycle, and the memory of the picture then waits for the garbage collector
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return _Display(0, False, pixel_aspect)
+        return Display(0, False, pixel_aspect)
     a, b, _, c, d, *_ = np.frombuffer(cast(Any, matrix), dtype=np.int32).tolist()
     mirrored = a * d - b * c < 0
     if mirrored:  # undone first, so that a turn is left
         a, b = -a, -b
     turns = (0 if a > 0 else 2) if abs(a) >= abs(b) else (3 if b > 0 else 1)
-    return _Display(turns, mirrored, pixel_aspect)
+    return Display(turns, mirrored, pixel_aspect)
 
 
-def _display_size(height: int, width: int, display: _Display) -> tuple[int, int]:
+def _display_size(height: int, width: int, display: Display) -> tuple[int, int]:
     """(height, width) in which a player shows a picture: pixels are made square by enlarging one side."""
     aspect = display.pixel_aspect
     height, width = (height, round(width * aspect)) if aspect >= 1 else (round(height / aspect), width)
@@ -119,7 +120,7 @@ def _display_size(height: int, width: int, display: _Display) -> tuple[int, int]
 
 
 def _graph(
-    frame: av.VideoFrame, display: _Display, size: tuple[int, int], fit: str, light: Light | None
+    frame: av.VideoFrame, display: Display, size: tuple[int, int], fit: str, light: Light | None
 ) -> tuple[Graph, tuple[int, int]]:
     """A filter graph from stored frames to RGB ones before they are turned, and the size of the picture in `size`.
 

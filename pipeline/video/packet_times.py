@@ -1,6 +1,6 @@
 """How many frames a video has, how long it is and at what rate, from its packets alone: nothing is decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -29,9 +29,8 @@ def measured(container: InputContainer, stream: VideoStream) -> Timing:
     """By the time stamps of every packet of the stream, as frames would get their times from them."""
     times = PresentationTimes(container, stream, in_output_order=True)
     knows_showing = not PresentationTimes(container, stream, in_output_order=False).in_output_order
-    shown = [times.at(None, stamp, duration, stream.time_base, None) for stamp, duration in _in_order(
-        container, stream, knows_showing
-    )]  # fmt: skip
+    stamps = in_order(container.demux(stream), knows_showing)
+    shown = [times.at(None, stamp, duration, stream.time_base, None) for stamp, duration in stamps]
     if len(shown) < 2:
         return Timing(len(shown), 0.0, 0.0, is_variable=False)
     seconds = shown[-1].stop_seconds
@@ -51,13 +50,14 @@ def stated(container: InputContainer, stream: VideoStream) -> Timing:
     return Timing(stream.frames or None, seconds, float(rate) if rate else 0.0, is_variable=False)
 
 
-def _in_order(
-    container: InputContainer, stream: VideoStream, knows_showing: bool
-) -> Iterator[tuple[int | None, int | None]]:
-    """(time stamp, duration) of each packet, in the order of showing."""
+def in_order(packets: Iterable[av.Packet], knows_showing: bool) -> Iterator[tuple[int | None, int | None]]:
+    """(time stamp, duration) of each packet, in the order of showing.
+
+    Without `knows_showing`, stamps of showing are none: those of decoding are counted out instead.
+    """
     waiting: list[tuple[int, int, int | None]] = []
     decoded = None  # time stamp of decoding of the packet before
-    for number, packet in enumerate(container.demux(stream)):
+    for number, packet in enumerate(packets):
         if not packet.size or packet.is_discard:
             continue
         if not knows_showing or packet.pts is None:

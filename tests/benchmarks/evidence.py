@@ -21,7 +21,7 @@ from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import PICTURES, STREAMS
 from tests.corpus.videos import GOOD, Expected
 from tests.pipeline.stages.test_extract import params
-from tests.pipeline.stages.test_extract_corpus import check_picture, test_an_odd_file
+from tests.pipeline.stages.test_extract_corpus import check_file, check_picture
 
 # what is to be refused unopened (REFUSED) is for our reader alone
 GROUPS = {"videos": GOOD | COLORS | STAMPS | STREAMS, "no videos": NO_VIDEOS | PICTURES, "damaged": DAMAGED}
@@ -80,7 +80,7 @@ def misses(images: np.ndarray, times: np.ndarray, expected: Expected) -> str:
 def ours(videos: Path, store: FrameStore, name: str) -> str:
     """What is wrong with our row and frames of a file; "" if nothing."""
     try:
-        test_an_odd_file((videos, store), name)
+        check_file(videos, store, name)
     except AssertionError:
         return "not as expected"
     return ""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from importlib.util import find_spec
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import av
@@ -66,10 +66,13 @@ def another(content: bytes, number: int) -> bytes:
     return content + struct.pack(">I4sI", 12, b"free", number)
 
 
-def write(path, frames, height, width, preset="veryfast", crf="23"):
+def write(path, frames, height, width, preset="veryfast", crf="23", group=250):
+    """30 frames per second of H.264, tagged BT.709; a key frame at least every `group`, 250 as x264 has it."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=30, options={"preset": preset, "crf": crf})
+        options = {"preset": preset, "crf": crf, "g": str(group)}
+        stream = output.add_stream("libx264", rate=30, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1
         stream.codec_context.time_base = Fraction(1, 30)
         for count, frame in enumerate(frames):
             frame.pts, frame.time_base, frame.pict_type = count, Fraction(1, 30), 0
@@ -120,19 +123,20 @@ def ffmpeg(paths: list[Path], size: int, color: str) -> None:
         running.pop(0).wait()
 
 
-def params(size: int, color: str, fps: float | None = None) -> ExtractParams:
+def params(size: int, color: str, fps: float | None, decoder: str) -> ExtractParams:
     """As params.yaml has them, but for these."""
     values = load_params(ROOT / "params.yaml").extract.model_dump()
-    return ExtractParams(**(values | {"size": (size, size), "color": color, "fps": fps, "fit": "stretch"}))
+    wanted = {"size": (size, size), "color": color, "fps": fps, "fit": "stretch", "decoder": decoder}
+    return ExtractParams(**(values | wanted))
 
 
-def ours(paths: list[Path], size: int, color: str, fps: float | None = None) -> Path:
+def ours(paths: list[Path], size: int, color: str, fps: float | None = None, decoder: str = "pyav") -> Path:
     """The stage, on a folder with these files, into an empty store."""
     work = Path(tempfile.mkdtemp(dir=paths[0].parent.parent))
     (work / "in").mkdir()
     for path in paths:
         (work / "in" / path.name).hardlink_to(path)
-    extract(work / "out", data=data_in(work / "in"), extract=params(size, color, fps))
+    extract(work / "out", data=data_in(work / "in"), extract=params(size, color, fps, decoder))
     return work
 
 
@@ -170,7 +174,7 @@ def compare(title: str, num_frames: int, contestants: dict[str, Callable[[], obj
 
 
 def speed(videos: dict[str, list[Path]], rounds: int, cases: str) -> None:
-    """One file, a folder, and every sixth frame."""
+    """One file, a folder, and few frames of it."""
     has_ffmpeg = shutil.which("ffmpeg") is not None
     if not has_ffmpeg:
         print("ffmpeg: no such command here; left out")
@@ -181,11 +185,12 @@ def speed(videos: dict[str, list[Path]], rounds: int, cases: str) -> None:
 
 
 def speed_of(title: str, paths: list[Path], count: int, size: int, color: str, rounds: int, has_ffmpeg: bool) -> None:
-    """One case: a file, a folder, a folder of which every sixth frame is wanted."""
+    """One case: a file, a folder, a folder of which every sixth frame is wanted, and one a second."""
     one = {
         "plain OpenCV": lambda: plain_opencv(paths[0], size, color),
         "plain PyAV": lambda: plain_pyav(paths[0], size, color),
         "ours": lambda: ours(paths[:1], size, color),
+        **by_opencv(paths[:1], size, color),
     }
     if has_ffmpeg:
         one["ffmpeg -vf scale"] = lambda: ffmpeg(paths[:1], size, color)
@@ -193,16 +198,43 @@ def speed_of(title: str, paths: list[Path], count: int, size: int, color: str, r
     folder = {
         "plain OpenCV": lambda: [plain_opencv(path, size, color) for path in paths],
         "ours": lambda: ours(paths, size, color),
+        **by_opencv(paths, size, color),
     }
     if has_ffmpeg:
         folder[f"ffmpeg -vf scale, {CORES} processes"] = lambda: ffmpeg(paths, size, color)
     compare(f"{title}, a folder", count * len(paths), folder, rounds)
-    sparse = {
-        "plain OpenCV": lambda: [plain_opencv(path, size, color) for path in paths],
-        "plain OpenCV, every 6th resized": lambda: [plain_opencv(path, size, color, step=6) for path in paths],
-        "ours": lambda: ours(paths, size, color, fps=5.0),
+    groups = {"": paths, ", picture groups of half a second": in_short_groups(paths)}
+    for fps, (kind, files) in product((5, 1), groups.items()):
+        sparse = {
+            "plain OpenCV": lambda files=files: [plain_opencv(path, size, color) for path in files],
+            "plain OpenCV, resized where wanted": lambda files=files, fps=fps: [
+                plain_opencv(path, size, color, step=30 // fps) for path in files
+            ],
+            "ours": lambda files=files, fps=fps: ours(files, size, color, fps=float(fps)),
+        }
+        compare(f"{title}, a folder, 30 to {fps} frames/s{kind}", count * len(files), sparse, rounds)
+
+
+def by_opencv(paths: list[Path], size: int, color: str) -> dict[str, Callable[[], object]]:
+    """Ours with cv2.VideoCapture."""
+    return {
+        f"ours, extract.decoder {decoder}": lambda decoder=decoder: ours(paths, size, color, decoder=decoder)
+        for decoder in ("opencv", "auto")
     }
-    compare(f"{title}, a folder, 30 to 5 frames/s", count * len(paths), sparse, rounds)
+
+
+def in_short_groups(paths: list[Path]) -> list[Path]:
+    """The same videos with a key frame every 15 frames; they are written once."""
+    folder = paths[0].parent.with_name(f"{paths[0].parent.name}_groups")
+    files = [folder / path.name for path in paths]
+    if not folder.exists():
+        folder.mkdir()
+        with av.open(str(paths[0])) as source:
+            stream = source.streams.video[0]
+            write(files[0], source.decode(stream), stream.height, stream.width, group=15)
+        for number, path in enumerate(files[1:], start=1):
+            path.write_bytes(another(files[0].read_bytes(), number))
+    return files
 
 
 def quality(videos: dict[str, list[Path]]) -> None:

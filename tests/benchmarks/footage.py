@@ -35,7 +35,9 @@ def write_params(path: Path, size: int, epochs: int, changes: list[str]) -> None
     model = raw["model"][name]
     model["recipe"] |= {"epochs": epochs, "batch_size": 8}
     if name == "foreframe":
-        model["start"] = "pretrained"
+        model |= {"start": "pretrained", "measured_motion": True}
+        model["recipe"]["curriculum"] = 0.5
+        model["recipe"]["loss"]["log"] = True
     elif "patch_size" in model:
         model["patch_size"] = max(1, size // 16)  # a cell is the same share of the picture, whatever its size
     for change in changes:

@@ -123,7 +123,7 @@ def train(
     if name == "textbook":
         model, sampling, dtype = TextbookConvLstm(model), "teacher", None
     rng, generator = np.random.default_rng([seed, 0]), torch.Generator().manual_seed(seed)
-    optimizer = Optimizer(recipe.optimizer, list(model.parameters()), recipe.learning_rate)
+    optimizer = Optimizer(recipe.optimizer, list(model.parameters()), recipe.learning_rate, recipe.weight_decay)
     ema = [parameter.detach().clone() for parameter in model.parameters()]
     losses: list[float] = []
     begin, step = clock(), 0

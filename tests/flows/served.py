@@ -21,7 +21,7 @@ ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 class Served:
     """`python -m flows.deploy` with its embedded server; started on entry, ended with all that it started on exit."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], **schedules: str | None) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], **schedules: str | bool | None) -> None:
         self.folder = folder
         self.port = free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
@@ -34,7 +34,9 @@ class Served:
         self.environment.pop("PREFECT_API_URL", None)
         yaml = YAML()
         params = yaml.load(folder / "params.yaml")
-        params["schedules"].update({"retrain": None, "generate": None, "monitor": None, "tidy": None, **schedules})
+        params["schedules"].update(
+            {"retrain": None, "generate": None, "monitor": None, "tidy": None, "watch": False, **schedules}
+        )
         yaml.dump(params, folder / "params.yaml")
 
     def __enter__(self) -> "Served":

@@ -9,7 +9,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from pipeline.metrics import METRICS, flicker, mae, motion, ms_ssim, mse, psnr, sharpness, ssim
-from pipeline.params import PromoteParams
+from pipeline.params import PromoteMetric
 
 WITHOUT_WEIGHTS = [name for name, metric in METRICS.items() if metric.function is not None]
 
@@ -180,9 +180,11 @@ def test_ms_ssim_of_a_small_frame_is_ssim():
     assert torch.equal(ms_ssim(predicted, truth), ssim(predicted, truth))
 
 
-def test_a_model_is_promoted_by_an_error():
-    names = get_args(PromoteParams.model_fields["metric"].annotation)
-    assert [METRICS[name].higher_is_better for name in names] == [False, False]
+def test_a_model_is_promoted_by_an_error_or_by_what_is_missing_to_1():
+    names = get_args(PromoteMetric)
+    assert [METRICS[name].higher_is_better for name in names] == [False, False, True, True]
+    truth = torch.rand(1, 1, 1, 32, 32) * 2 - 1
+    assert all(METRICS[name].function(truth, truth).item() == pytest.approx(1) for name in names[2:])
 
 
 @pytest.mark.gpu

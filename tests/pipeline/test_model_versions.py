@@ -36,8 +36,12 @@ def promoted(models: Path, tmp_path: Path, *contents: str) -> list[str]:
     return names
 
 
+def is_better(candidate, champion, videos, promote):
+    return model_versions.is_better({"mse": candidate}, {"mse": champion}, videos, promote)
+
+
 def test_a_better_candidate_clears_the_margin():
-    verdict = model_versions.is_better(CHAMPION * 0.9, CHAMPION, VIDEOS, PROMOTE)
+    verdict = is_better(CHAMPION * 0.9, CHAMPION, VIDEOS, PROMOTE)
     assert verdict.better
     assert verdict.improvement == pytest.approx(0.1)
     assert (verdict.low, verdict.high) == pytest.approx((0.1, 0.1))  # the same tenth on every clip: no spread
@@ -45,7 +49,7 @@ def test_a_better_candidate_clears_the_margin():
 
 @pytest.mark.parametrize("factor", [1.0, 1.1, 0.995])
 def test_an_equal_a_worse_and_a_hardly_better_candidate_are_refused(factor):
-    verdict = model_versions.is_better(CHAMPION * factor, CHAMPION, VIDEOS, PROMOTE)
+    verdict = is_better(CHAMPION * factor, CHAMPION, VIDEOS, PROMOTE)
     assert not verdict.better
     assert verdict.improvement == pytest.approx(1 - factor)
     assert "does not clear the margin of 1.0%" in verdict.reason
@@ -54,14 +58,14 @@ def test_an_equal_a_worse_and_a_hardly_better_candidate_are_refused(factor):
 def test_an_improvement_that_one_video_makes_is_chance():
     candidate = CHAMPION.copy()
     candidate[:5] = 0  # five clips, all of video 00: 5 % better on the mean
-    verdict = model_versions.is_better(candidate, CHAMPION, VIDEOS, PROMOTE)
+    verdict = is_better(candidate, CHAMPION, VIDEOS, PROMOTE)
     assert verdict.improvement == pytest.approx(CHAMPION[:5].sum() / CHAMPION.sum())
     assert not verdict.better
     assert verdict.low == pytest.approx(0, abs=1e-9)  # many draws leave video 00 out
 
 
 def test_clips_of_a_single_video_are_drawn_one_by_one():
-    verdict = model_versions.is_better(CHAMPION * 0.5, CHAMPION, np.zeros(100), PROMOTE)
+    verdict = is_better(CHAMPION * 0.5, CHAMPION, np.zeros(100), PROMOTE)
     assert verdict.better
     assert "100 clips)" in verdict.reason
 
@@ -69,12 +73,49 @@ def test_clips_of_a_single_video_are_drawn_one_by_one():
 def test_a_candidate_that_is_not_a_number_is_refused_and_such_a_champion_replaced():
     broken = CHAMPION.copy()
     broken[7] = np.nan
-    assert model_versions.is_better(broken, CHAMPION, VIDEOS, PROMOTE).reason == (
+    assert is_better(broken, CHAMPION, VIDEOS, PROMOTE).reason == (
         "the candidate's error is not a finite number on 1 of 100 clips"
     )
-    assert model_versions.is_better(CHAMPION, broken, VIDEOS, PROMOTE).better
-    assert not model_versions.is_better(CHAMPION[:0], CHAMPION[:0], VIDEOS[:0], PROMOTE).better
-    assert not model_versions.is_better(CHAMPION, CHAMPION * 0, VIDEOS, PROMOTE).better
+    assert is_better(CHAMPION, broken, VIDEOS, PROMOTE).better
+    assert not is_better(CHAMPION[:0], CHAMPION[:0], VIDEOS[:0], PROMOTE).better
+    assert not is_better(CHAMPION, CHAMPION * 0, VIDEOS, PROMOTE).better
+
+
+@pytest.mark.parametrize(
+    ("mse", "ssim", "better", "so"),
+    [
+        (0.9, 1.0, True, "better in mse, worse in none"),
+        (1.0, 0.9, True, "better in ssim, worse in none"),
+        (0.9, 1.1, False, "better in mse, worse in ssim"),
+        (1.0, 1.0, False, "better in none, worse in none"),
+    ],
+)
+def test_of_several_metrics_one_must_be_better_and_none_worse(mse, ssim, better, so):
+    promote = PROMOTE.model_copy(update={"metric": ("mse", "ssim")})
+    similarity = 1 - CHAMPION / (2 * CHAMPION.max())
+    candidate = {"mse": CHAMPION * mse, "ssim": 1 - (1 - similarity) * ssim}
+    verdict = model_versions.is_better(candidate, {"mse": CHAMPION, "ssim": similarity}, VIDEOS, promote)
+    assert verdict.better is better
+    assert verdict.reason.startswith(f"{so}; mse is ")
+    assert "; 1 - ssim is " in verdict.reason
+    assert verdict.improvement == pytest.approx(1 - mse)
+
+
+def test_a_metric_that_is_best_at_1_is_compared_by_what_is_missing():
+    promote = PROMOTE.model_copy(update={"metric": "ssim"})
+    verdict = model_versions.is_better({"ssim": np.full(100, 0.9)}, {"ssim": np.full(100, 0.8)}, VIDEOS, promote)
+    assert verdict.better
+    assert verdict.improvement == pytest.approx(0.5)
+
+
+def test_a_first_model_must_be_behind_no_baseline_in_any_metric():
+    promote = PROMOTE.model_copy(update={"metric": ("mse", "ssim")})
+    metrics = {"model": {"mse": 80.0, "ssim": 0.8}, "last_frame": {"mse": 100.0, "ssim": 0.7}}
+    assert model_versions.beats_baselines(metrics, promote).better
+    metrics["optical_flow"] = {"mse": 120.0, "ssim": 0.9}
+    verdict = model_versions.beats_baselines(metrics, promote)
+    assert not verdict.better
+    assert verdict.reason.startswith("better in mse, worse in ssim; mse 80 is 20.0% lower than the 100 of the best")
 
 
 def test_a_first_model_must_beat_the_best_baseline():

@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from pipeline.cli import main
 from pipeline.data.translation import Translation
@@ -11,6 +14,7 @@ from pipeline.errors import ModelError, PipelineError
 from pipeline.inference import onnx_export
 from pipeline.inference.onnx_export import TOLERANCE, export_onnx
 from pipeline.model_dir import ModelCard, save
+from pipeline.nn.optical_flow import backward_flow
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -19,6 +23,7 @@ SIZES = {
     "convlstm": {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 4},
     "stlstm": {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 4, "decoupling": 0.05},
     "cnn_lstm": {"hidden_channels": 4, "num_layers": 1, "kernel_size": 3, "patch_size": 2},
+    "minconv": {"cell": "gru", "hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 4},
     "cnn": {"hidden_channels": 4, "num_blocks": 1, "num_frames": 4, "patch_size": 4},
 }
 NOISE = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
@@ -86,10 +91,49 @@ def test_a_generator_for_one_size_is_refused(tmp_path):
         export_onnx(model, tmp_path / "m.onnx")
 
 
-def test_a_generator_that_measures_motion_is_refused(tmp_path):
-    model = write_model(tmp_path / "model", "foreframe", SIZES["foreframe"] | {"measured_motion": True})
-    with pytest.raises(ModelError, match="measures motion"):
-        export_onnx(model, tmp_path / "m.onnx")
+def test_a_generator_that_measures_motion_is_told_which_frames_are_its_own(tmp_path):
+    sizes = SIZES["foreframe"] | {"measured_motion": True}
+    files, difference = export_onnx(write_model(tmp_path / "model", "foreframe", sizes), tmp_path / "m.onnx")
+    assert difference < TOLERANCE  # of frames whose pyramids have three levels, and four
+    step = onnxruntime.InferenceSession(files[1])
+    frame = np.random.default_rng(0).uniform(-1, 1, (2, 3, 24, 24)).astype(np.float32)
+    found = onnxruntime.InferenceSession(files[0]).run(None, {"frame": frame})
+    names = [value.name for value in step.get_inputs()]
+    assert (names[0], names[-1]) == ("frame", "fed_back")
+
+    def next_frame(*fed_back):
+        feeds = dict(zip(names, [frame[::-1], *found[1:], np.array(fed_back)], strict=True))
+        return step.run(None, feeds)[0]
+
+    mixed = next_frame(True, False)
+    np.testing.assert_allclose(mixed[0], next_frame(True, True)[0], atol=1e-5)
+    np.testing.assert_allclose(mixed[1], next_frame(False, False)[1], atol=1e-5)
+    assert not np.allclose(mixed[0], next_frame(False, False)[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [7, 15, 16, 30, 31, 60, 61, 90])
+def test_a_graph_of_optical_flow_leaves_out_the_levels_that_small_frames_do_not_have(side, flow_session):
+    random = torch.Generator().manual_seed(side)
+    first = F.avg_pool2d(torch.rand(1, 1, side + 4, side + 7, generator=random), 5, stride=1) * 2 - 1
+    second = first.roll(1, dims=-1)
+    (found,) = flow_session.run(None, {"first": first.numpy(), "second": second.numpy()})
+    np.testing.assert_allclose(found, backward_flow(first, second).numpy(), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def flow_session():
+    class Flow(nn.Module):
+        def forward(self, first, second):
+            return backward_flow(first, second)
+
+    axes = {0: "batch", 2: "height", 3: "width"}
+    with onnx_export._recording() as buffer:
+        torch.onnx.export(
+            Flow(), (torch.rand(13, 1, 27, 37), torch.rand(13, 1, 27, 37)), buffer, input_names=["first", "second"],
+            output_names=["flow"], dynamic_axes={"first": axes, "second": axes, "flow": axes}, opset_version=17,
+            dynamo=False,
+        )  # fmt: skip
+    return onnxruntime.InferenceSession(buffer.getvalue())
 
 
 def test_a_name_that_is_no_onnx_file_is_refused(tiny, tmp_path):

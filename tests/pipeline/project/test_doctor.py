@@ -29,16 +29,10 @@ def project(folder, **values):
 
 def test_more_threads_than_cores_are_found(tmp_path, monkeypatch):
     folder = project(tmp_path, num_threads=64)
-    monkeypatch.setattr(doctor, "usable_cores", lambda: (1.5, "by the container's quota"))
+    monkeypatch.setattr(doctor, "core_limit", lambda: (1.5, "by the container's quota"))
     finding = found(folder, doctor._threads)[0]
     assert (finding.state, finding.remedy) == ("warn", "set train.num_threads to 1 in params.yaml")
     assert "64" in finding.text
-
-
-def test_a_quota_of_a_container_counts(tmp_path, monkeypatch):
-    (tmp_path / "cpu.max").write_text("50000 100000\n")
-    monkeypatch.setattr(doctor, "CPU_QUOTA", tmp_path / "cpu.max")
-    assert doctor.usable_cores() == (0.5, "by the container's quota")
 
 
 def test_a_full_disk_is_found(tmp_path, monkeypatch):

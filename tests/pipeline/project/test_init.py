@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,21 @@ def test_a_project_that_is_there_stays_as_it_is(films, tmp_path):
     with pytest.raises(PipelineError, match=r"params.yaml: is there already"):
         make_project(tmp_path, films, vcs=False)
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_dvc_add_of_videos_in_data_is_gits_in_a_project_and_in_a_clone(tmp_path):
+    ignored = (Path(__file__).parents[3] / ".gitignore").read_text()
+    for name, text in {"project": template.IGNORED_BY_GIT, "clone": ignored}.items():
+        folder = tmp_path / name
+        (folder / "data/raw").mkdir(parents=True)
+        (folder / "data/raw/a.mp4").write_bytes(b"a")
+        (folder / ".gitignore").write_text(text)
+        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+        subprocess.run(["dvc", "init", "-q"], cwd=folder, check=True)
+        subprocess.run(["dvc", "add", "-q", "data/raw"], cwd=folder, check=True)
+        subprocess.run(["git", "add", "."], cwd=folder, check=True)
+        added = subprocess.run(["git", "ls-files", "data"], cwd=folder, check=True, capture_output=True, text=True)
+        assert added.stdout.split() == ["data/raw.dvc"]
 
 
 def test_a_folder_without_videos_makes_no_project(tmp_path):

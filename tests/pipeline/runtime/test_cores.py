@@ -34,6 +34,12 @@ def test_a_containers_quota_bounds_the_cores(machine, text, expected):
     assert cores.usable_cores() == expected
 
 
+def test_what_bounds_the_cores_is_told(machine):
+    assert cores.core_limit() == (8.0, "by affinity")
+    (machine / "cpu.max").write_text("50000 100000")
+    assert cores.core_limit() == (0.5, "by the container's quota")
+
+
 @pytest.mark.parametrize(("quota", "expected"), [("300000", 3), ("-1", 8)])
 def test_so_does_one_of_the_first_kind_of_control_groups(machine, quota, expected):
     (machine / "cpu").mkdir()

@@ -24,10 +24,17 @@ from pipeline.runtime.devices import accelerator, autocast_dtype, device_of
 )
 def test_precision_is_the_processors_or_the_one_asked_for(monkeypatch, capabilities, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     cpu = torch.device("cpu")
     assert autocast_dtype("auto", cpu) is dtype
     assert autocast_dtype("float32", cpu) is None
     assert autocast_dtype("bf16", cpu) is torch.bfloat16
+
+
+def test_a_processor_that_is_told_to_play_a_lesser_one_has_no_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": True})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert autocast_dtype("auto", torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, None)])

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 def params(**changes):
     values = {"fps": None, "size": (8, 8), "fit": "stretch", "color": "gray", "on_error": "skip", "image_fps": 25.0}
     values |= {"max_pixels": 10**7, "max_seconds": 1000.0, "timeout_seconds": 30.0, "max_memory_mb": 2048}
-    values |= {"executor": "local", "array_range": None, "array_axes": None, "camera": None}
+    values |= {"executor": "local", "array_range": None, "array_axes": None, "camera": None, "decoder": "pyav"}
     return ExtractParams(**(values | changes))
 
 

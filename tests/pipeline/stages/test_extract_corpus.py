@@ -1,6 +1,7 @@
 """Every odd file comes out as its kind asks for: frames, times, sizes and colours, or the reason."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.data.frames import FrameStore
@@ -16,20 +17,30 @@ from tests.corpus.streams import PICTURES, STREAMS
 from tests.corpus.videos import GOOD
 from tests.pipeline.stages.test_extract import params
 
+DECODERS = ("pyav", "opencv", "auto")
 CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | BAD
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus")
-    videos = folder / "videos"
-    videos.mkdir()
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus") / "videos"
+    folder.mkdir()
     for name, (build, _) in CASES.items():
-        build(videos / name)
+        build(folder / name)
+    return folder
+
+
+def extracted(videos, decoder):
     limits = {"max_pixels": 2_000_000, "max_seconds": 36000.0}
-    wanted = params(size=(12, 12), color="rgb", fit="stretch", **limits)
-    extract(folder / "frames", data=data_in(videos), extract=wanted)
-    return videos, FrameStore(folder / "frames")
+    frames = videos.parent / decoder
+    wanted = params(size=(12, 12), color="rgb", fit="stretch", decoder=decoder, **limits)
+    extract(frames, data=data_in(videos), extract=wanted)
+    return FrameStore(frames)
+
+
+@pytest.fixture(scope="module")
+def stores(videos):
+    return {decoder: extracted(videos, decoder) for decoder in DECODERS}
 
 
 def expected_corners(expected):
@@ -48,9 +59,13 @@ def test_there_are_enough_of_them():
     assert len(CASES) >= 220
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("name", CASES, ids=lambda name: printable(name))
-def test_an_odd_file(store, name):
-    videos, frames = store
+def test_an_odd_file(videos, stores, name, decoder):
+    check_file(videos, stores[decoder], name)
+
+
+def check_file(videos, frames, name):
     expected = CASES[name][1]
     row = frames.index.loc[printable(name)]
     assert (row["status"], expected.reason in row["reason"]) == (expected.status, True), row["reason"]
@@ -82,3 +97,44 @@ def check_picture(image, level, expected):
         for column, corner in enumerate(wanted):
             seen = image[3 + 6 * row, 3 + 6 * column]
             assert np.abs(seen - colours[corner]).max() <= expected.tolerance, (row, column, seen, colours[corner])
+
+
+@pytest.mark.parametrize(("decoder", "least"), [("opencv", 50), ("auto", 40)])
+def test_opencv_reads_as_pyav_does_what_it_reads(stores, decoder, least):
+    index, reference = stores[decoder].index, stores["pyav"].index
+    decoders = index["decoder"]
+    names = decoders.index[decoders == "opencv"]
+    assert len(names) >= least
+    assert decoders[decoders != "opencv"].str.fullmatch("(pyav(: .+)?)?").all()
+    told = ["num_frames", "fps", "height", "width", "duration_seconds", "codec", "status"]
+    pd.testing.assert_frame_equal(index.loc[names, told], reference.loc[names, told], rtol=1e-9)
+    for name in names:
+        error = np.abs(stores[decoder].load(name).astype(int) - stores["pyav"].load(name))
+        assert error.max() <= 3, name
+        assert np.mean(error > 2) < 0.02, name
+        assert error.mean() < 1.5, name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("interlaced_h264.mp4", "interlaced"),
+        ("hlg.mp4", "HDR or wide colours"),
+        ("av1.mp4", "codec libdav1d"),
+        ("h264.ts", "container mpegts"),
+        ("changes_size.h264", "container h264"),
+        ("mpeg4_b.avi", "codec mpeg4"),
+        ("vp9.webm", "codec vp9"),
+        ("ten_bits.mp4", "pixel format yuv420p10le"),
+        ("nv12.avi", "pixel format nv12"),
+        ("odd_size_420.avi", "an odd size"),
+        ("mirrored.mp4", "mirrored"),
+        ("very_wide.mp4", "not shrunk to half its size"),
+        ("small_first.mp4", "several video streams"),
+        ("cut.mp4", "its end is missing"),
+        ("spoilt_h264.mp4", "OpenCV complains"),
+        ("spoilt_mjpeg.avi", "OpenCV complains"),
+    ],
+)
+def test_what_opencv_may_read_wrongly_is_pyavs_and_the_row_says_why(stores, name, reason):
+    assert stores["opencv"].index.loc[name, "decoder"].startswith(f"pyav: {reason}")

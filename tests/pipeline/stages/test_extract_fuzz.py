@@ -52,7 +52,7 @@ def corrupted(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def check_fuzz(folder, count, seed, fps=None):
+def check_fuzz(folder, count, seed, fps=None, decoder="pyav"):
     rng = random.Random(seed)
     (folder / "videos").mkdir()
     for name, encoding in SEEDS.items():
@@ -61,7 +61,7 @@ def check_fuzz(folder, count, seed, fps=None):
     for number in range(count):
         name = list(SEEDS)[number % len(SEEDS)]
         (folder / "videos" / f"{number:04}_{name}").write_bytes(corrupted(contents[name], rng))
-    wanted = params(size=(12, 12), color="rgb", timeout_seconds=20.0, fps=fps)
+    wanted = params(size=(12, 12), color="rgb", timeout_seconds=20.0, fps=fps, decoder=decoder)
     extract(folder / "frames", data=data_in(folder / "videos"), extract=wanted)
     store = FrameStore(folder / "frames")
     assert len(store.index) == count
@@ -90,6 +90,16 @@ def test_corrupted_files_are_all_accounted_for_and_come_out_the_same_twice(tmp_p
 
 def test_so_are_they_where_few_frames_are_wanted(tmp_path):
     check_fuzz(tmp_path, 96, seed=2, fps=2.5)
+
+
+def test_opencv_takes_no_damaged_file_for_a_sound_one(tmp_path):
+    check_fuzz(tmp_path, 240, seed=3, decoder="opencv")
+    wanted = params(size=(12, 12), color="rgb", timeout_seconds=20.0)
+    extract(tmp_path / "pyav", data=data_in(tmp_path / "videos"), extract=wanted)
+    index, reference = (FrameStore(tmp_path / name).index for name in ("frames", "pyav"))
+    assert (index["decoder"] == "opencv").sum() > 5
+    assert index["status"].tolist() == reference["status"].tolist()
+    assert index["num_frames"].tolist() == reference["num_frames"].tolist()
 
 
 @pytest.mark.slow

@@ -78,3 +78,15 @@ def test_a_step_forgets_the_gradients_and_the_learning_rate_can_change(name):
     optimizer.scale_lr(0)
     optimizer.step()
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_matrices_shrink_by_the_decay_and_nothing_else_does(name):
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    optimizer = Optimizer(name, list(model.parameters()), 0.1, weight_decay=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for key, value in model.state_dict().items():
+        assert torch.allclose(value, before[key] * (0.95 if is_matrix(value) else 1.0)), key

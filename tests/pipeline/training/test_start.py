@@ -10,7 +10,7 @@ from pipeline import model_dir
 from pipeline.data.translation import Translation
 from pipeline.model_dir import PRETRAINED, ModelCard
 from pipeline.nn.rollout import predict
-from pipeline.training.start import begin, recipe_from
+from pipeline.training.start import begin, fingerprint, recipe_from
 
 SIZES = {"hidden_channels": 8, "num_scales": 2, "num_motions": 3, "patch_size": 4, "measured_motion": True}
 DENOISE = Translation(source=None, target=None, degradation="noise", strength=25.0, seed=0)
@@ -130,5 +130,25 @@ def test_from_trained_weights_steps_are_smaller_and_from_a_champion_fewer(sectio
     recipe = sections({"epochs": 6, "learning_rate": 4e-3, "curriculum": 0.3})["recipe"]
     assert recipe_from("scratch", recipe) == recipe
     gentle = recipe_from("pretrained", recipe)
-    assert (gentle.learning_rate, gentle.curriculum, gentle.epochs) == (1e-3, 0.0, 6)
+    assert (gentle.learning_rate, gentle.curriculum, gentle.epochs) == (2e-3, 0.3, 6)
     assert recipe_from("champion", recipe).epochs == 2
+
+
+def test_models_with_the_same_weights_have_the_same_fingerprint():
+    card = card_of(1)
+    one, other = card.build(), card.build()
+    assert fingerprint(one) != fingerprint(other)
+    other.load_state_dict(one.state_dict())
+    assert fingerprint(one) == fingerprint(other)
+    with torch.no_grad():
+        next(other.parameters()).mul_(2)
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_what_comes_along_can_still_learn():
+    """Weights that grow throughout training are moved ever less by steps of one size: those here were kept small."""
+    model, card = model_dir.load(PRETRAINED)
+    torch.manual_seed(0)
+    for (name, weight), fresh in zip(model.named_parameters(), card.build().parameters(), strict=True):
+        if weight.ndim > 1:
+            assert weight.norm() < 4 * fresh.norm(), name

@@ -1,6 +1,8 @@
 """Audio is copied along with the frames, or is left out and the log says so."""
 
 import logging
+from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 
 from pipeline.errors import VideoError
 from pipeline.video import write_video
+from pipeline.video.decoding import decode
+
+VVC = Path(__file__).parents[2] / "corpus/vvc.mkv"
 
 
 def with_audio(path, codec, seconds=2.0, frames=20, fps=10):
@@ -54,6 +59,22 @@ def test_audio_is_copied_as_long_as_there_are_frames(tmp_path, codec, suffix):
     assert seconds == pytest.approx(2.0, abs=0.1)
     assert frequency == pytest.approx(440, abs=5)
     assert tone(tmp_path / f"half{suffix}")[0] == pytest.approx(1.0, abs=0.1)
+
+
+def test_audio_of_vvc_starts_with_the_first_picture_not_with_what_matroska_calls_the_start(tmp_path):
+    # `ffmpeg -f lavfi -i testsrc2=s=64x48:r=10:d=2.4 -f lavfi -i sine=440:d=2.4 -c:v libvvenc -c:a libopus vvc.mkv`
+    with av.open(str(VVC)) as container:
+        stream = container.streams.video[0]
+        assert stream.start_time * stream.time_base == Fraction(7, 10)  # of the frame that is decoded first
+    write_video(tmp_path / "out.mkv", pictures(24), 10.0, VVC)
+    assert tone(tmp_path / "out.mkv")[0] == pytest.approx(2.4, abs=0.05)
+
+
+def test_a_part_of_vvc_has_its_own_times():
+    frames = list(decode(VVC, threads=1, max_pixels=10**7, max_seconds=1e9, start_seconds=1.5))
+    assert [round(frame.pts_seconds, 3) for frame in frames if frame.pts_seconds > 1.45] == [
+        tenth / 10 for tenth in range(15, 24)
+    ]
 
 
 def test_a_video_without_audio_stays_without(tmp_path):

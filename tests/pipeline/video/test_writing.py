@@ -100,3 +100,21 @@ def test_an_animation_keeps_every_pixel(tmp_path, suffix):
         for number, frame in enumerate(frames):
             animation.seek(number)
             assert (np.asarray(animation.convert("RGB")) == frame).all()
+
+
+def test_a_large_frame_is_one_slice_whatever_threads_encode_it(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 304, 304, 3), np.uint8)
+    write_video(tmp_path / "a.mp4", iter(frames), 25.0)
+    with av.open(str(tmp_path / "a.mp4")) as video:
+        packets = [bytes(packet) for packet in video.demux(video=0) if packet.size]
+    assert [slices(packet) for packet in packets] == [1] * 4
+
+
+def slices(packet: bytes) -> int:
+    """How many slices of H.264 a packet of .mp4 has: units of types 1 and 5, each after its length."""
+    count = 0
+    while packet:
+        length = int.from_bytes(packet[:4], "big")
+        count += packet[4] & 31 in (1, 5)
+        packet = packet[4 + length :]
+    return count
