@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from flows.prefect_dvc import workspace_lock
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError
-from pipeline.params import GenerateParams, load_params
+from pipeline.params import GenerateParams, Params, load_params
 from pipeline.runtime.files import read_json, write_json
 
 FAILED = "failed.json"  # in the output folder: what the last run could not do, and why
@@ -56,7 +56,7 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
     if not os.path.isdir(source):  # noqa: PTH112 -- False, too, for a name that is too long
         return Completed(name="Nothing new", message=f"{source}: there is no such folder yet")
     with alone(target):
-        jobs = pending(source, target, champion.name, params.data.roots)
+        jobs = pending(source, target, champion.name, params)
         failures = run(jobs, champion, params.generate)
         known = known_failures(target)
         write_json(target / FAILED, failures)
@@ -135,10 +135,12 @@ def attempt(jobs: list[Job], champion: Path, params: GenerateParams) -> dict[Job
     return errors
 
 
-def pending(source: Path, output: Path, version: str, roots: Sequence[str] = ()) -> list[Job]:
+def pending(source: Path, output: Path, version: str, params: Params) -> list[Job]:
     """The videos under `source` whose content `version` has not done yet, into `output`."""
     jobs = []
-    for video in videos.videos(source, roots):
+    for video in videos.videos(source, params.extract, params.data.roots):
+        if video.is_part:  # an episode of a data set: its file holds others too
+            continue
         name = video.path.relative_to(source)
         if any(part.startswith(".") for part in name.parts):
             continue

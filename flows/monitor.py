@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import csv
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from flows.prefect_dvc import workspace_lock
 from flows.report import notify
 from pipeline import model_versions
 from pipeline.errors import PipelineError, TooShort
-from pipeline.params import DataParams, Params, load_params
+from pipeline.params import DataParams, ExtractParams, Params, load_params
 
 DRIFT = "foreframe.drift"  # the event on which flows/deploy.py starts retrain
 
@@ -43,7 +44,7 @@ def monitor() -> State[Any]:
     if not {"videos", "scores"} <= record.keys():
         message = f"{champion.name} was restored without its record: its errors at promotion are not known any more"
         return Completed(name="Nothing to compare with", message=message)
-    videos = arrived(Path(params.data.videos), set(record["videos"]), params.data.roots)
+    videos = arrived(Path(params.data.videos), set(record["videos"]), params.extract, params.data.roots)
     if not videos:
         return Completed(name="Nothing new", message=f"no video in {params.data.videos} is newer than {champion.name}")
     errors = measure(champion, videos, params)
@@ -53,9 +54,10 @@ def monitor() -> State[Any]:
     return judge(champion.name, record["scores"]["videos"], errors, params)
 
 
-def arrived(folder: Path, known: set[str], roots: Sequence[str] = ()) -> list[Path]:
-    """The videos under `folder` whose SHA-256 is not `known`."""
-    return [video.path for video in videos.videos(folder, roots) if video.content_hash not in known]
+def arrived(folder: Path, known: set[str], extract: ExtractParams, roots: Sequence[str] = ()) -> list[Path]:
+    """The files of the videos in `folder` whose content hash is not `known`; of images their folder."""
+    new = [video for video in videos.videos(folder, extract, roots) if video.content_hash not in known]
+    return list(dict.fromkeys(path for video in new for path in video.files))
 
 
 @task(cache_policy=NO_CACHE)
@@ -88,7 +90,10 @@ def measure(champion: Path, videos: list[Path], params: Params) -> dict[str, flo
 
 def extract(videos: list[Path], data: DataParams, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the extract stage, as for training, on these videos of `data` only: their frames are in `folder`/frames."""
-    for video in videos:
+    is_list = Path(data.videos).is_file()
+    if is_list:
+        write_list(folder / "videos.csv", Path(data.videos), set(videos))
+    for video in () if is_list else videos:
         link = folder / "videos" / video.relative_to(data.videos)
         images = [path.name for path in video.iterdir()] if video.is_dir() else [""]
         for name in images:
@@ -96,9 +101,13 @@ def extract(videos: list[Path], data: DataParams, folder: Path) -> subprocess.Co
             if not os.path.lexists(link / name):  # a video may lie among the images of another
                 (link / name).symlink_to((video / name).absolute())
     # of links the stage follows those that it follows in data.videos, for these lead there
-    roots = [os.path.realpath(root) for root in (data.videos, *data.roots)]
+    own = os.path.dirname(data.videos) or "." if is_list else data.videos  # noqa: PTH120
+    roots = [os.path.realpath(root) for root in (own, *data.roots)]
     shutil.copy("params.yaml", folder)
-    set_params(["data.videos=videos", f"data.roots={json.dumps(roots, ensure_ascii=False)}"], folder / "params.yaml")
+    set_params(
+        [f"data.videos=videos{'.csv' * is_list}", f"data.roots={json.dumps(roots, ensure_ascii=False)}"],
+        folder / "params.yaml",
+    )
     path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-m", "pipeline.stages.extract", "frames"],
@@ -108,6 +117,21 @@ def extract(videos: list[Path], data: DataParams, folder: Path) -> subprocess.Co
         text=True,
         check=False,
     )
+
+
+def write_list(path: Path, whole: Path, files: set[Path]) -> None:
+    """The rows of the list `whole` whose file is one of `files`, with absolute paths."""
+    from pipeline.sources.lists import read_list
+
+    root = Path(os.path.realpath(whole.parent))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "split", "start_seconds", "stop_seconds", "target"])
+        for row in read_list(whole):
+            source = Path(os.path.normpath(root / row.path))
+            if source in files or any(each.is_relative_to(source) for each in files):
+                target = os.path.normpath(root / row.target) if row.target else ""
+                writer.writerow([source, row.split, row.start_seconds, row.stop_seconds, target])
 
 
 def judge(version: str, reference: dict[str, float], errors: dict[str, float], params: Params) -> State[Any]:

@@ -22,7 +22,7 @@ from pipeline import model_versions
 from pipeline.errors import ModelError, UnfitModel
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
-from pipeline.params import DataParams, Params
+from pipeline.params import DataParams, ExtractParams, Params
 from pipeline.runtime.files import read_json, write_json
 from pipeline.runtime.yaml_file import read_yaml
 
@@ -48,7 +48,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         promotion.settle()
         promotion.champion()  # whole, or this stops before anything is trained
         params, stages = prepare(overrides or [])
-        changed = log_changes(stages, params.data)
+        changed = log_changes(stages, params.data, params.extract)
         if not any(stage.stale for stage in stages) and is_judged(params):
             return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
         name_run(changed)
@@ -71,7 +71,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="log changes")
-def log_changes(stages: list[Stage], data: DataParams) -> str:
+def log_changes(stages: list[Stage], data: DataParams, extract: ExtractParams) -> str:
     """Log what has changed since the last run: videos, parameters, code; returns it in a few words."""
     logger = get_run_logger()
     changes = [(stage.name, change) for stage in stages for change in stage.changes]
@@ -79,22 +79,22 @@ def log_changes(stages: list[Stage], data: DataParams) -> str:
         logger.info("%s: %s", name, change)
     lines: list[str] = []
     if any(change.startswith(f"{Path(data.videos)}: ") for _, change in changes):
-        lines = changed_videos(Path(data.videos), data.roots)
+        lines = changed_videos(Path(data.videos), extract, data.roots)
     for line in lines:
         logger.info("%s", line)
     return what_changed(stages, lines)
 
 
-def changed_videos(folder: Path, roots: Sequence[str] = ()) -> list[str]:
-    """One line each for the videos in `folder` that are new, changed and removed since frames were extracted."""
+def changed_videos(folder: Path, extract: ExtractParams, roots: Sequence[str] = ()) -> list[str]:
+    """One line each for the videos in a folder or list that are new, changed, removed since frames were extracted."""
     index = DATA / "frames/index.csv"
-    if not index.exists() or not folder.is_dir():
+    if not index.exists() or not folder.exists():
         return []
     import pandas as pd  # takes a third of a second, which a run without changes does not need
 
     table = pd.read_csv(index, dtype="str", keep_default_na=False)  # a video may be called 007
     extracted = {path: sha256 for path, sha256 in zip(table["path"], table["sha256"], strict=True) if sha256}
-    present = {video.name: video.content_hash for video in videos.videos(folder, roots)}
+    present = {video.name: video.content_hash for video in videos.videos(folder, extract, roots)}
     differences = {
         "new": present.keys() - extracted.keys(),
         "changed": {name for name in present.keys() & extracted.keys() if present[name] != extracted[name]},

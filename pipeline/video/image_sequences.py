@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
+import numpy as np
 
 from pipeline.errors import VideoError
 from pipeline.video.presentation_times import DecodedFrame
@@ -19,6 +20,16 @@ CODECS = {
     ".tiff": "tiff",
     ".webp": "webp",
 }
+# pixel formats by photometric interpretation, samples of a pixel and type
+TIFF_FORMATS = {
+    ("MINISBLACK", 1, "uint8"): "gray",
+    ("MINISBLACK", 1, "uint16"): "gray16le",
+    ("RGB", 3, "uint8"): "rgb24",
+    ("RGB", 3, "uint16"): "rgb48le",
+    ("RGB", 4, "uint8"): "rgba",
+    ("RGB", 4, "uint16"): "rgba64le",
+}
+FULL_RANGE = 2  # ITU-T H.273's, as FFmpeg counts
 NUMBERED = re.compile(rb"^(.*?)(\d+)$", re.DOTALL)
 
 
@@ -62,18 +73,51 @@ def decode_images(
     for count, path in enumerate(paths):
         heartbeat()
         codec = CODECS[path.suffix.lower()]
-        context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
-        context.options = {"max_pixels": str(max_pixels), "err_detect": "crccheck+bitstream+buffer+explode"}
-        context.thread_count = 1
-        try:
-            # a packet is padded, as decoders want it; they read no name and no other file
-            frames = [*context.decode(av.Packet(path.read_bytes())), *context.decode(None)]
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise VideoError(f"{path}: cannot be decoded as an image ({error})") from error
-        if not frames or frames[0].is_corrupt:
-            raise VideoError(f"{path}: cannot be decoded as an image")
-        frame = frames[0]
+        frame = _plain_tiff(path, max_pixels) if codec == "tiff" else None
+        frame = frame or _by_ffmpeg(path, codec, max_pixels)
         size = size or (frame.height, frame.width)
         if (frame.height, frame.width) != size:
             raise VideoError(f"{path}: is {frame.height} x {frame.width} pixels, the first was {size[0]} x {size[1]}")
         yield DecodedFrame(count / fps, (count + 1) / fps, frame, None, codec)
+
+
+def _by_ffmpeg(path: Path, codec: str, max_pixels: int) -> av.VideoFrame:
+    context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
+    # of a TIFF it would refuse every tag that it does not know
+    detect = "crccheck+bitstream+buffer" + ("" if codec == "tiff" else "+explode")
+    context.options = {"max_pixels": str(max_pixels), "err_detect": detect}
+    context.thread_count = 1
+    try:
+        # a packet is padded, as decoders want it; they read no name and no other file
+        frames = [*context.decode(av.Packet(path.read_bytes())), *context.decode(None)]
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise VideoError(f"{path}: cannot be decoded as an image ({error})") from error
+    if not frames or frames[0].is_corrupt:
+        raise VideoError(f"{path}: cannot be decoded as an image")
+    return frames[0]
+
+
+def _plain_tiff(path: Path, max_pixels: int) -> av.VideoFrame | None:
+    """The picture of a TIFF of grey or RGB by tifffile, which reads tiles and BigTIFF too; None if FFmpeg is to try."""
+    import tifffile  # a fifth of a second that few need
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            if page.imagelength * page.imagewidth > max_pixels:
+                size = f"{page.imagelength} x {page.imagewidth} pixels"
+                raise VideoError(f"{path}: {size} is more than extract.max_pixels ({max_pixels})")
+            kind = TIFF_FORMATS.get((page.photometric.name, page.samplesperpixel, np.dtype(page.dtype).name))
+            if kind is None or page.planarconfig != tifffile.PLANARCONFIG.CONTIG:
+                return None
+            values = page.asarray()
+    except (VideoError, MemoryError):
+        raise
+    except Exception as error:  # of many kinds, and none is ours
+        if "imagecodecs" in str(error):
+            return None
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise VideoError(f"{path}: cannot be decoded as an image ({text})") from error
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))), format=kind)
+    frame.color_range = FULL_RANGE
+    return frame

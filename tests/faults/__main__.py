@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # disks are unmounted and processes ended then, too
     results = Results(arguments.results)
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
         ground = Ground(Path(folder))
         try:
             most = max(fault.times for fault in FAULTS) if arguments.times is None else arguments.times

@@ -61,12 +61,16 @@ class Ground:
         self.folder = folder
         self.measured: dict[str, tuple[dict[str, str], float]] = {}
         self.zygote = Zygote(ROOT)
-        self.locks: dict[str, RLock] = {}  # by what is made
+        self.locks: dict[str, Any] = {}  # by what is made
         self.numbers = count(1)
+        self.made: list[Workspace] = []
         self.server: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
-        """End what was started."""
+        """End what was started, by tries that were stopped too."""
+        for workspace in self.made:
+            if workspace.folder.exists():
+                workspace.survivors(0)
         self.zygote.close()
         if self.server is not None:
             self.server.terminate()
@@ -207,7 +211,9 @@ class Ground:
         """A copy of a workspace for one trial, under `parent` if that is not this ground's folder."""
         folder = (parent or self.folder) / f"trial-{next(self.numbers)}"
         shutil.copytree(of.folder, folder, symlinks=True)
-        return Workspace(folder, of.environment, self.zygote)
+        workspace = Workspace(folder, of.environment, self.zygote)
+        self.made.append(workspace)
+        return workspace
 
     def undisturbed(self, of: str, command: list[str], *outs: str, api: str = "") -> tuple[dict[str, str], float]:
         """The hashes of `outs` and the seconds when nothing goes wrong, in a copy of the workspace called `of`."""

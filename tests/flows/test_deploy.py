@@ -105,8 +105,9 @@ def test_every_flow_is_served_once_at_a_time_with_its_schedule_and_drift_sets_of
     assert deploy.deployments(never)["retrain"].schedules == []
 
 
-def test_workers_get_what_deploy_serves():
-    shipped = YAML(typ="safe").load(ROOT / "flows/prefect.yaml")["deployments"]
+@pytest.mark.parametrize("file", ["flows/prefect.yaml", "flows/docker/prefect.yaml"])
+def test_workers_get_what_deploy_serves(file):
+    shipped = YAML(typ="safe").load(ROOT / file)["deployments"]
     served = deploy.deployments(load_params(ROOT / "params.yaml"))
     assert len(shipped) == len(served)
     for entry in shipped:
@@ -304,6 +305,24 @@ def test_drift_sets_off_retrain(workspace):  # noqa: F811
         subprocess.run([sys.executable, "-c", code], check=True, env=environment)
         served.wait_for(served.ended, 90)
         assert [run["state_name"] for run in served.runs()] == ["Promoted v1.0.0"]
+
+
+@pytest.mark.slow
+def test_containers_are_deployed_with_the_workspace_in_them(workspace, api, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("PWD", str(workspace))
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    subprocess.run([*prefect, "work-pool", "create", "--type", "docker", "foreframe-docker"], check=True)
+    try:
+        file = ROOT / "flows/docker/prefect.yaml"
+        subprocess.run([*prefect, "deploy", "--all", "--prefect-file", str(file)], check=True)
+        deployment = httpx.get(f"{api}/deployments/name/retrain/docker").json()
+        assert deployment["job_variables"]["volumes"] == [f"{workspace}:/workspace"]
+        assert deployment["job_variables"]["image"] == "foreframe"
+        assert deployment["pull_steps"] == [
+            {"prefect.deployments.steps.set_working_directory": {"directory": "/workspace"}}
+        ]
+    finally:
+        httpx.delete(f"{api}/work_pools/foreframe-docker")
 
 
 @pytest.mark.slow

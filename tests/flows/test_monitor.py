@@ -19,13 +19,19 @@ from flows.overrides import set_params
 from flows.prefect_dvc import workspace_lock as workspace_lock
 from pipeline import measuring, model_versions
 from pipeline.data.clips import COLUMNS, write_clips
+from pipeline.data.frames import FrameStore
 from pipeline.measuring import scoring
 from pipeline.model_dir import save
 from pipeline.params import load_params
+from pipeline.sources.lists import read_list
+from pipeline.stages.extract import extract
 from pipeline.video import write_png, write_video
-from tests.conftest import moving_bar
+from tests.conftest import data_in, moving_bar
+from tests.corpus.sources import squares, write_lerobot
 from tests.flows.conftest import ROOT, ask
 from tests.pipeline.inference.test_translation import make_card
+from tests.pipeline.stages.test_extract import params as extract_params
+from tests.pipeline.video.test_audio import pictures
 
 
 def video(name: str, frames: np.ndarray) -> None:
@@ -118,11 +124,36 @@ def test_a_champion_that_translates_is_held_to_the_videos_that_its_sources_are_m
 
 def test_a_folder_of_numbered_images_arrives_as_one_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    params = load_params(ROOT / "params.yaml").extract
     for number in range(3):
         write_png(Path("videos/walk") / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
     Path("videos/.part").write_text("hidden")
-    assert monitor.arrived(Path("videos"), set()) == [Path("videos/walk")]
-    assert monitor.arrived(Path("videos"), {video.content_hash for video in videos.videos(Path("videos"))}) == []
+    assert monitor.arrived(Path("videos"), set(), params) == [Path("videos/walk")]
+    assert (
+        monitor.arrived(Path("videos"), {video.content_hash for video in videos.videos(Path("videos"), params)}, params)
+        == []
+    )
+
+
+def test_what_frames_were_extracted_from_does_not_arrive_again_array_list_or_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("archive").mkdir()
+    np.save("archive/seq.npy", squares(5, 8))
+    write_lerobot(Path("archive/robot"), [4, 5])
+    write_video(Path("archive/a.mp4"), pictures(8), 10.0)
+    write_video(Path("archive/b.mp4"), pictures(9), 10.0)
+    Path("list.csv").write_text("path,start_seconds,stop_seconds\narchive/a.mp4,0.1,0.5\narchive/b.mp4,,\n")
+    wanted = extract_params(size=(8, 8))
+    for name in ("archive", "list.csv"):
+        extract(Path("frames"), data=data_in(Path(name)), extract=wanted)
+        known = set(FrameStore(Path("frames")).index["sha256"])
+        assert monitor.arrived(Path(name), known, wanted) == []
+        assert len(monitor.arrived(Path(name), set(), wanted)) > 1
+    assert monitor.arrived(Path("list.csv"), known - {""}, wanted) == []
+    set_list = set(monitor.arrived(Path("list.csv"), set(), wanted))
+    monitor.write_list(Path("part.csv"), Path("list.csv"), {path for path in set_list if path.name == "a.mp4"})
+    [row] = read_list(Path("part.csv"))
+    assert (Path(row.path).name, row.start_seconds, row.stop_seconds) == ("a.mp4", 0.1, 0.5)
 
 
 def test_videos_that_cannot_be_measured_are_no_failure_and_the_log_says_why(workspace, api):

@@ -127,12 +127,12 @@ def test_the_first_model_is_promoted_then_nothing_is_new_then_a_new_video_redoes
 
 def test_new_changed_and_removed_videos_are_named(workspace):
     shutil.copytree("prepared/frames", "data/frames")
-    assert retrain.changed_videos(Path("videos")) == []
+    assert retrain.changed_videos(Path("videos"), load_params(Path("params.yaml")).extract) == []
     Path("videos/new.mp4").write_text("new")
     Path("videos/.hidden").write_text("no video")
     Path("videos/3.mp4").write_text("other bytes")
     Path("videos/5.mp4").unlink()
-    assert retrain.changed_videos(Path("videos")) == [
+    assert retrain.changed_videos(Path("videos"), load_params(Path("params.yaml")).extract) == [
         "1 new in videos: new.mp4", "1 changed in videos: 3.mp4", "1 removed in videos: 5.mp4"
     ]  # fmt: skip
 

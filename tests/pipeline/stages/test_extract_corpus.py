@@ -14,11 +14,12 @@ from tests.corpus.colors import COLORS
 from tests.corpus.refused import BAD
 from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import PICTURES, STREAMS
+from tests.corpus.uploads import UPLOADS
 from tests.corpus.videos import GOOD
 from tests.pipeline.stages.test_extract import params
 
 DECODERS = ("pyav", "opencv", "auto")
-CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | BAD
+CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | UPLOADS | BAD
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def luma(colour):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 220
+    assert len(CASES) >= 233
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
