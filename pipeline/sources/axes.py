@@ -70,5 +70,9 @@ def _span(length: int, place: int) -> slice:
     return slice(start, start + SAMPLE)
 
 
-def _unclear(shape: tuple[int, ...], choices: str) -> VideoError:
-    return VideoError(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({choices})")
+class UnclearAxes(VideoError):
+    """An array may be a video, but nothing tells which axis is time."""
+
+
+def _unclear(shape: tuple[int, ...], choices: str) -> UnclearAxes:
+    return UnclearAxes(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({choices})")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources.arrays import Array, keys, open_array
-from pipeline.sources.axes import axes_of
+from pipeline.sources.axes import UnclearAxes, axes_of
 from pipeline.sources.extras import MissingPackage
 from pipeline.sources.levels import Range, chosen_range, suggested_range, to_levels
 from pipeline.sources.part import Inspection, Limits, Part, TimedPicture
@@ -30,10 +30,11 @@ WORDS = re.compile(r"[^a-z]+")
 def inspect(path: Path, stated_axes: str | None, heartbeat: Callable[[], None]) -> Inspection:
     """The videos in the arrays at `path`, each with its content hash; every value is read once.
 
-    What is no video (labels, say) is left out where something else is one. Raises VideoError where nothing is.
+    What is no video (labels, say) is left out where something else is one; what may be one is told.
+    Raises VideoError where nothing is.
     """
     parts: list[Part] = []
-    reasons = []
+    reasons, unclear = [], ""
     names = keys(path)
     for key in names:
         try:
@@ -43,12 +44,16 @@ def inspect(path: Path, stated_axes: str | None, heartbeat: Callable[[], None]) 
             raise
         except VideoError as error:
             reasons.append(str(error).removeprefix(f"{path}: "))
+            if isinstance(error, UnclearAxes) and not unclear:
+                unclear = f"{key}: {error}" if key else str(error)
             continue
         parts.extend(_parts(path, key, array, axes, heartbeat))
         if missing := getattr(array, "missing", ""):
             reasons.append(missing)
     if not parts:
         raise VideoError(f"{path}: {reasons[0] if reasons else 'holds no array'}")
+    if unclear:  # perhaps a video, unlike labels
+        return Inspection(parts, unclear)
     broken = next((reason for reason in reasons if reason.startswith("breaks off")), "")
     if broken and parts[0].axes[0] == "N":  # whole sequences are missing; else each ends early
         return Inspection(parts, broken)

@@ -8,9 +8,11 @@ import pytest
 import zarr
 
 from pipeline.data.frames import FrameStore, faults
+from pipeline.stages.extract import extract
+from tests.conftest import data_in
 from tests.corpus.sources import squares
 from tests.pipeline.stages.sources import SIDE, extracted, folder_of, reason_of
-from tests.pipeline.stages.test_extract import store_bytes
+from tests.pipeline.stages.test_extract import params, store_bytes
 
 pytestmark = pytest.mark.usefixtures("read")
 
@@ -119,6 +121,15 @@ def test_what_cannot_be_told_is_said_and_not_guessed(tmp_path, case):
     for words in expected.split(".*"):
         position = reason.find(words, position)
         assert position >= 0, reason
+
+
+def test_an_array_that_may_be_a_video_is_told_of_beside_those_that_are(tmp_path):
+    (tmp_path / "in").mkdir()
+    np.savez(tmp_path / "in/d.npz", X_train=squares(6, 10), X_val=squares(3, 10), labels=np.arange(6))
+    extract(tmp_path / "out", data=data_in(tmp_path / "in"), extract=params())
+    index = FrameStore(tmp_path / "out").index
+    assert index["status"].value_counts().to_dict() == {"ok": 6, "skipped": 1}
+    assert index.loc["d.npz", "reason"].startswith("X_val: its axes cannot be told from shape (3, 10, 16, 16)")
 
 
 def test_stated_axes_settle_what_content_does_not(tmp_path):
