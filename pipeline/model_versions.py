@@ -7,22 +7,24 @@ force; people use the model there.
 import hashlib
 import json
 import logging
+import math
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
 from pipeline.params import PromoteParams
 from pipeline.runtime import hashing as hashes
 from pipeline.runtime import locks
 from pipeline.runtime.files import sync, write_json
+
+if TYPE_CHECKING:  # NumPy takes a quarter of a second, which a run without news does not need
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +50,9 @@ class Verdict:
 
 
 def is_better(
-    candidate: NDArray[np.floating],
-    champion: NDArray[np.floating],
-    videos: NDArray[Any],
+    candidate: "NDArray[np.floating]",
+    champion: "NDArray[np.floating]",
+    videos: "NDArray[Any]",
     promote: PromoteParams,
 ) -> Verdict:
     """Is the candidate's mean error lower than the champion's by more than promote.margin, chance aside?
@@ -59,6 +61,8 @@ def is_better(
     lower end of a paired bootstrap interval of the relative improvement has to clear the margin. Whole videos are
     resampled, because the clips of one overlap; where there is one video only, its clips are.
     """
+    import numpy as np
+
     bad = int(np.count_nonzero(~np.isfinite(candidate)))
     if bad or not len(candidate):
         return Verdict(False, f"the candidate's error is not a finite number on {bad} of {len(candidate)} clips")
@@ -100,9 +104,9 @@ def beats_baselines(metrics: dict[str, Any], promote: PromoteParams) -> Verdict:
     rows = {name: row for name, row in metrics.items() if isinstance(row, dict) and name not in ("stateless", "start")}
     errors = {name: row[promote.metric] for name, row in rows.items()}
     model = errors.pop("model")
-    if model is None or not np.isfinite(model):
+    if model is None or not math.isfinite(model):
         return Verdict(False, f"the candidate's {promote.metric} is not a finite number")
-    finite = {name: error for name, error in errors.items() if error is not None and np.isfinite(error)}
+    finite = {name: error for name, error in errors.items() if error is not None and math.isfinite(error)}
     name, best = min(finite.items(), key=lambda item: item[1])
     improvement = float(1 - model / best) if best else 0.0
     better = improvement > promote.margin
