@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import apprise
 from prefect import Flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun, State
@@ -14,7 +13,6 @@ from tabulate import tabulate
 from flows.prefect_dvc.graph import Stage
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
-from pipeline.pages.shrinking import fitted
 from pipeline.runtime.files import write_bytes
 
 NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
@@ -48,6 +46,8 @@ def publish(
 def notify(title: str, body: str) -> None:
     """Send a message to the address in FOREFRAME_NOTIFY, if it is set; a message that is lost stops nothing."""
     if address := os.environ.get(NOTIFY):
+        import apprise  # a quarter of a second, which a run without news does not need
+
         sender = apprise.Apprise()
         if not (sender.add(address) and sender.notify(title=title, body=body)):
             get_run_logger().warning("%s: the message was not delivered", NOTIFY)
@@ -124,6 +124,8 @@ def _picture(path: Path) -> str:
     """The picture in Markdown, made to fit; in its place a line where it is damaged."""
     if not path.exists():
         return ""
+    from pipeline.pages.shrinking import fitted  # NumPy and Pillow
+
     try:
         content, kind = fitted(path, MOST_BYTES)
     except OSError as error:

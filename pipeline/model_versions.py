@@ -4,19 +4,19 @@ Each version is a copy of a model directory with a record, promotion.json. `mode
 force; people use the model there.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
+import math
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
 from pipeline.metrics import METRICS
@@ -24,6 +24,10 @@ from pipeline.params import PromoteParams
 from pipeline.runtime import hashing as hashes
 from pipeline.runtime import locks
 from pipeline.runtime.files import sync, write_json
+
+if TYPE_CHECKING:  # NumPy takes a quarter of a second, which a run without news does not need
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +102,8 @@ def _compare(
     promote: PromoteParams,
 ) -> Verdict:
     """The verdict of one metric's errors (N,), called `name`."""
+    import numpy as np
+
     bad = int(np.count_nonzero(~np.isfinite(candidate)))
     if bad or not len(candidate):
         return Verdict(False, f"the candidate's error is not a finite number on {bad} of {len(candidate)} clips")
@@ -147,7 +153,9 @@ def _beats_baselines(metric: str, rows: dict[str, dict[str, Any]], promote: Prom
     """The verdict of one metric; rows by method."""
     named = error_name(metric)
     values = {name: row[metric] for name, row in rows.items()}
-    errors = {name: error(metric, value) for name, value in values.items() if value is not None and np.isfinite(value)}
+    errors = {
+        name: error(metric, value) for name, value in values.items() if value is not None and math.isfinite(value)
+    }
     model = errors.pop("model", None)
     if model is None:
         return Verdict(False, f"the candidate's {named} is not a finite number")

@@ -42,8 +42,8 @@ class Stage:
     stale: bool  # it has changes, or one that it needs has
     outs: tuple[str, ...]
     stored: tuple[str, ...]  # of the outs, those that DVC's cache or remote can give back
-    in_lock: bool  # the project's dvc.lock names its outs so; else it is of another folder's dvc.yaml, or a .dvc file
     order: Order  # what to run, and what to put back if that fails
+    in_lock: bool = True  # the project's dvc.lock names its outs; else that of another folder, or a .dvc file
 
 
 def plan(targets: list[str] | None = None, project: Path = Path()) -> list[Stage]:
