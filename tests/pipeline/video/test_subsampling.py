@@ -69,7 +69,8 @@ def both_ways(path, folder, fps, threads=1):
     ):
         array = folder / f"{name}.npy"
         outcome = work(job(path, array, fps, threads))
-        results.append((outcome, np.load(array).tolist() if array.exists() else None))
+        # _extract does not say who decodes
+        results.append((replace(outcome, decoder=""), np.load(array).tolist() if array.exists() else None))
         array.unlink(missing_ok=True)
     return results
 
