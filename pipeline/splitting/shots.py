@@ -5,14 +5,22 @@ from numpy.typing import NDArray
 
 CHUNK = 256  # frames that are compared at a time
 NEIGHBOURS = 5  # differences whose median says how much motion is ordinary around a frame
+# standard deviation of a picture's values, of 1: where both frames have less, a difference counts for more, but not
+# for more than that of a picture of the least
+ORDINARY_CONTRAST, LEAST_CONTRAST = 0.15, 0.03
 
 
 def frame_differences(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The mean absolute difference of each frame from the previous one: uint8 (T, H, W, C) -> (T - 1,) in [0, 1]."""
+    """How much each frame differs from the previous one: uint8 (T, H, W, C) -> (T - 1,).
+
+    The mean absolute difference, in [0, 1]; of dark or dull pictures as if they had the contrast of ordinary ones.
+    """
     differences = []
     for start in range(0, len(frames) - 1, CHUNK):
-        chunk = frames[start : start + CHUNK + 1].astype(np.int16)
-        differences.append(np.abs(np.diff(chunk, axis=0)).mean(axis=(1, 2, 3)) / 255)
+        chunk = frames[start : start + CHUNK + 1].astype(np.float32) / 255
+        contrast = chunk.std(axis=(1, 2, 3)).astype(np.float64)
+        scale = np.clip(np.maximum(contrast[1:], contrast[:-1]), LEAST_CONTRAST, ORDINARY_CONTRAST) / ORDINARY_CONTRAST
+        differences.append(np.abs(np.diff(chunk, axis=0)).mean(axis=(1, 2, 3)) / scale)
     return np.concatenate(differences) if differences else np.empty(0)
 
 

@@ -11,10 +11,25 @@ def video(*levels):
 
 
 def test_a_difference_is_the_mean_over_pixels_and_channels_of_one():
-    frames = video(0, 51, 0)
-    frames[2, 0, 0] = 255
-    assert frame_differences(frames).tolist() == pytest.approx([0.2, (3 * 51 + 204) / 4 / 255])
+    frames = checkered(10, 100), checkered(61, 151), checkered(61, 151)
+    frames[2][0, 0] += 102
+    assert frame_differences(np.stack(frames)).tolist() == pytest.approx([0.2, 0.4 / 4])
     assert frame_differences(video(9)).tolist() == []
+
+
+def test_the_darker_or_duller_both_frames_the_more_a_difference_counts():
+    rng = np.random.default_rng(0)
+    shots = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(2)]
+    frames = np.stack([shot for shot in shots for _ in range(6)])
+    dull = 120 + frames // 8
+    for shown in (frames, frames // 4, frames // 8, dull):
+        assert find_shots(shown, 0.1) == [(0, 6), (6, 12)]
+    assert find_shots(frames // 64, 0.1) == [(0, 12)], "as good as black"
+
+
+def checkered(dark, bright):
+    """A picture (2, 2, 3) of ordinary contrast."""
+    return np.array([[dark, bright], [bright, dark]], np.uint8)[..., None].repeat(3, axis=2)
 
 
 def test_differences_are_the_same_however_the_frames_are_read(monkeypatch):
