@@ -2,10 +2,13 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pipeline.errors import ParamsError
@@ -255,14 +258,33 @@ class RetainParams(Section):
     server_log_mb: float | None = Field(gt=0)
 
 
+def _a_timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("is no IANA name of a time zone, such as Europe/Berlin or UTC")
+    return name
+
+
+def _a_cron_expression(text: str) -> str:
+    try:
+        CronSim(text, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(
+            f'is no cron expression ({error}); "0 3 * * *" is at three every night: minute, hour, day, month, weekday'
+        ) from error
+    return text
+
+
+Cron = Annotated[str, AfterValidator(_a_cron_expression)]
+
+
 class SchedulesParams(Section):
     """When flows/deploy.py runs each flow: cron expressions, null for never."""
 
-    timezone: str
-    retrain: str | None
-    generate: str | None
-    monitor: str | None
-    tidy: str | None
+    timezone: Annotated[str, AfterValidator(_a_timezone)]
+    retrain: Cron | None
+    generate: Cron | None
+    monitor: Cron | None
+    tidy: Cron | None
     watch: bool
     quiet_seconds: float = Field(ge=0.1, le=3600)
 

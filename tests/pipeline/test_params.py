@@ -51,6 +51,9 @@ def test_the_shipped_file_is_read_with_its_types():
         ("kernel_size: 3", "kernel_size: 2", "model.convlstm.kernel_size: must be odd"),
         ("num_layers: 1", "num_layers: 1000000000", "model.rnn.num_layers: Input should be less than or equal to 1000"),
         ("digit_size: 16", "digit_size: 99", "sample: digit_size must be below frame_size"),
+        ("timezone: UTC", "timezone: Berlin", "schedules.timezone: is no IANA name of a time zone, such as Europe/B"),
+        ('retrain: "0 3 * * *"', 'retrain: "0 3 * *"', "schedules.retrain: is no cron expression (Wrong number of fie"),
+        ('retrain: "0 3 * * *"', 'retrain: "99 3 * * *"', "schedules.retrain: is no cron expression (Bad minute); "),
     ],
 )
 def test_an_error_names_file_key_expectation_and_value(tmp_path, monkeypatch, old, new, message):
