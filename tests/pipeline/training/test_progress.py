@@ -19,8 +19,10 @@ def test_losses_are_averaged_over_the_epoch_and_begin_anew_with_the_next():
 
 def test_the_best_weights_are_a_copy_and_an_equal_error_does_not_replace_them():
     progress, model = Progress(epoch_loss=torch.zeros(())), nn.Linear(1, 1, bias=False)
-    for value, error in ((1.0, 0.5), (2.0, 0.25), (3.0, 0.25), (4.0, 0.75), (5.0, float("nan"))):
-        nn.init.constant_(model.weight, value)
-        progress.keep_if_best(model, {"val_mse": error})
-    assert progress.best_row == {"val_mse": 0.25}
+    kept = []
+    for epoch, error in enumerate((0.5, 0.25, 0.25, 0.75, float("nan")), 1):
+        nn.init.constant_(model.weight, epoch)
+        kept.append(progress.keep_if_best(model, {"val_mse": error}, epoch))
+    assert kept == [True, True, False, False, False]
+    assert (progress.best_row, progress.best_epoch) == ({"val_mse": 0.25}, 2)
     assert progress.best_weights["weight"].item() == 2
