@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -125,7 +126,8 @@ def serve(params: Params, *, alone: bool) -> None:
                 client.create_flow_run_from_deployment(deployment_id, name=f"missed {name}", tags=["missed"])
             if name == "retrain" and params.schedules.watch:
                 watching = partial(_watch, deployment_id, params.schedules.quiet_seconds, stopping)
-                threading.Thread(target=watching, daemon=True).start()
+                # in a copy of this context, which says where the API is
+                threading.Thread(target=copy_context().run, args=(watching,), daemon=True).start()
     try:
         asyncio.run(runner.start())
     finally:

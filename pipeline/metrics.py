@@ -229,6 +229,11 @@ METRICS = {
 NO_BASELINES = {"stateless", "start"}  # methods beside the baselines: the network without its state, before training
 
 
+def start_ahead(summary: Mapping[str, Any]) -> bool:
+    """Whether the weights that training began with, where they had been trained before, have the lower MSE."""
+    return "start" in summary and not summary["model"]["mse"] <= summary["start"]["mse"]
+
+
 def baselines_ahead(summary: Mapping[str, Any]) -> dict[str, str]:
     """The metrics in which a non-learned baseline is better than the model, and which one is the best there.
 

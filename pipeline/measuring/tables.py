@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.measuring.evaluation import mean
 from pipeline.measuring.intervals import bootstrap
-from pipeline.metrics import METRICS, NO_BASELINES, baselines_ahead
+from pipeline.metrics import METRICS, NO_BASELINES, baselines_ahead, start_ahead
 
 Measured = Mapping[str, Mapping[str, NDArray[np.float32]]]  # method -> metric -> (N, T), as evaluation.measure has it
 
@@ -79,6 +79,11 @@ def headline(summary: Mapping[str, Any], num_steps: int) -> str:
     `summary` is the content of metrics.json, `num_steps` the steps that were measured.
     """
     text = f"the model's MSE is below every baseline's at {summary['useful_horizon']} of {num_steps} steps"
+    if start_ahead(summary):
+        text += (
+            f"; training made it worse: as it began its MSE was {summary['start']['mse']:.2f}, it is "
+            f"{summary['model']['mse']:.2f} (`foreframe predict --model pretrained` takes the weights that come along)"
+        )
     ahead = baselines_ahead(summary)
     if not ahead:
         return f"{text}; in the means over them no baseline is ahead in any metric"

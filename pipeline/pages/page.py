@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.metrics import start_ahead
 from pipeline.pages import figures
 from pipeline.pages.charts import Chart
 from pipeline.pages.data_card import DataCard
@@ -56,5 +57,6 @@ def page(content: Content) -> str:
         columns=figures.columns(content.summary),
         ahead=figures.ahead(content.summary),
         changes=figures.changes(content.summary, content.previous),
+        made_worse=start_ahead(content.summary),
         label=figures.label,
     )

@@ -3,19 +3,23 @@
 import asyncio
 import json
 import os
+import queue
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 from prefect.server.schemas.schedules import CronSchedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from flows import RUNNER, deploy
@@ -88,6 +92,25 @@ def test_a_night_is_missed_once_when_the_clock_changes(last, now, expected):
 )
 def test_a_run_is_missed_when_one_was_due_since_the_last(last, now, expected):
     assert deploy.missed(moment(last), "0 3 * * *", "UTC", moment(now)) is expected
+
+
+def test_whoever_watches_asks_the_api_that_is_served(monkeypatch):
+    """The address is a setting of this context, not of the environment; a thread begins with none."""
+    asked = queue.SimpleQueue()
+    monkeypatch.setattr(deploy, "_watch", lambda *_: asked.put(PREFECT_API_URL.value()))
+    monkeypatch.setattr(deploy, "_settle", lambda *_, **__: False)
+    monkeypatch.setattr(deploy, "get_client", lambda **_: nullcontext())
+    monkeypatch.setattr(deploy.Runner, "add_deployment", lambda *_: uuid4())
+    monkeypatch.setattr(deploy.Runner, "start", no_runs)
+    params = load_params(ROOT / "params.yaml")
+    watching = params.model_copy(update={"schedules": params.schedules.model_copy(update={"watch": True})})
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        deploy.serve(watching, alone=False)
+    assert asked.get(timeout=10) == "http://127.0.0.1:1/api"
+
+
+async def no_runs(runner: object) -> None:
+    """Stands for a runner that is ended at once."""
 
 
 def test_every_flow_is_served_once_at_a_time_with_its_schedule_and_drift_sets_off_retrain():

@@ -101,6 +101,15 @@ def test_the_headline_names_each_metric_in_which_a_baseline_is_ahead():
     assert headline(better, 10).endswith("; in the means over them no baseline is ahead in any metric")
 
 
+def test_the_headline_says_that_training_made_it_worse():
+    summary = {"model": {"mse": 2.0}, "start": {"mse": 1.0}, "last_frame": {"mse": 3.0}, "useful_horizon": 10}
+    assert "training made it worse: as it began its MSE was 1.00, it is 2.00 (`foreframe predict" in headline(
+        summary, 10
+    )
+    summary["start"]["mse"] = 2.0
+    assert "worse" not in headline(summary, 10)
+
+
 def test_a_model_without_figures_is_behind():
     summary = {"model": {"mse": math.nan}, "last_frame": {"mse": 3.0}, "useful_horizon": 0}
     assert "ahead in MSE (last frame 3.00, the model nan)" in headline(summary, 10)
