@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]  # low, high
 
 SUMMARY, PREVIOUS = "metrics.json", "previous.json"
+TEXTS = {"video", "method", "metric"}  # columns of tables that hold no numbers
 INTERVALS, CLIP_SCORES, HORIZON = "intervals.csv", "clip_scores.csv", "horizon.csv"
 REMEDY = "run `dvc repro --force evaluate`"
 
@@ -93,6 +94,8 @@ def read_table(path: Path, *columns: str) -> "pd.DataFrame | None":
         raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); {_remedy(path)}") from error
     if missing := [name for name in columns if name not in table]:
         raise DataError(f"{path}: is damaged (no column {missing[0]}); {_remedy(path)}")
+    if words := [name for name in table if name not in TEXTS and not pd.api.types.is_numeric_dtype(table[name])]:
+        raise DataError(f"{path}: is damaged ({words[0]} is not all numbers); {_remedy(path)}")
     return table
 
 

@@ -4,7 +4,9 @@ import math
 
 import pytest
 
+from pipeline.errors import DataError
 from pipeline.pages.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, horizon_charts, training_charts
+from pipeline.pages.figures import read_table
 
 
 def points(line):
@@ -62,3 +64,9 @@ def test_training_charts_are_of_the_files_that_are_there(tmp_path):
     assert "from 0.5 to 0.25" in loss.summary
     assert loss.x_ticks[0][1] == "1"  # people count epochs from 1
     assert [line.label for line in gradients.lines] == ["after training", "before training"]
+
+
+def test_a_table_with_words_for_numbers_is_refused_in_one_line(tmp_path):
+    (tmp_path / "horizon.csv").write_text("method,step,mse\nmodel,1,0.5\nmodel,2,0x5\n")
+    with pytest.raises(DataError, match=r"horizon.csv: is damaged \(mse is not all numbers\); "):
+        read_table(tmp_path / "horizon.csv", "method", "step")
