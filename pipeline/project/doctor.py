@@ -171,9 +171,7 @@ def _project(folder: Path) -> Iterator[Finding]:
     try:
         videos = load_params(folder / "params.yaml").data.videos
     except PipelineError as error:
-        yield Finding(
-            "params.yaml", "fail", str(error).splitlines()[0], "mend it; docs/parameters.md says what each is"
-        )
+        yield Finding("project", "fail", str(error).splitlines()[0], "mend it; docs/parameters.md says what each is")
         return
     if not (folder / videos).is_dir() and videos != "data/sample":
         yield Finding("videos", "fail", f"{videos}: there is no such folder", "point data.videos at your videos")
