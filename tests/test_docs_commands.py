@@ -265,6 +265,8 @@ def check_uvx(arguments: list[str]) -> None:
 def check_git(arguments: list[str]) -> None:
     known = (
         ["checkout", "params.yaml"],
+        ["checkout", "."],
+        ["status"],
         ["checkout", "generator@v3.0.0"],
         ["checkout", "dvc.lock"],
         ["clean", "-fdx"],
