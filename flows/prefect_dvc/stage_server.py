@@ -85,7 +85,7 @@ class StageServer:
                 self.process = subprocess.Popen(  # -P: nothing is imported from the project's folder
                     [sys.executable, "-P", "-c", start, str(self.project.resolve())],
                     cwd=self.project,
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     env={**os.environ, "PYTHONUNBUFFERED": "1"},
                     start_new_session=True,
