@@ -110,13 +110,17 @@ def filled_at_random(workspace: Workspace, random: Random) -> AbstractContextMan
     return filled(workspace, random.choice([0, random.randrange(40_000)]))
 
 
-def repro(disk: Callable[[Workspace, Random], AbstractContextManager[None]], words: tuple[str, ...]) -> Trial:
-    """A trial of `dvc repro` on a disk that takes nothing more from some stage on."""
+def repro(
+    program: list[str], disk: Callable[[Workspace, Random], AbstractContextManager[None]], words: tuple[str, ...]
+) -> Trial:
+    """A trial of `dvc repro`, or of the flow, on a disk that takes nothing more from some stage on."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
         step = ground.step(random)
-        command, expected = [*REPRO, step.name], step.after.hashes(*DATA)
+        command, expected = [*program, step.name], step.after.hashes(*DATA)
         with small_disk(ground, step.before) as workspace:
+            if program == FLOW:
+                workspace.environment["PREFECT_API_URL"] = ground.api
             with disk(workspace, random):
                 first = workspace.quick(command)
             lost = tracebacks(first) if first.code == 0 else refused(first, *words)
@@ -169,6 +173,7 @@ def closed_output(command: list[str]) -> Trial:
 
 
 REPRO = [PYTHON, "-m", "dvc", "repro"]
+FLOW = [PYTHON, "-m", "flows.repro"]
 SHORT = ("sample", "tensorize", "evaluate")
 GENERATE = [PYTHON, "-m", "flows.generate"]
 
@@ -187,7 +192,8 @@ FAULTS = [
     ),
     Fault("disk full", "`foreframe predict`", full("staged", PREDICT, ("out.mp4",)), 5, 1),
     Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5),
-    Fault("disk full", "`dvc repro`", repro(filled_at_random, FULL), 3),
+    Fault("disk full", "`dvc repro`", repro(REPRO, filled_at_random, FULL), 3),
+    Fault("disk full", "`flows.repro`", repro(FLOW, filled_at_random, FULL), 3),
     Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",)), 2),
     *(
         Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, int(name in SHORT))
@@ -195,7 +201,8 @@ FAULTS = [
     ),
     Fault("read-only", "`foreframe predict`", locked_disk("staged", PREDICT, ("out.mp4",)), 1, 1),
     Fault("read-only", "`foreframe translate`", locked_disk("staged", TRANSLATE, ("out.mp4",)), 1),
-    Fault("read-only", "`dvc repro`", repro(lambda workspace, _: read_only(workspace), READ_ONLY), 2),
+    Fault("read-only", "`dvc repro`", repro(REPRO, lambda workspace, _: read_only(workspace), READ_ONLY), 2),
+    Fault("read-only", "`flows.repro`", repro(FLOW, lambda workspace, _: read_only(workspace), READ_ONLY), 2),
     Fault("closed output", "`foreframe info` of metrics", closed_output(foreframe("info", "data/metrics")), 3, 1),
     Fault("closed output", "`foreframe info` of a model", closed_output(foreframe("info", "data/model")), 3, 1),
     Fault("closed output", "`foreframe info` of a video", closed_output(foreframe("info", "in.mp4")), 3),

@@ -6,6 +6,7 @@ parents and sessions too, but for the seconds in which they import.
 
 import importlib
 import json
+import logging
 import os
 import runpy
 import shlex
@@ -131,7 +132,9 @@ def _become(module: str, arguments: list[str]) -> None:
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
-    dvc.stage.run.subprocess = _Subprocess  # type: ignore[attr-defined]
+    vars(dvc.stage.run)["subprocess"] = _Subprocess
+    if not module.startswith("flows."):
+        logging.getLogger().handlers.clear()  # Prefect's, by which DVC's and a stage's lines would be written twice
     if module.startswith(STAGE):
         importlib.reload(importlib.import_module(STAGE.rstrip(".")))  # it watches DVC where DVC runs it
     sys.argv = [module, *arguments]
