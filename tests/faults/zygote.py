@@ -67,11 +67,13 @@ class Zygote:
 class Forked:
     """A command that runs in a fork, with what a subprocess.Popen has."""
 
-    def __init__(self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path):
+    def __init__(
+        self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path, user: int
+    ) -> None:
         self.zygote = zygote
         self.returncode: int | None = None
         module, *arguments = command[command.index("-m") + 1 :]
-        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log)}
+        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log), "user": user}
         self.pid = int(zygote.ask({**order, "environment": environment}))
 
     def poll(self) -> int | None:
@@ -115,7 +117,7 @@ def main() -> None:
 
 
 def _begin(order: dict[str, Any]) -> None:
-    """In the child: folder, streams and environment, then the command."""
+    """In the child: folder, streams, environment and user, then the command."""
     os.chdir(order["folder"])
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -123,6 +125,8 @@ def _begin(order: dict[str, Any]) -> None:
         os.dup2(stream, number)
     os.environ.clear()
     os.environ.update(order["environment"])
+    if order["user"] != os.getuid():
+        os.setuid(order["user"])
     _become(order["module"], order["arguments"])
 
 
