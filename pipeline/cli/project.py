@@ -124,6 +124,9 @@ def check(
             voice.line(f"{name}: sound")
     facts = {"damaged": list(found.values())}
     if found:
-        are = "files are" if len(found) > 1 else "file is"
-        voice.refuse(f"foreframe check: {len(found)} {are} not as written", facts)
+        first, *more = found
+        what = (
+            f"{1 + len(more)} files are not as written, the first is {first}" if more else f"{first} is not as written"
+        )
+        voice.refuse(f"foreframe check: {what}", facts)
     voice.facts(facts)
