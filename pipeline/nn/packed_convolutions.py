@@ -2,8 +2,8 @@
 
 oneDNN brings the weights into an order of its own at every call, which takes a twelfth of the time of one step of a
 recurrence. Within PackedWeights they stay in that order, and a result is added to what is there without a pass over
-memory; in float32 the larger ones are Winograd's (winograd.py), whose weights are transformed once. Elsewhere, and
-where there is no oneDNN (CUDA, float64), these are torch's convolutions. They are for hand-written backward passes:
+memory; in float32, without AVX-512, the larger ones are Winograd's (winograd.py), whose weights are transformed once.
+Elsewhere, and where there is no oneDNN (CUDA, float64), these are torch's convolutions. They are for hand-written backward passes:
 autograd does not see through them.
 """
 
@@ -161,7 +161,7 @@ def _winograd(grid: Tensor, weight_shape: torch.Size, dtype: torch.dtype) -> boo
     """Whether a convolution of `grid` with a weight (D, C, r, r), or the weight's gradient, is Winograd's."""
     if dtype != torch.float32 or torch.is_autocast_enabled("cpu") or not fast_path.packing_available(grid, dtype):
         return False
-    return winograd_pays(grid.shape, weight_shape)
+    return fast_path.products_outrun_convolutions() and winograd_pays(grid.shape, weight_shape)
 
 
 def _packed(kernel: _Kernel) -> bool:

@@ -25,6 +25,13 @@ float32_only = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(params=[True, False])
+def suits(request, monkeypatch):
+    """Whether the processor is one for it."""
+    monkeypatch.setattr("pipeline.nn.fast_path.products_outrun_convolutions", lambda: request.param)
+    return request.param
+
+
 def case(size, sides, channels=(5, 6), count=3):
     torch.manual_seed(0)
     inputs, outputs = channels
@@ -75,7 +82,7 @@ def test_the_gradient_of_the_weight_is_that_of_autograd(size, sides):
 
 
 @float32_only
-def test_it_is_chosen_for_large_convolutions_of_float32_alone():
+def test_it_is_chosen_for_large_convolutions_of_float32_alone(suits):
     def kinds(grid, weight, dtype=None):
         with (
             torch.no_grad(),
@@ -85,8 +92,9 @@ def test_it_is_chosen_for_large_convolutions_of_float32_alone():
             convolve(grid, weight)
         return [type(kernel.kernel) for kernel in packed.kernels.values()]
 
-    assert kinds(*case(5, (16, 16), (64, 64))) == [WinogradKernel]
-    assert kinds(*case(3, (16, 16), (64, 64))) == [WinogradKernel]
+    chosen = [WinogradKernel if suits else torch.Tensor]
+    assert kinds(*case(5, (16, 16), (64, 64))) == chosen
+    assert kinds(*case(3, (16, 16), (64, 64))) == chosen
     assert kinds(*case(3, (16, 16), (16, 64))) == [torch.Tensor]  # the transforms would take what is saved
     assert kinds(*case(5, (4, 4), (64, 64), 1)) == [torch.Tensor]
     assert kinds(*case(7, (16, 16), (64, 64))) == [torch.Tensor]
@@ -94,7 +102,7 @@ def test_it_is_chosen_for_large_convolutions_of_float32_alone():
 
 
 @float32_only
-def test_a_layer_computes_its_equations_and_their_gradients_with_it(monkeypatch):
+def test_a_layer_computes_its_equations_and_their_gradients_with_it(suits, monkeypatch):
     torch.manual_seed(0)
     layer, grid = ConvLstmLayer(32, 32, 5), channels_last(torch.randn(12, 32, 16, 16))
     called = []
@@ -111,7 +119,7 @@ def test_a_layer_computes_its_equations_and_their_gradients_with_it(monkeypatch)
         with PackedWeights():
             hiddens, (_, cell) = way(x, 4, None)
             grads.append(torch.autograd.grad((hiddens.square().sum() + cell.sum()), (x, *layer.parameters())))
-    assert called
+    assert bool(called) == suits
     for plain, own in zip(*grads, strict=True):
         torch.testing.assert_close(own, plain, rtol=1e-3, atol=1e-4 * plain.abs().max().item())
 
