@@ -3,8 +3,8 @@
 oneDNN brings the weights into an order of its own at every call, which takes a twelfth of the time of one step of a
 recurrence. Within PackedWeights they stay in that order, and a result is added to what is there without a pass over
 memory; in float32, without AVX-512, the larger ones are Winograd's (winograd.py), whose weights are transformed once.
-Elsewhere, and where there is no oneDNN (CUDA, float64), these are torch's convolutions. They are for hand-written backward passes:
-autograd does not see through them.
+Elsewhere, and where there is no oneDNN (CUDA, float64), these are torch's convolutions. They are for hand-written
+backward passes: autograd does not see through them.
 """
 
 from contextvars import ContextVar, Token

@@ -4,8 +4,9 @@ A square of TILE x TILE outputs of a convolution with r x r weights g is Aᵀ[(G
 n x n inputs that it reads, n = TILE + r - 1 (eq. 8): n² multiplications instead of TILE² r². Summed over channels they
 are n² products of matrices, which any processor does at its full speed. For 5 x 5 weights that is 4 multiplications an
 output instead of 25, for 3 x 3 ones 2.25 instead of 9; what is left of that after the transforms is measured by
-`python -m tests.benchmarks.train cells`. Results differ from a plain sum's by some 1e-5 of their size. It is for AVX2: with
-AVX-512 oneDNN's convolutions are as fast, and in bfloat16, which processors multiply many times faster, it would lose.
+`python -m tests.benchmarks.train cells`. Results differ from a plain sum's by some 1e-5 of their size. It is for AVX2:
+with AVX-512 oneDNN's convolutions are as fast, and in bfloat16, which processors multiply many times faster, it would
+lose.
 """
 
 import math
