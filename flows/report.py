@@ -3,6 +3,8 @@
 import base64
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +71,24 @@ def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     notify(f"foreframe: {flow.name} {state.name}", f"{flow_run.name}: {state.message}")
 
 
-def keep_previous(stages: list[Stage]) -> None:
-    """Before `stages` run: keep the last run's figures, for page and report, where they are to be measured anew."""
+@contextmanager
+def keeping_previous(stages: list[Stage]) -> Iterator[None]:
+    """While `stages` run: the last run's figures are kept, for page and report, where they are to be measured anew.
+
+    If the run fails before they are, PREVIOUS is as it was: it is a dependency of the stage that renders, and in git.
+    """
     metrics = METRICS / figures.SUMMARY
-    if metrics.exists() and any(stage.stale and str(metrics) in stage.outs for stage in stages):
-        write_bytes(PREVIOUS, metrics.read_bytes())
+    if not metrics.exists() or not any(stage.stale and str(metrics) in stage.outs for stage in stages):
+        yield
+        return
+    before, last = PREVIOUS.read_bytes() if PREVIOUS.exists() else None, metrics.read_bytes()
+    write_bytes(PREVIOUS, last)
+    try:
+        yield
+    except BaseException:
+        if metrics.exists() and metrics.read_bytes() == last:
+            PREVIOUS.unlink() if before is None else write_bytes(PREVIOUS, before)
+        raise
 
 
 def _rows(

@@ -55,8 +55,8 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         if absent(stages) and graph.has_remote():
             pull(absent(stages))
             stages = graph.plan()
-        report.keep_previous(stages)
-        outcome = execution.run(stages)
+        with report.keeping_previous(stages):
+            outcome = execution.run(stages)
         verdict, scores = compare(params)
         version = None
         if verdict.better:

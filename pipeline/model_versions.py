@@ -208,7 +208,19 @@ def check(model_dir: Path) -> None:
     except ModelError as error:
         raise ModelError(f"{error}; {RESTORE}") from error
     if not whole:
-        raise ModelError(f"{model_dir}: is damaged (its content hash is not the one in {RECORD}); {RESTORE}")
+        raise ModelError(f"{_damaged(model_dir)}: is damaged (its content hash is not the one in {RECORD}); {RESTORE}")
+
+
+def _damaged(model_dir: Path) -> Path:
+    """Which of a damaged version's two files it is: the card bears a checksum of its own, and the weights'."""
+    from pipeline.model_dir import CARD, WEIGHTS, card_checksum  # torch takes seconds
+
+    try:
+        card = json.loads((model_dir / CARD).read_bytes())
+        whole = card["card_sha256"] == card_checksum(card)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        whole = False
+    return model_dir / (WEIGHTS if whole else CARD)
 
 
 def is_whole(model_dir: Path) -> bool:

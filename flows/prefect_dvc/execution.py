@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.prefect_dvc import disks
 from flows.prefect_dvc.assets import asset, describe
 from flows.prefect_dvc.graph import Stage
 from flows.prefect_dvc.guards import Guards, StageError
@@ -76,7 +77,8 @@ def reproduce(stage: Stage, guards: Guards) -> State:
             progress = _show_progress(stage.name, progress, 100 * int(match[1]) / int(match[2]))
     status = process.wait()
     if status != 0:
-        raise StageError("\n".join([f"{stage.name} ended with status {status}; its last lines:", *last]))
+        said = [f"{stage.name} ended with status {status}; its last lines:", *last]
+        raise StageError("\n".join([*said, *disks.refusals(guards.project)]))
     if not ran and stage.in_lock:
         check_restored(stage.outs, guards.project)
     describe(stage, guards.project)

@@ -7,7 +7,9 @@ leftovers.py mends.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 
-from flows.prefect_dvc import leftovers
+from flows.prefect_dvc import disks, leftovers
 from flows.prefect_dvc.stage_process import Order
 from pipeline.errors import PipelineError
 
@@ -54,19 +56,29 @@ def plan(targets: list[str] | None = None, project: Path = Path()) -> list[Stage
     Raises PipelineError where DVC cannot make sense of dvc.yaml or a target is no stage, MissingDependency where a
     stage reads what is not there.
     """
-    try:
-        with Repo(str(project), _wait_for_lock=True) as repo:
-            stages = _plan_mended(repo, targets)
-    except DvcException as error:
-        raise PipelineError(f"{project / 'dvc.yaml'}: {error}") from error
+    with _opened(project) as repo:
+        stages = _plan_mended(repo, targets)
     leftovers.keep(project)
     return stages
 
 
 def has_remote() -> bool:
     """Is a default remote set?"""
-    with Repo(".") as repo:
+    with _opened(Path()) as repo:
         return "remote" in repo.config["core"]
+
+
+@contextmanager
+def _opened(project: Path) -> Iterator[Repo]:
+    """A project as DVC sees it; PipelineError where DVC cannot make sense of it, or cannot write what it remembers."""
+    try:
+        with Repo(str(project), _wait_for_lock=True) as repo:
+            yield repo
+    except DvcException as error:
+        raise PipelineError(f"{project / 'dvc.yaml'}: {error}") from error
+    except sqlite3.Error as error:
+        why = disks.refusals(project) or [f"remove {disks.notes()}, which DVC then begins anew"]
+        raise PipelineError(f"what DVC remembers of files: {error}; {'; '.join(why)}") from error
 
 
 def _plan_mended(repo: Repo, targets: list[str] | None) -> list[Stage]:

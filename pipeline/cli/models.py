@@ -1,5 +1,6 @@
 """Commands about models: info, export, rollback."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def register(app: Typer) -> None:
         "foreframe info data/model",
         "foreframe info ~/films/walks",
         "foreframe info data/metrics --json",
+        "foreframe info    (the model that this project's commands take)",
     )(info)
     command(
         app,
@@ -33,14 +35,26 @@ def register(app: Typer) -> None:
 
 def info(
     path: Annotated[
-        Path,
-        Argument(metavar="FILE|FOLDER", help="a video, a model directory, a folder of metrics or of videos"),
-    ],
+        Path | None,
+        Argument(
+            metavar="[FILE|FOLDER]",
+            help="a video, a model directory or the word pretrained, a folder of metrics or of videos (default: the "
+            "champion, else data/model, else pretrained)",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what a video or a model directory is, list a folder of videos, or show a folder of metrics as a table."""
     voice = Voice(json, quiet)
+    if path is None or (str(path) == "pretrained" and not path.exists()):
+        from pipeline.inference.generation import describe_model  # torch takes seconds
+        from pipeline.inference.model_choice import choose_model_live
+
+        model, why = choose_model_live(path)
+        _say(voice, {"model": f"{model} ({why})", **describe_model(model)})
+        return
     if (path / "metrics.json").is_file():
         from pipeline.pages.page import markdown, read_summary
 
@@ -48,14 +62,18 @@ def info(
         voice.line(markdown(summary))
         voice.facts({"metrics": summary})
         return
+    if (path / "model.json").exists():
+        from pipeline.inference.generation import describe_model
+
+        _say(voice, describe_model(path))
+        return
     from pipeline.project.listing import describe_folder, describe_video
 
-    if (path / "model.json").exists():
-        from pipeline.inference.generation import describe_model  # torch takes seconds
+    _say(voice, dict(describe_folder(path)) if path.is_dir() else describe_video(path))
 
-        facts = describe_model(path)
-    else:
-        facts = dict(describe_folder(path)) if path.is_dir() else describe_video(path)
+
+def _say(voice: Voice, facts: Mapping[str, str]) -> None:
+    """Facts by heading: a table of two columns, or JSON."""
     width = max(map(len, facts))
     for heading, text in facts.items():
         voice.line(f"{heading:{width}}  {text}")

@@ -9,6 +9,8 @@ from typer import Argument, BadParameter, Option, Typer
 
 from pipeline.cli.app import Json, Quiet, Voice, command
 
+Project = Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")]
+
 
 def register(app: Typer) -> None:
     """Add the commands of this module to `app`."""
@@ -67,11 +69,7 @@ def init(
     voice.facts({"folder": folder, "files": made.num_files, "unreadable": made.unreadable, **asdict(made.choice)})
 
 
-def status(
-    folder: Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")] = Path(),
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+def status(folder: Project = Path(), json: Json = False, quiet: Quiet = False) -> None:
     """Say who is champion, what ran last and why, what is stale, what is next and how much disk is used."""
     from pipeline.project import status as project_status
 
@@ -82,11 +80,7 @@ def status(
     voice.facts(facts)
 
 
-def doctor(
-    folder: Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")] = Path(),
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+def doctor(folder: Project = Path(), json: Json = False, quiet: Quiet = False) -> None:
     """Check codec, GPU, threads, memory, disk, DVC's remote, Prefect's API and versions; exit code 1 if one fails."""
     from pipeline.project.doctor import examine
 
@@ -103,11 +97,7 @@ def doctor(
     voice.facts({"findings": findings})
 
 
-def check(
-    folder: Annotated[Path, Argument(metavar="[FOLDER]", help="where dvc.yaml is")] = Path(),
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+def check(folder: Project = Path(), json: Json = False, quiet: Quiet = False) -> None:
     """Read frames, models, training states and what dvc.lock names: one line per damaged file, and exit code 1."""
     from pipeline import integrity
 
@@ -124,6 +114,9 @@ def check(
             voice.line(f"{name}: sound")
     facts = {"damaged": list(found.values())}
     if found:
-        are = "files are" if len(found) > 1 else "file is"
-        voice.refuse(f"foreframe check: {len(found)} {are} not as written", facts)
+        first, *more = found
+        what = (
+            f"{1 + len(more)} files are not as written, the first is {first}" if more else f"{first} is not as written"
+        )
+        voice.refuse(f"foreframe check: {what}", facts)
     voice.facts(facts)

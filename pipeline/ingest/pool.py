@@ -2,14 +2,13 @@
 
 from collections.abc import Generator, Sequence
 
-from tqdm import tqdm
-
 from pipeline.ingest import video_job, workers
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
 from pipeline.ingest.video_job import Job, Outcome
 from pipeline.params import ExtractParams
 from pipeline.runtime.cores import usable_cores
+from pipeline.runtime.progress import watched
 
 
 def decode_all(
@@ -34,9 +33,8 @@ def decode_all(
         params.max_memory_mb,
     )
     pool = workers.dask(task) if params.executor == "dask" else workers.local(task, min(cores, len(jobs)))
-    with pool as run, tqdm(total=len(jobs), desc="extract", unit="video") as progress:
-        for number, result in run(jobs):
-            progress.update()
+    with pool as run:
+        for number, result in watched(run(jobs), len(jobs), "extract", "videos"):
             yield order[number], result
 
 

@@ -56,3 +56,8 @@ def packing_available(grid: Tensor, dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16:
         return onednn_has_bfloat16 is not None and onednn_has_bfloat16()
     return dtype == torch.float32
+
+
+def products_outrun_convolutions() -> bool:
+    """Whether this processor multiplies matrices of float32 as fast as it convolves: with AVX-512, oneDNN is ahead."""
+    return torch.backends.cpu.get_cpu_capability() != "AVX512"

@@ -15,12 +15,12 @@ from pipeline.data.task import Task
 from pipeline.measuring.baselines import background, baseline
 from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
 from pipeline.measuring.lpips import lpips_by
-from pipeline.measuring.progress import Progress
 from pipeline.measuring.tables import clip_scores, headline, intervals, summarize, tabulate
 from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
 from pipeline.runtime.files import replacing, write_json, write_text
+from pipeline.runtime.progress import Progress
 from pipeline.training.start import begin
 
 logger = logging.getLogger(__name__)

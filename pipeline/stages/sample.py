@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from pipeline import stage
 from pipeline.data.digits import load_digits
 from pipeline.params import DataParams, SampleParams
+from pipeline.runtime.progress import watched
 from pipeline.video import write_video
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def sample(videos: Path, *, data: DataParams, sample: SampleParams) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        for index in tqdm(range(count), desc=split, unit="video", mininterval=1):
+        for index in watched(range(count), count, split, "videos"):
             # one random generator per video, so that more or longer videos leave the others as they are
             rng = np.random.default_rng([sample.seed, number, index])
             chosen = digits[rng.choice(shares[split], size=sample.num_digits)]

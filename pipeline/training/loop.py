@@ -17,20 +17,20 @@ from pipeline.params import TrainParams
 from pipeline.runtime.devices import accelerator, autocast_dtype, average_gradients, device_of
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import CheckpointFile
+from pipeline.training.choice import keep_start_unless_sure, try_mixtures
 from pipeline.training.ema import Ema
 from pipeline.training.finite import FiniteCheck
 from pipeline.training.memory_check import check_memory
 from pipeline.training.meter import STEPS_OF_FIRST_LINE, Meter
 from pipeline.training.objective import Objective
 from pipeline.training.optimizers import Optimizer
-from pipeline.training.progress import Progress, Row
+from pipeline.training.progress import Progress, Row, described
 from pipeline.training.schedules import lr_factor
 from pipeline.training.thread_count import ThreadCount
 from pipeline.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_SAVES = 30.0
-MIXED = (0.25, 0.5, 0.75)  # shares of the trained weights, the rest is the start's
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def fit(
     """Train `model` in place by `recipe` until its epochs or `train.max_minutes` are over.
 
     `on_epoch` gets every epoch's row, those of epochs before a kill too. With `state` the training is saved as it goes
-    and resumed where it was. With `mix_with_start` weights between those of the start and of the end are tried as well:
-    what few clips teach is seldom right in full (Wortsman et al. 2022, "WiSE-FT"). Raises ModelError where the loss or
+    and resumed where it was. With `mix_with_start` weights between those of the start and of the end are tried as well,
+    and the start is kept unless validation is sure (pipeline/training/choice.py). Raises ModelError where the loss or
     its gradient stops being a number.
     """
     training = Training(model, train_clips, val_clips, recipe=recipe, train=train, mix_with_start=mix_with_start)
@@ -92,12 +92,16 @@ def fit(
             training.save(state)
             saved_at = time.monotonic()
     if training.start:
-        training.validate_mixtures()
-    assert progress.best_row is not None
+        with training.ema.in_place():
+            end = {name: value.clone() for name, value in model.state_dict().items()}
+        try_mixtures(model, training.start, end, training.validation, progress)
     if progress.best_epoch == 0:
         logger.warning(
             "training never got better than its start: the weights it began with are kept; %s", training.remedy
         )
+    elif training.start:
+        keep_start_unless_sure(model, training.start, training.validation, progress)
+    assert progress.best_row is not None
     return Fitted(
         progress.best_weights,
         progress.best_epoch,
@@ -223,7 +227,7 @@ class Training:
         row = {"train_loss": loss, **errors, "learning_rate": self.optimizer.lr}
         self.progress.end_epoch(row)
         self._count_seconds(begin)
-        logger.info("epoch %d: %s", len(self.progress.history), _described(row))
+        logger.info("epoch %d: %s", len(self.progress.history), described(row))
         return row
 
     def validate_start(self) -> None:
@@ -233,18 +237,7 @@ class Training:
         """
         errors = self.validation.measure(self.model)
         self.progress.keep_if_best(self.model, errors, epoch=0)
-        logger.info("before training: %s", _described(errors))
-
-    def validate_mixtures(self) -> None:
-        """Validate weights between those that training began with and those it ended with."""
-        with self.ema.in_place():
-            end = {name: value.clone() for name, value in self.model.state_dict().items()}
-        for share in MIXED:
-            self.model.load_state_dict({name: torch.lerp(self.start[name], end[name], share) for name in end})
-            errors = self.validation.measure(self.model)
-            kept = self.progress.keep_if_best(self.model, errors, epoch=len(self.progress.history))
-            said = "; the best so far" if kept else ""
-            logger.info("%.0f %% trained, the rest as it began: %s%s", 100 * share, _described(errors), said)
+        logger.info("before training: %s", described(errors))
 
     def save(self, checkpoint: CheckpointFile) -> None:
         """Write all that changes; one process does it, for they are all alike, and the others need not wait."""
@@ -281,7 +274,3 @@ class Training:
         if self.train.max_minutes is not None and self.accelerator.num_processes > 1:
             seconds = self.accelerator.reduce(torch.tensor(seconds, device=self.device), reduction="mean").item()
         self.progress.seconds += seconds
-
-
-def _described(row: Row) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in row.items())

@@ -44,3 +44,8 @@ class Progress:
     def mean_loss(self) -> float:
         """Of the epoch's steps so far, of which there is at least one."""
         return self.epoch_loss.item() / self.epoch_steps
+
+
+def described(row: Row) -> str:
+    """As a line of the log says it."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in row.items())

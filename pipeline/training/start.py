@@ -19,7 +19,10 @@ from pipeline.model_params import Recipe, Start
 
 logger = logging.getLogger(__name__)
 CHAMPION = Path("models/champion")  # see pipeline/model_versions.py
-LEARNING_RATE, EPOCHS = 0.5, 0.25  # shares of a recipe's: where training begins from trained weights; from the champion
+LEARNING_RATE, EPOCHS = (
+    1 / 3,
+    0.25,
+)  # shares of a recipe's: where training begins from trained weights; from the champion
 # of a model: where these are the same, so are all its weights
 ALIKE = {"name", "sizes", "out_channels", "noise_channels", "task", "translation", "residual", "carry"}
 
@@ -41,7 +44,7 @@ def begin(model: nn.Module, card: ModelCard, start: Start, champion: Path = CHAM
 def recipe_from(start: Start, recipe: Recipe) -> Recipe:
     """The recipe for a training that begins from `start`: weights that are good already must not be shaken out of it.
 
-    Half the learning rate; from the champion, which has seen most of the videos, a quarter of the epochs as well.
+    A third of the learning rate; from the champion, which has seen most of the videos, a quarter of the epochs as well.
     """
     changes: dict[str, Any] = {}
     if start != "scratch":

@@ -42,20 +42,28 @@ class Validation:
 
     def measure(self, model: nn.Module) -> dict[str, float]:
         """val_mse and val_ssim of `model`, which is left in evaluation mode; the same in every process."""
+        val_mse, val_ssim = self.measure_each(model).mean(dim=0).tolist()
+        return {"val_mse": val_mse, "val_ssim": val_ssim}
+
+    def measure_each(self, model: nn.Module) -> torch.Tensor:
+        """MSE and SSIM of each clip, (num_clips, 2), float64, as `measure` does."""
         model.eval()
         task = self.clips.task
-        own = np.array_split(self.indices, self.accelerator.num_processes)[self.accelerator.process_index]
-        sums = torch.zeros(2, device=self.device, dtype=torch.float64)
-        for start in range(0, len(own), self.batch_size):
-            pairs = self.clips.pairs(own[start : start + self.batch_size])
+        own = np.array_split(np.arange(len(self.indices)), self.accelerator.num_processes)
+        positions = own[self.accelerator.process_index]
+        errors = torch.zeros(len(self.indices), 2, device=self.device, dtype=torch.float64)
+        for start in range(0, len(positions), self.batch_size):
+            part = positions[start : start + self.batch_size]
+            pairs = self.clips.pairs(self.indices[part])
             inputs, truth = (to_float(torch.from_numpy(frames).to(self.device)) for frames in pairs)
             noise = self.noise.to(self.device).expand(len(inputs), -1) if self.noise is not None else None
             with torch.no_grad(), autocast(self.device, self.dtype):
                 given, truth = task.free_running(inputs, truth)
                 predicted = free_running(model, given, task.horizon, noise, feeds_back=task.feeds_back)
-            sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
-        sums = self.accelerator.reduce(sums, reduction="sum") / len(self.indices)
-        return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
+            each = torch.stack([mse(predicted, truth).mean(1), ssim(predicted, truth).mean(1)], dim=1)
+            errors[part[0] : part[-1] + 1] = each.double()
+        # each process has filled in its own clips, the others' are zero
+        return self.accelerator.reduce(errors, reduction="sum")
 
     def peak_bytes(self, model: nn.Module) -> int:
         """About how much memory a batch will take, beside the weights; the model is left in evaluation mode."""

@@ -195,7 +195,7 @@ def cells() -> list[Row]:
         torch.manual_seed(0)
         ours = build(name, (1, 64, 64), 1, hidden_channels=64, num_layers=4, kernel_size=5, patch_size=4, **more)
         plain = textbook(ours)
-        with torch.no_grad():
+        with torch.no_grad(), PackedWeights():
             apart = (ours(clip)[0] - plain(clip)[0]).abs().max().item()
         pairs = [(step(plain, None, None), step(ours, None, lower)) for _ in range(ROUNDS + 1)][1:]
         ratio = statistics.median(other / own for other, own in pairs)

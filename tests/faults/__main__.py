@@ -66,6 +66,9 @@ def main() -> None:
         before, rest = text.split(BEGIN)
         earlier, after = rest.split(END)
         arguments.write.write_text(f"{before}{BEGIN}{table(rows, earlier)}{END}{after}")
+    for row in rows:
+        for line in row.broken:
+            print(f"{row.fault.kind}: {row.fault.name}: {line}")
     raise SystemExit(any(row.lost for row in rows))
 
 

@@ -59,6 +59,7 @@ class Workspace:
 
     def __init__(self, folder: Path, environment: dict[str, str], zygote: Zygote) -> None:
         self.folder, self.zygote = folder, zygote
+        self.user = os.getuid()  # whose forked commands are
         self.mark = uuid.uuid4().hex
         self.sessions: set[int] = set()  # of forks, whose environment is known to nobody else
         state = folder.parent / f"{folder.name}-state"
@@ -156,7 +157,8 @@ class Running:
         self.begin = time.monotonic()
         self.process: subprocess.Popen[bytes] | Forked
         if forked:
-            self.process = Forked(workspace.zygote, command, workspace.folder, workspace.environment, self.log)
+            where = (workspace.folder, workspace.environment, self.log, workspace.user)
+            self.process = Forked(workspace.zygote, command, *where)
             workspace.sessions.add(self.process.pid)
             return
         with self.log.open("wb") as file:

@@ -22,6 +22,8 @@ WRITES = {  # what the stage writes; what it is given stays
 }
 FULL = ("no space", "disk is full", "disk full")
 READ_ONLY = ("read-only",)
+DVC_FULL = (*FULL, "disk i/o error")  # of SQLite, in which DVC keeps its notes
+DVC_READ_ONLY = (*READ_ONLY, "readonly", "unable to open database file")
 
 
 @contextmanager
@@ -105,18 +107,42 @@ def locked_disk(of: str, command: list[str], outs: tuple[str, ...]) -> Trial:
     return trial
 
 
+def forbidden(of: str, command: list[str], outs: tuple[str, ...]) -> Trial:
+    """A trial of a user who may read everything and write nothing, which root does not know."""
+
+    def trial(ground: Ground, random: Random) -> list[str]:
+        if os.getuid():
+            raise Skipped("only root can become somebody else")
+        ground.folder.chmod(0o711)
+        workspace = ground.copy(getattr(ground, of))
+        expected = _expected(ground, of, command, outs)
+        _clear(workspace, command, outs)
+        workspace.user = NOBODY
+        first = workspace.quick(command)
+        workspace.user = os.getuid()
+        lost = refused(first, "permission denied") + _once_more(workspace, workspace.quick(command), expected, outs)
+        workspace.remove()
+        return lost
+
+    return trial
+
+
 def filled_at_random(workspace: Workspace, random: Random) -> AbstractContextManager[None]:
     """The disk has less room left than a stage of small parameters needs, or none."""
     return filled(workspace, random.choice([0, random.randrange(40_000)]))
 
 
-def repro(disk: Callable[[Workspace, Random], AbstractContextManager[None]], words: tuple[str, ...]) -> Trial:
-    """A trial of `dvc repro` on a disk that takes nothing more from some stage on."""
+def repro(
+    program: list[str], disk: Callable[[Workspace, Random], AbstractContextManager[None]], words: tuple[str, ...]
+) -> Trial:
+    """A trial of `dvc repro`, or of the flow, on a disk that takes nothing more from some stage on."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
         step = ground.step(random)
-        command, expected = [*REPRO, step.name], step.after.hashes(*DATA)
+        command, expected = [*program, step.name], step.after.hashes(*DATA)
         with small_disk(ground, step.before) as workspace:
+            if program == FLOW:
+                workspace.environment["PREFECT_API_URL"] = ground.api
             with disk(workspace, random):
                 first = workspace.quick(command)
             lost = tracebacks(first) if first.code == 0 else refused(first, *words)
@@ -169,7 +195,9 @@ def closed_output(command: list[str]) -> Trial:
 
 
 REPRO = [PYTHON, "-m", "dvc", "repro"]
+FLOW = [PYTHON, "-m", "flows.repro"]
 SHORT = ("sample", "tensorize", "evaluate")
+NOBODY = 65534
 GENERATE = [PYTHON, "-m", "flows.generate"]
 
 
@@ -181,21 +209,19 @@ def _of_stages(kind: str, make: Callable[..., Trial], times: int) -> list[Fault]
 
 
 FAULTS = [
-    *(
-        Fault("disk full", f"stage {name}", full("staged", stage(name), WRITES[name]), 5, int(name in SHORT))
-        for name in STAGES
-    ),
+    *_of_stages("disk full", full, 5),
     Fault("disk full", "`foreframe predict`", full("staged", PREDICT, ("out.mp4",)), 5, 1),
     Fault("disk full", "`foreframe translate`", full("staged", TRANSLATE, ("out.mp4",)), 5),
-    Fault("disk full", "`dvc repro`", repro(filled_at_random, FULL), 3),
+    Fault("disk full", "`dvc repro`", repro(REPRO, filled_at_random, DVC_FULL), 3),
+    Fault("disk full", "`flows.repro`", repro(FLOW, filled_at_random, FULL), 3),
     Fault("disk full", "`flows.generate`", full("reproduced", GENERATE, ("generated",)), 2),
-    *(
-        Fault("read-only", f"stage {name}", locked_disk("staged", stage(name), WRITES[name]), 1, int(name in SHORT))
-        for name in STAGES
-    ),
+    *_of_stages("read-only", locked_disk, 1),
     Fault("read-only", "`foreframe predict`", locked_disk("staged", PREDICT, ("out.mp4",)), 1, 1),
     Fault("read-only", "`foreframe translate`", locked_disk("staged", TRANSLATE, ("out.mp4",)), 1),
-    Fault("read-only", "`dvc repro`", repro(lambda workspace, _: read_only(workspace), READ_ONLY), 2),
+    Fault("read-only", "`dvc repro`", repro(REPRO, lambda workspace, _: read_only(workspace), DVC_READ_ONLY), 2),
+    Fault("read-only", "`flows.repro`", repro(FLOW, lambda workspace, _: read_only(workspace), READ_ONLY), 2),
+    *_of_stages("no permission", forbidden, 1),
+    Fault("no permission", "`foreframe predict`", forbidden("staged", PREDICT, ("out.mp4",)), 1, 1),
     Fault("closed output", "`foreframe info` of metrics", closed_output(foreframe("info", "data/metrics")), 3, 1),
     Fault("closed output", "`foreframe info` of a model", closed_output(foreframe("info", "data/model")), 3, 1),
     Fault("closed output", "`foreframe info` of a video", closed_output(foreframe("info", "in.mp4")), 3),

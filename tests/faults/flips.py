@@ -78,7 +78,8 @@ def checked(pattern: str):
 
 def _damaged(ground: Ground, read: Read, random: Random, *, keep_time: bool) -> tuple[Workspace, Path]:
     workspace = ground.copy(getattr(ground, read.of if read.command else "reproduced"))
-    path = random.choice([path for path in sorted(workspace.folder.glob(read.file)) if path.stat().st_size])
+    files = [path for path in sorted(workspace.folder.glob(read.file)) if path.is_file() and path.stat().st_size]
+    path = random.choice(files)
     flip(path, random, keep_time=keep_time)
     for out in read.forget:
         shutil.rmtree(workspace.folder / out)
@@ -119,7 +120,7 @@ READS = {
         ".train/*/*", stage("train"), ("data/model",), forget=("data/model", "data/training")
     ),
     "clips.csv, `train`": Read("data/clips/clips.csv", stage("train")),
-    "table of the training, `render`": Read("data/training/plots/*", stage("render")),
+    "table of the training, `render`": Read("data/training/plots/**/*", stage("render")),
     "horizon.csv, `render`": Read("data/metrics/horizon.csv", stage("render")),
     "intervals.csv, `render`": Read("data/metrics/intervals.csv", stage("render")),
     "hashes.json, `evaluate`": Read("data/frames/hashes.json", stage("evaluate"), ("data/metrics",)),

@@ -43,10 +43,10 @@ def together(one: str, other: str) -> Trial:
         if {one, other} in SAME_LOCK and not any(told):
             lost.append("nobody says who holds the lock")
         lost += [f"fails: {ran.last_line}" for ran, said in zip(ended, told, strict=True) if ran.code and not said]
-        outs = [out for name in {one, other} for out in COMMANDS[name][1]]
+        present = workspace.hashes(*(out for name in {one, other} for out in COMMANDS[name][1]))
         expected, present = (
             {name: value for name, value in files.items() if not name.startswith(uncertain)}
-            for files in (expected, workspace.hashes(*outs))
+            for files in (expected, present)
         )
         lost += differences(expected, present) + workspace.litter() + workspace.survivors()
         workspace.remove()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from tests.faults.ground import Ground
 
 MODULES = [kills, pairs, intrusion, champions, disks, flips, hostile, numbers, generators]
 SUMMED = ("combination", "hostile input", "odd number", "name of a folder", "request", "parameter of a run")
+BROKE = "the trial broke"  # what is said where nothing was learnt about the program
 FAULTS: list[Fault] = [fault for module in MODULES for fault in module.FAULTS]
 
 
@@ -27,6 +29,7 @@ class Row:
     fault: Fault
     times: int = 0
     lost: list[str] = field(default_factory=list)  # one line for each try that lost something
+    broken: list[str] = field(default_factory=list)  # those of `lost` in which the trial itself broke
     seconds: float = 0.0
 
     @property
@@ -54,7 +57,8 @@ class Results:
         """All that is known of a fault."""
         entries = [entry for (kind, name, _), entry in self.known.items() if (kind, name) == (fault.kind, fault.name)]
         lost = ["; ".join(entry["lost"]) for entry in entries if entry["lost"]]
-        return Row(fault, len(entries), lost=lost, seconds=sum(entry["seconds"] for entry in entries))
+        broken = [line for line in lost if line.startswith(BROKE)]
+        return Row(fault, len(entries), lost, broken, sum(entry["seconds"] for entry in entries))
 
     def add(self, fault: Fault, number: int, lost: list[str], seconds: float) -> None:
         """Note a try; of one that was made before, the last counts."""
@@ -79,7 +83,8 @@ def attempt(fault: Fault, ground: Ground, number: int, results: Results) -> None
     except Skipped:
         raise
     except Exception as error:
-        lost = [f"the trial broke: {type(error).__name__}: {error}"[:400]]
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        lost = [f"{BROKE} at {Path(where.filename).name}:{where.lineno}: {type(error).__name__}: {error}"[:400]]
     results.add(fault, number, lost, time.monotonic() - begin)
 
 

@@ -6,6 +6,7 @@ parents and sessions too, but for the seconds in which they import.
 
 import importlib
 import json
+import logging
 import os
 import runpy
 import shlex
@@ -66,11 +67,13 @@ class Zygote:
 class Forked:
     """A command that runs in a fork, with what a subprocess.Popen has."""
 
-    def __init__(self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path):
+    def __init__(
+        self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path, user: int
+    ) -> None:
         self.zygote = zygote
         self.returncode: int | None = None
         module, *arguments = command[command.index("-m") + 1 :]
-        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log)}
+        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log), "user": user}
         self.pid = int(zygote.ask({**order, "environment": environment}))
 
     def poll(self) -> int | None:
@@ -114,7 +117,7 @@ def main() -> None:
 
 
 def _begin(order: dict[str, Any]) -> None:
-    """In the child: folder, streams and environment, then the command."""
+    """In the child: folder, streams, environment and user, then the command."""
     os.chdir(order["folder"])
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -122,6 +125,8 @@ def _begin(order: dict[str, Any]) -> None:
         os.dup2(stream, number)
     os.environ.clear()
     os.environ.update(order["environment"])
+    if order["user"] != os.getuid():
+        os.setuid(order["user"])
     _become(order["module"], order["arguments"])
 
 
@@ -131,7 +136,9 @@ def _become(module: str, arguments: list[str]) -> None:
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
-    dvc.stage.run.subprocess = _Subprocess  # type: ignore[attr-defined]
+    vars(dvc.stage.run)["subprocess"] = _Subprocess
+    if not module.startswith("flows."):
+        logging.getLogger().handlers.clear()  # Prefect's, by which DVC's and a stage's lines would be written twice
     if module.startswith(STAGE):
         importlib.reload(importlib.import_module(STAGE.rstrip(".")))  # it watches DVC where DVC runs it
     sys.argv = [module, *arguments]

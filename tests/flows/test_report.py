@@ -79,16 +79,43 @@ def test_a_damaged_picture_is_told_and_the_report_is_there(folders):
     assert "data/renders/sheet.png cannot be shown" in text_of(folders)
 
 
-@pytest.mark.parametrize(("stale", "kept"), [(True, True), (False, False)])
-def test_the_figures_of_the_last_run_are_kept_where_they_are_to_be_measured_anew(folders, stale, kept):
+def evaluation(*, stale):
+    """The stage that writes metrics.json."""
     order = Order(stage="evaluate", cached=[], uncached={})
     outs = ("data/metrics/metrics.json",)
-    stage = Stage(name="evaluate", needs=(), changes=(), stale=stale, outs=outs, stored=(), order=order)
-    report.keep_previous([stage])
+    return Stage(name="evaluate", needs=(), changes=(), stale=stale, outs=outs, stored=(), order=order)
+
+
+@pytest.mark.parametrize(("stale", "kept"), [(True, True), (False, False)])
+def test_the_figures_of_the_last_run_are_kept_where_they_are_to_be_measured_anew(folders, stale, kept):
+    with report.keeping_previous([evaluation(stale=stale)]):
+        assert (json.loads(report.PREVIOUS.read_text()) == folders) is kept
     assert (json.loads(report.PREVIOUS.read_text()) == folders) is kept
     (report.METRICS / "metrics.json").unlink()
-    report.keep_previous([stage])  # a run that was killed has left none: what is known stays
-    assert report.PREVIOUS.exists()
+    with report.keeping_previous([evaluation(stale=stale)]):  # a run that was killed has left none
+        assert report.PREVIOUS.exists()  # what is known stays
+
+
+@pytest.mark.parametrize("before", [None, '{"model": {}}'])
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_run_that_fails_before_anything_was_measured_leaves_the_figures_before_as_they_were(
+    folders, before, measured
+):
+    report.PREVIOUS.unlink()
+    if before is not None:
+        report.PREVIOUS.write_text(before)
+
+    def run():
+        if measured:
+            (report.METRICS / "metrics.json").write_text("{}")
+        raise DataError("a stage failed")
+
+    with pytest.raises(DataError), report.keeping_previous([evaluation(stale=True)]):
+        run()
+    if measured:
+        assert json.loads(report.PREVIOUS.read_text()) == folders
+    else:
+        assert (report.PREVIOUS.read_text() if report.PREVIOUS.exists() else None) == before
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,20 @@ def test_info_knows_a_video_from_a_model(tiny, bar_video, capsys):
     assert "task           predict, 3 frames given, 4 made at a time in training" in lines
 
 
+def test_info_of_nothing_is_the_model_that_the_commands_here_take(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("info") == 0
+    pretrained = capsys.readouterr().out.splitlines()
+    assert pretrained[0].endswith("pipeline/pretrained (the pretrained model)")
+    assert run("info", "pretrained") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == pretrained[1:]
+    model_versions.activate(model_versions.store(tiny.model, {}))
+    assert run("info", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["model"] == "models/champion (the champion, v1.0.0)"
+    assert said["generator"].startswith("convlstm, ")
+
+
 def test_info_shows_figures_as_a_table(tmp_path, capsys):
     (tmp_path / "metrics.json").write_text('{"model": {"mse": 1.25, "ssim": 0.5}, "useful_horizon": 0}')
     assert run("info", tmp_path) == 0
@@ -103,7 +117,7 @@ def test_a_mistake_goes_to_standard_error_with_exit_code_1(tmp_path):
     assert done.stderr == f"foreframe info: {tmp_path / 'none.mp4'}: cannot be read: No such file or directory\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["info"], ["info", "a.mp4", "--nonsense"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["export"], ["info", "a.mp4", "--nonsense"]])
 def test_wrong_usage_ends_with_2(arguments, capsys):
     assert run(*arguments) == 2
     assert "Usage: foreframe" in capsys.readouterr().err

@@ -1,12 +1,14 @@
 """What is read from DVC, on a pipeline of shell commands; a new version of DVC is tried with this file."""
 
 import hashlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from flows.prefect_dvc import disks, graph
 from flows.prefect_dvc.graph import MissingDependency, has_remote, plan
 from flows.prefect_dvc.stage_process import Order
 from pipeline.errors import PipelineError
@@ -39,6 +41,16 @@ def test_what_a_stage_would_not_find_is_said(diamond):
         plan()
     Path("dvc.yaml").write_text("stages: [")
     with pytest.raises(PipelineError, match=r"^dvc\.yaml: "):
+        plan()
+
+
+@pytest.mark.parametrize(
+    ("refusals", "said"), [(["/data: No space left on device"], "/data: No space left"), ([], "remove .*dvc.*anew")]
+)
+def test_a_disk_that_takes_none_of_dvcs_notes_is_one_line(diamond, monkeypatch, refusals, said):
+    monkeypatch.setattr(graph, "_plan", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error")))
+    monkeypatch.setattr(disks, "refusals", lambda project: refusals)
+    with pytest.raises(PipelineError, match=rf"^what DVC remembers of files: disk I/O error; {said}"):
         plan()
 
 

@@ -75,23 +75,6 @@ def test_the_initial_weights_are_kept_where_training_only_spoils_them(data, sect
     assert not same(model.state_dict(), initial), "the weights that are kept are a copy"
 
 
-def test_what_goes_too_far_is_mixed_with_the_start(data, sections):
-    start = make().state_dict()
-    end = fit(make(), *data, **sections({"epochs": 60})).weights
-    beyond = {name: start[name] + 40 * (end[name] - start[name]) for name in end}
-    training = Training(make(), *data, **sections(), mix_with_start=True)
-    training.validate_start()
-    training.model.load_state_dict(beyond)
-    training.validate_mixtures()
-    shares = [share for share in loop.MIXED if same_to_rounding(training.progress.best_weights, start, beyond, share)]
-    assert shares == [0.25]
-    assert training.progress.best_row["val_mse"] < training.validation.measure(training.model)["val_mse"]
-
-
-def same_to_rounding(weights, start, end, share):
-    return all(torch.allclose(value, torch.lerp(start[name], end[name], share)) for name, value in weights.items())
-
-
 def test_a_killed_training_mixes_with_the_weights_that_it_began_with(data, sections):
     settings = sections({"epochs": 3})
     first = Training(make(), *data, **settings, mix_with_start=True)

@@ -1,11 +1,17 @@
-"""Tells in the log how far a long measurement is: rate, and time left."""
+"""Tells how far a long work is: a bar on a terminal, and in a log or a pipe a line now and then, with the time left."""
 
 import logging
+import sys
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
 
 EVERY_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 
 class Progress:
@@ -31,3 +37,17 @@ class Progress:
             rate,
             f"{left / 60:.0f} min" if left >= 100 else f"{left:.0f} s",
         )
+
+
+def watched(items: Iterable[Item], total: int, name: str, unit: str) -> Iterator[Item]:
+    """`items`, of which there are `total`, one after another, while standard error or the log says how far they are.
+
+    A bar called `name` where standard error is a terminal, else lines such as `40 of 100 videos`, `unit` in the plural.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=name, total=total, unit=unit.removesuffix("s"), mininterval=1)
+        return
+    tell = Progress(total, unit)
+    for done, item in enumerate(items, start=1):
+        tell(done)
+        yield item
