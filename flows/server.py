@@ -126,14 +126,19 @@ def check_api_url(api_url: str) -> None:
 
 
 def check_answers(api_url: str) -> None:
-    """PipelineError if no server answers at `api_url`."""
+    """PipelineError if no server answers at `api_url`, or one that asks for another password."""
+    name, _, password = (PREFECT_API_AUTH_STRING.value() or "").partition(":")
     try:
-        httpx.get(f"{api_url}/health", timeout=20)
+        answer = httpx.get(f"{api_url}/admin/version", auth=(name, password), timeout=20)
     except httpx.TransportError as error:
         raise PipelineError(
             f"PREFECT_API_URL: no server answers at {api_url} ({error}); start it (`python -m flows.deploy` is one), "
             "or unset PREFECT_API_URL and PREFECT_PROFILE for a temporary one"
         ) from error
+    if answer.status_code == 401 and not PREFECT_API_KEY.value():
+        raise PipelineError(
+            f"{api_url} asks for a password: set PREFECT_API_AUTH_STRING=user:password, as it was started"
+        )
 
 
 def check_running(address: str, home: Path) -> None:
