@@ -55,16 +55,26 @@ def _runner() -> list[psutil.Process]:
         return []
 
 
-if "PREFECT__FLOW_RUN_ID" in os.environ and WATCHED not in os.environ:
-    os.environ[WATCHED] = "1"
-    end_with(_runner())  # a run ends with what started it, and takes its stages along
+def end_with_runner() -> None:
+    """A run that Prefect has started ends with what started it, and takes its stages along."""
+    if "PREFECT__FLOW_RUN_ID" in os.environ and WATCHED not in os.environ:
+        os.environ[WATCHED] = "1"
+        end_with(_runner())
 
 
-def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a flow for a person at a terminal: a mistake, or what the system refuses, ends in one line, exit code 1."""
+end_with_runner()
+
+
+def at_the_prompt(flow: Callable[..., Any], *arguments: Any, first: Callable[[], object] | None = None) -> Any:
+    """Run a flow for a person at a terminal: a mistake, or what the system refuses, ends in one line, exit code 1.
+
+    `first` is called before a server is started: it raises PipelineError for mistakes in what was typed.
+    """
     import httpx  # as Prefect does, below
 
     try:
+        if first is not None:
+            first()
         with _server_of_our_own(flow):
             return flow(*arguments)
     except PipelineError as error:
@@ -77,10 +87,11 @@ def at_the_prompt(flow: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def _server_of_our_own(flow: Callable[..., Any]) -> Iterator[None]:
-    """The server that Prefect starts where no API is set is flows/server.py, with a password, and ends as we do.
+    """Where no API is set, the server that runs for this workspace, else one of our own for as long as we live.
 
-    Prefect's own checks neither Host nor Origin, so that any web page could reach it, and lives on if we are killed.
-    Where an API is set, it must answer: PipelineError if it does not.
+    That one is flows/server.py with a password: Prefect's own checks neither Host nor Origin, so that any web page
+    could reach it, and lives on if we are killed. Its database is the workspace's. Where an API is set, it must
+    answer: PipelineError if it does not.
     """
     from prefect import Flow
     from prefect.settings import (  # not above: it reads the environment that is set there
@@ -90,17 +101,22 @@ def _server_of_our_own(flow: Callable[..., Any]) -> Iterator[None]:
         temporary_settings,
     )
 
-    if api_url := PREFECT_API_URL.value():
+    from flows import running_server
+
+    if api_url := PREFECT_API_URL.value() or running_server.api():
         if isinstance(flow, Flow):
             from flows.server import check_answers
 
             check_answers(api_url)
-        yield
+        with temporary_settings({PREFECT_API_URL: api_url}):
+            yield
     else:
         if isinstance(flow, Flow):
             from prefect.server.api.server import SubprocessASGIServer
 
             SubprocessASGIServer._run_uvicorn_command = _start_server  # type: ignore[method-assign, assignment]
+            if not flow.fn.__module__.startswith("flows.prefect_dvc"):  # that one is for projects of others
+                os.environ["PREFECT_HOME"] = str(running_server.home())
         password = f"foreframe:{secrets.token_urlsafe()}"
         with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: password, PREFECT_API_AUTH_STRING: password}):
             yield
@@ -119,6 +135,7 @@ def _start_server(prefects: Any) -> "subprocess.Popen[bytes]":
             "PREFECT__SERVER_EPHEMERAL": "1",  # without the services that schedules need
             "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
             UNTIL_EOF: "1",
+            **{name: os.environ[name] for name in ["PREFECT_HOME"] if name in os.environ},
         },
         stdin=subprocess.PIPE,  # held open as long as this process lives
     )

@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import watchfiles
+if TYPE_CHECKING:
+    import watchfiles
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ def watch(folder: Callable[[], Path], arrived: Callable[[], None], quiet_seconds
 
     `folder` is asked again every few seconds: params.yaml may name another one.
     """
+    import watchfiles  # not above: most runs only look
+
     while not stop.is_set():
         path = folder()
         if not path.is_dir():
@@ -80,6 +84,12 @@ def settle(
         if now != seen:
             seen, quiet_since = now, time.monotonic()
     return False
+
+
+def is_settled(folder: Path, quiet_seconds: float) -> bool:
+    """Whether `settle` would return at once."""
+    seen = look(folder)
+    return _is_old(seen, quiet_seconds) and not any(is_written_to(folder / name) for name in _recent(seen))
 
 
 def look(folder: Path) -> Look:
@@ -131,5 +141,5 @@ def _is_old(seen: Look, seconds: float) -> bool:
     return all(abs(time.time_ns() - changed) >= seconds * 1e9 for _, changed in seen.values())
 
 
-def _is_arrival(change: watchfiles.Change, name: str) -> bool:
-    return change != watchfiles.Change.deleted and not Path(name).name.startswith(".")
+def _is_arrival(change: "watchfiles.Change", name: str) -> bool:
+    return change.raw_str() != "deleted" and not Path(name).name.startswith(".")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -47,7 +48,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_RUNNER_POLL_FREQUENCY, tem
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from flows import RUNNER, UNTIL_EOF, arrivals, prefect_database, runner
+from flows import RUNNER, UNTIL_EOF, arrivals, lateness, prefect_database, runner, running_server, warm
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
@@ -64,7 +65,7 @@ PORT = 4200
 MOST_PORTS = 20  # that are tried for the rendered page, from the one after the server's on
 START_SECONDS = 300  # for the server: it is ready in 8 on a quiet machine
 MOST_RUNS = 4  # at once: one of each flow
-POLL_SECONDS = 2.0  # between two looks for runs that are due; Prefect's own 10 are many after a video has come
+POLL_SECONDS = 1.0  # between two looks for runs that are due; Prefect's own 10 are many after a video has come
 ARRIVAL = "arrival"  # tag of runs that new videos have started
 # What becomes of a run that is due while the one before it is still running. New videos may have come after the running
 # one looked for them, so a second retrain waits, and ends in seconds if there are none; the others are due again soon.
@@ -98,9 +99,13 @@ def deployments(params: Params) -> dict[str, RunnerDeployment]:
 
 def missed(last: datetime, cron: str, timezone: str, now: datetime) -> bool:
     """Was a run due after `last`, the time of the last one, and until `now`?"""
-    following = asyncio.run(_dates(CronSchedule(cron=cron, timezone=timezone), last))
-    # the list begins with its start where that is a date
-    return next(date for date in following if date > last) <= now
+    return following(last, cron, timezone) <= now
+
+
+def following(moment: datetime, cron: str, timezone: str) -> datetime:
+    """The first time after `moment` that a schedule names."""
+    dates = asyncio.run(_dates(CronSchedule(cron=cron, timezone=timezone), moment))
+    return next(date for date in dates if date > moment)  # the list begins with its start where that is a date
 
 
 async def _dates(schedule: CronSchedule, start: datetime) -> Sequence[datetime]:
@@ -118,20 +123,44 @@ def serve(params: Params, *, alone: bool) -> None:
     seconds = min(POLL_SECONDS, PREFECT_RUNNER_POLL_FREQUENCY.value())
     runner = Runner(name="foreframe", limit=MOST_RUNS, pause_on_shutdown=True, query_seconds=seconds)
     stopping = threading.Event()
+    names: dict[UUID, str] = {}
     with get_client(sync_client=True) as client:
         for name, deployment in deployments(params).items():
             due = _settle(client, name, getattr(params.schedules, name), params.schedules.timezone, alone=alone)
             deployment_id = cast(UUID, runner.add_deployment(deployment))
+            names[deployment_id] = name
             if due:
                 client.create_flow_run_from_deployment(deployment_id, name=f"missed {name}", tags=["missed"])
             if name == "retrain" and params.schedules.watch:
-                watching = partial(_watch, deployment_id, params.schedules.quiet_seconds, stopping)
-                # in a copy of this context, which says where the API is
-                threading.Thread(target=copy_context().run, args=(watching,), daemon=True).start()
+                _in_background(partial(_watch, deployment_id, params.schedules.quiet_seconds, stopping))
+    _in_background(partial(lateness.watch, names, stopping))
+    for line in plans(params, datetime.now(UTC)):
+        print(line, flush=True)  # noqa: T201 -- Prefect lets the root logger pass warnings only
     try:
-        asyncio.run(runner.start())
+        with warm.served():
+            asyncio.run(runner.start())
     finally:
         stopping.set()
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    # in a copy of this context, which says where the API is
+    threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
+
+
+def plans(params: Params, now: datetime) -> list[str]:
+    """One line per flow: when it runs next, and what else starts it."""
+    lines = []
+    for flow in FLOWS:
+        cron, zone = getattr(params.schedules, flow.name), params.schedules.timezone
+        when = []
+        if cron:
+            when.append(f"next at {following(now, cron, zone).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}")
+        if flow is retrain:
+            when += [f"when a video comes into {params.data.videos}"] if params.schedules.watch else []
+            when += ["when monitor finds drift"]
+        lines.append(f"{flow.name}: {', '.join(when) or 'never by itself (schedules in params.yaml)'}")
+    return lines
 
 
 def _watch(retrain_id: UUID, quiet_seconds: float, stopping: threading.Event) -> None:
@@ -175,6 +204,7 @@ def _settle(client: SyncPrefectClient, flow: str, cron: str | None, timezone: st
     unserved = [run for run in past if run.state_type == StateType.SCHEDULED]
     for run in unserved:
         _set(client, run, Cancelled(name="Missed", message="nothing served this flow when it was due"))
+    lateness.tell_missed(flow, unserved)
     if alone:
         for run in past:
             if run.state_type in (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING):
@@ -194,7 +224,7 @@ def server(port: int, host: str = "127.0.0.1") -> Iterator[None]:
     check_host(host)
     address = url(host, port)
     if _healthy(address):  # a predecessor that was killed left it, or it is somebody else's
-        check_running(address, _home())
+        check_running(address, running_server.home())
     stopping = threading.Event()
     started: list[subprocess.Popen[bytes]] = []
 
@@ -209,11 +239,11 @@ def server(port: int, host: str = "127.0.0.1") -> Iterator[None]:
     deadline = time.monotonic() + START_SECONDS
     while not _healthy(address):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{address}: the server did not start; see {_home() / 'server.log'}")
+            raise TimeoutError(f"{address}: the server did not start; see {running_server.home() / 'server.log'}")
         time.sleep(0.2)
     print(f"dashboard: {address}", flush=True)  # noqa: T201 -- Prefect lets the root logger pass warnings only
     try:
-        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+        with temporary_settings({PREFECT_API_URL: f"{address}/api"}), running_server.noted(address):
             yield
     finally:
         stopping.set()
@@ -223,18 +253,13 @@ def server(port: int, host: str = "127.0.0.1") -> Iterator[None]:
             process.wait()
 
 
-def _home() -> Path:
-    """The directory of the embedded server's database: in the workspace, so that two workspaces never share one."""
-    return Path(os.environ.get("PREFECT_HOME", ".prefect")).resolve()
-
-
 def _start(host: str, port: int) -> subprocess.Popen[bytes]:
-    log = _home() / "server.log"
+    log = running_server.home() / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "flows.server", "--host", host, "--port", str(port)],
-            env={**os.environ, "PREFECT_HOME": str(_home()), UNTIL_EOF: "1"},
+            env={**os.environ, "PREFECT_HOME": str(running_server.home()), UNTIL_EOF: "1"},
             stdin=subprocess.PIPE,  # held open as long as this process lives, so that the server never outlives it
             stdout=file,
             stderr=file,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +192,15 @@ def continue_one(source: Path, output: Path, model: Path, num_frames: int) -> St
     return None
 
 
+def folders_of(videos: str | None, output: str | None) -> tuple[Path, Path]:
+    """The folders that a run would read and write; raises ParamsError as the run does."""
+    return folders.for_generate(videos, output, load_params(Path("params.yaml")))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.generate", description=generate.description)
     parser.add_argument("videos", nargs="?", help="folder (default: generate.videos of params.yaml)")
     parser.add_argument("output", nargs="?", help="folder (default: generate.output of params.yaml)")
     arguments = parser.parse_args()
-    at_the_prompt(generate, arguments.videos, arguments.output)
+    first = partial(folders_of, arguments.videos, arguments.output)
+    at_the_prompt(generate, arguments.videos, arguments.output, first=first)

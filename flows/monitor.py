@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,4 +179,4 @@ def plot(old: list[float], new: list[float], metric: str) -> str:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(prog="python -m flows.monitor", description=monitor.description).parse_args()
-    at_the_prompt(monitor)
+    at_the_prompt(monitor, first=partial(load_params, Path("params.yaml")))

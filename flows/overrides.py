@@ -1,5 +1,7 @@
 """Parameters for one run: `model.name=lstm` written into params.yaml, as `dvc exp run -S` does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -20,20 +22,31 @@ NULL = "tag:yaml.org,2002:null"
 NULLS = ("", "null", "~")
 
 
-def prepare(overrides: list[str], targets: list[str] | None = None) -> tuple[Params, list[Stage]]:
-    """Write `overrides` into params.yaml and plan; where that raises PipelineError, params.yaml is as it was.
+@contextmanager
+def prepared(overrides: list[str], targets: list[str] | None = None) -> Iterator[tuple[Params, list[Stage]]]:
+    """Write `overrides` into params.yaml and plan. Whatever is raised then, params.yaml is as it was before.
 
-    Overrides come from whoever starts a flow, so they may name only folders that flows.folders allows.
+    Unless somebody else has changed it meanwhile. Overrides come from whoever starts a flow, so they may name only
+    folders that flows.folders allows.
     """
     before = PARAMS.read_bytes()
     params = set_params(overrides, by_a_run=True)
+    written = PARAMS.read_bytes()
     try:
-        preflight.check(Path(params.data.videos), params.data.roots)
-        arrivals.settle(Path(params.data.videos), params.schedules.quiet_seconds)  # no video is taken half
-        return params, plan(targets)
-    except PipelineError as error:
-        write_bytes(PARAMS, before)
-        if isinstance(error, MissingDependency) and error.path == Path(params.data.videos):
+        yield params, _plan(params, targets)
+    except BaseException:
+        if before != written == PARAMS.read_bytes():
+            write_bytes(PARAMS, before)
+        raise
+
+
+def _plan(params: Params, targets: list[str] | None) -> list[Stage]:
+    preflight.check(Path(params.data.videos), params.data.roots)
+    arrivals.settle(Path(params.data.videos), params.schedules.quiet_seconds)  # no video is taken half
+    try:
+        return plan(targets)
+    except MissingDependency as error:
+        if error.path == Path(params.data.videos):
             raise PipelineError(f"{PARAMS}: data.videos: {error}") from error
         raise
 
@@ -46,6 +59,18 @@ def set_params(overrides: list[str], path: Path = PARAMS, *, by_a_run: bool = Fa
     """
     if not overrides:
         return load_params(path)
+    params, content, yaml = _changed(overrides, path, by_a_run=by_a_run)
+    with replacing(path) as part:
+        yaml.dump(content, part)
+    return params
+
+
+def check(overrides: list[str], path: Path = PARAMS) -> Params:
+    """What the file at `path` would hold after a run's `overrides`; raises ParamsError as `set_params` does."""
+    return _changed(overrides, path, by_a_run=True)[0] if overrides else load_params(path)
+
+
+def _changed(overrides: list[str], path: Path, *, by_a_run: bool) -> tuple[Params, Any, YAML]:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -66,9 +91,7 @@ def set_params(overrides: list[str], path: Path = PARAMS, *, by_a_run: bool = Fa
     params = parse_params(content, path)
     if by_a_run:
         folders.check_overrides(held, params)
-    with replacing(path) as part:
-        yaml.dump(content, part)
-    return params
+    return params, content, yaml
 
 
 def _value(override: str, key: list[str], text: str) -> Any:

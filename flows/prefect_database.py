@@ -22,15 +22,12 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
+from flows.running_server import home
+
 FLOWS = ["compare", "generate", "monitor", "repro", "retrain", "tidy"]  # ours: others may use the same server
 BATCH = 50  # runs whose artifacts are asked for at once
 MOST_RUNS = 5000  # that one tidying deletes, some minutes' work; the next goes on
 MEGABYTE = 1_000_000
-
-
-def home() -> Path:
-    """The folder of the server that flows/deploy.py starts: its database and its log."""
-    return Path(os.environ.get("PREFECT_HOME", ".prefect")).resolve()
 
 
 def delete_runs(days: float, *, dry_run: bool) -> list[str]:

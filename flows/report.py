@@ -1,6 +1,7 @@
 """The report of a retrain run on the dashboard, with pictures and tables; and notifications."""
 
 import base64
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,15 @@ from typing import Any
 from prefect import Flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import MissingContextError
 from tabulate import tabulate
 
 from flows.prefect_dvc.graph import Stage
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
 from pipeline.runtime.files import write_bytes
+
+logger = logging.getLogger(__name__)
 
 NOTIFY = "FOREFRAME_NOTIFY"  # environment variable: an Apprise address; it may hold a password, so it is no parameter
 PAGES = "FOREFRAME_PAGES"  # environment variable: where flows/deploy.py serves data/renders
@@ -52,7 +56,14 @@ def notify(title: str, body: str) -> None:
 
         sender = apprise.Apprise()
         if not (sender.add(address) and sender.notify(title=title, body=body)):
-            get_run_logger().warning("%s: the message was not delivered", NOTIFY)
+            _warn("%s: the message was not delivered", NOTIFY)
+
+
+def _warn(line: str, *arguments: object) -> None:
+    try:
+        get_run_logger().warning(line, *arguments)
+    except MissingContextError:  # not in a run
+        logger.warning(line, *arguments)
 
 
 def trouble(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:

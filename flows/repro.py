@@ -1,11 +1,12 @@
 """`dvc repro` as a Prefect run: every stage of dvc.yaml is a task with its log, its progress and its outputs."""
 
 import argparse
+from functools import partial
 
 from prefect import flow, runtime
 
 from flows import at_the_prompt
-from flows.overrides import prepare
+from flows.overrides import check, prepared
 from flows.prefect_dvc import execution, workspace_lock
 
 
@@ -15,9 +16,12 @@ def _run_name() -> str:
 
 @flow(name="repro", task_runner=execution.THREADS, flow_run_name=_run_name)
 def repro(targets: list[str] | None = None, overrides: list[str] | None = None) -> dict[str, str]:
-    """Bring every stage of dvc.yaml up to date (or `targets` and what they need), with `overrides` in params.yaml."""
-    with workspace_lock.locked():
-        return execution.run(prepare(overrides or [], targets)[1])
+    """Bring every stage of dvc.yaml up to date (or `targets` and what they need), with `overrides` in params.yaml.
+
+    They stay there unless the run fails.
+    """
+    with workspace_lock.locked(), prepared(overrides or [], targets) as (_, stages):
+        return execution.run(stages)
 
 
 if __name__ == "__main__":
@@ -25,4 +29,5 @@ if __name__ == "__main__":
     parser.add_argument("targets", nargs="*", help="stages to bring up to date, with what they need (default: all)")
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    at_the_prompt(repro, arguments.targets or None, arguments.overrides)
+    first = partial(check, arguments.overrides)
+    at_the_prompt(repro, arguments.targets or None, arguments.overrides, first=first)

@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import at_the_prompt, dvc_cache, prefect_database, promotion, version_tags
+from flows import at_the_prompt, champions, dvc_cache, prefect_database, version_tags
 from flows.prefect_dvc import workspace_lock
 from pipeline import model_versions
 from pipeline.errors import PipelineError
@@ -155,7 +156,7 @@ def tidy(dry_run: bool = False) -> State[Any]:
     counts, failures = [], []
     with workspace_lock.locked():
         if not dry_run:
-            promotion.settle()  # of a promotion that was killed, so that its version is none that counts
+            champions.settle()  # of a promotion that was killed, so that its version is none that counts
         for rule in RULES:
             try:
                 found = apply.with_options(task_run_name=rule)(rule, params, dry_run)
@@ -172,4 +173,4 @@ def tidy(dry_run: bool = False) -> State[Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.retention", description=tidy.description)
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, list what would go")
-    at_the_prompt(tidy, parser.parse_args().dry_run)
+    at_the_prompt(tidy, parser.parse_args().dry_run, first=partial(load_params, Path("params.yaml")))

@@ -1,7 +1,10 @@
 """The main flow: bring the pipeline up to date if anything changed, compare with the champion, promote if better."""
 
-import argparse
-import os
+if __name__ == "__main__":  # before Prefect is imported, which takes seconds
+    from flows import news
+
+    news.at_the_prompt(prog="python -m flows.retrain")
+
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,22 +16,20 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import at_the_prompt, promotion, report, videos
-from flows.overrides import prepare
-from flows.prefect_dvc import command, execution, graph, workspace_lock
+from flows import champions, news, promotion, report, videos
+from flows.news import CANDIDATE, JUDGED, NOTHING, judgement
+from flows.prefect_dvc import command, execution, graph
 from flows.prefect_dvc.graph import Stage
 from flows.run_names import what_changed
 from pipeline import model_versions
-from pipeline.errors import ModelError, UnfitModel
+from pipeline.errors import UnfitModel
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
 from pipeline.params import DataParams, ExtractParams, Params
-from pipeline.runtime.files import read_json, write_json
+from pipeline.runtime.files import write_json
 from pipeline.runtime.yaml_file import read_yaml
 
 DATA = Path("data")
-CANDIDATE = DATA / "model"
-JUDGED = model_versions.MODELS / "judged.json"  # the last verdict and what it is about
 
 
 @flow(
@@ -41,16 +42,15 @@ JUDGED = model_versions.MODELS / "judged.json"  # the last verdict and what it i
 def retrain(overrides: list[str] | None = None) -> State[Any]:
     """Bring the pipeline up to date, and promote its model if it is better than the champion.
 
-    `overrides`, such as `model.name=lstm`, are written into params.yaml; folders among them lie in the workspace or
-    under data.roots.
+    `overrides`, such as `model.name=lstm`, are written into params.yaml, and stay there unless the run fails; folders
+    among them lie in the workspace or under data.roots.
     """
-    with workspace_lock.locked():
-        promotion.settle()
-        promotion.champion()  # whole, or this stops before anything is trained
-        params, stages = prepare(overrides or [])
+    with news.looked(overrides or []) as found:
+        params, stages = found.params, found.stages
         changed = log_changes(stages, params.data, params.extract)
-        if not any(stage.stale for stage in stages) and is_judged(params):
-            return Completed(name="Nothing new", message="videos, parameters and code are those of the last run")
+        if not found.is_news():
+            name_run(NOTHING[0].lower())
+            return Completed(name=NOTHING[0], message=NOTHING[1])
         name_run(changed)
         if absent(stages) and graph.has_remote():
             pull(absent(stages))
@@ -107,20 +107,6 @@ def changed_videos(folder: Path, extract: ExtractParams, roots: Sequence[str] = 
     ]
 
 
-def judgement(params: Params) -> dict[str, Any]:
-    """What a verdict is about: the candidate's content hash and the rules of promotion."""
-    return {"candidate": model_versions.content_hash(CANDIDATE), "promote": params.promote.model_dump(mode="json")}
-
-
-def is_judged(params: Params) -> bool:
-    """Has the last run's model been judged by these rules? It has not where that run was stopped before its verdict."""
-    try:
-        judged = read_json(JUDGED)
-        return isinstance(judged, dict) and judged.items() >= judgement(params).items()
-    except (OSError, ValueError, ModelError):
-        return False
-
-
 def absent(stages: list[Stage]) -> list[str]:
     """The outputs that dvc.lock knows and the workspace lacks."""
     return [out for stage in stages for out in stage.stored if not Path(out).exists()]
@@ -149,7 +135,7 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     scores: dict[str, Any] = {
         "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[watched].mean().to_dict()}
     }
-    current, trouble = promotion.champion(), ""
+    current, trouble = champions.current(), ""
     if current is not None:
         try:
             champion = score(current, *clips)
@@ -209,21 +195,3 @@ def label(version: str | None, changed: str) -> None:
     with get_client(sync_client=True) as client:
         name = f"{'promoted ' + version if version else 'refused'}: {changed} (data {data})"
         client.update_flow_run(runtime.flow_run.id, name=name, tags=[*runtime.flow_run.tags, *tags])
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=retrain.description)
-    parser.add_argument(
-        "action",
-        nargs="?",
-        choices=["rollback", "restore"],
-        help="instead, make the version before the champion the champion again; or bring the champion, damaged or "
-        "lost, back from DVC's cache or remote",
-    )
-    parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
-    if arguments.action is not None:
-        action = {"rollback": promotion.rollback, "restore": promotion.restore}[arguments.action]
-        os.write(1, f"{at_the_prompt(action)} is the champion\n".encode())
-    else:
-        at_the_prompt(retrain, arguments.overrides)

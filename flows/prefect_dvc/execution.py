@@ -43,9 +43,8 @@ def run(stages: list[Stage], project: Path = Path()) -> dict[str, str]:
             futures[stage.name] = _as_task(stage, project).submit(stage, guards, wait_for=upstream)
         for future in futures.values():
             future.wait()
-    except BaseException:
+    finally:
         guards.stop()
-        raise
     states = {name: future.state for name, future in futures.items()}
     if failed := [name for name, state in states.items() if state.is_failed() or state.is_crashed()]:
         left = [name for name, state in states.items() if not state.is_final()]
@@ -70,7 +69,6 @@ def reproduce(stage: Stage, guards: Guards) -> State:
     last: deque[str] = deque(maxlen=LAST_LINES)
     ran, progress = False, None
     process = guards.start(stage.order)
-    assert process.stdout is not None
     for line in _lines(process.stdout):
         logger.info("%s", line)
         last.append(line)

@@ -1,11 +1,10 @@
 """The processes that run a flow's stages, started and stopped together."""
 
-import os
-import subprocess
 from pathlib import Path
 from threading import Lock
 
 from flows.prefect_dvc.stage_process import Order
+from flows.prefect_dvc.stage_server import StageRun, StageServer
 from pipeline.errors import PipelineError
 
 
@@ -20,31 +19,24 @@ class Guards:
         self.project = project
         self.lock = Lock()
         self.stopped = False
-        self.processes: set[subprocess.Popen[bytes]] = set()
+        self.server = StageServer(project)
+        self.stages: list[StageRun] = []
 
-    def start(self, order: Order) -> subprocess.Popen[bytes]:
+    def start(self, order: Order) -> StageRun:
         """Start a stage; it ends when this process does."""
         with self.lock:
             if self.stopped:
                 raise StageError(f"{order.stage}: not started, the run was stopped")
-            process = subprocess.Popen(
-                order.command(),
-                cwd=self.project,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,
-            )
-            self.processes.add(process)
-        return process
+            stage = self.server.start(order)
+            self.stages.append(stage)
+        return stage
 
     def stop(self) -> None:
-        """Stop every stage and wait until nothing of it is left."""
+        """Stop every stage that still runs and wait until nothing of it is left; none is started any more."""
         with self.lock:
             self.stopped = True
-        for process in self.processes:
-            if process.stdin is not None:
-                process.stdin.close()
-        for process in self.processes:
-            process.wait()
+            self.server.close()
+        for stage in self.stages:
+            stage.stop()
+        for stage in self.stages:
+            stage.wait()

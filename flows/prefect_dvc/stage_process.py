@@ -2,10 +2,10 @@
 
 DVC leaves a stage running when DVC is killed, and deletes a stage's outputs before it starts. So this small process
 stands between a flow and DVC. Its standard input is a pipe that the caller holds open; when it closes, because the
-caller closed it or died, the stage is stopped.
+caller closed it or died, the stage is stopped. It is a fork of a process that has imported DVC (stage_server.py), and
+so is DVC, a fork of this one.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -13,9 +13,11 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -23,7 +25,6 @@ from flows.prefect_dvc.command import DVC
 from pipeline.dvc_lock import file_md5, folder_md5, restored_faults
 from pipeline.runtime.files import replacing
 
-SOURCES = Path(__file__).parents[2]  # where `flows` is imported from
 KEPT = Path(".dvc/tmp/kept")
 STOPPED = 130
 PATIENCE_SECONDS = 5.0  # for a stage to end after SIGTERM, and DVC after it
@@ -38,21 +39,80 @@ class Order:
     uncached: dict[str, str]  # MD5 in dvc.lock, by path
     in_lock: bool = True  # as in graph.Stage
 
-    def command(self) -> list[str]:
-        """The command line that carries out this order in the project's folder, of which it imports nothing."""
-        start = f"import sys; sys.path.insert(0, {str(SOURCES)!r}); from {__spec__.name} import main; main()"
-        return [sys.executable, "-P", "-c", start, json.dumps(asdict(self))]
+
+class _Dvc:
+    """A DVC command in a fork of this process, with what is asked of a subprocess.Popen."""
+
+    def __init__(self, *arguments: str, own: int) -> None:
+        """`own` is a descriptor of this process's alone."""
+        sys.stdout.flush()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(own)
+            _become_dvc(arguments)
+
+    def poll(self) -> int | None:
+        """The exit status, None as long as there is none."""
+        return self.returncode if self.returncode is not None else self._ask(os.WNOHANG)
+
+    def wait(self) -> None:
+        """Wait for the end."""
+        if self.returncode is None:
+            self._ask(0)
+
+    def _ask(self, options: int) -> int | None:
+        pid, status = os.waitpid(self.pid, options)
+        if pid:
+            self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
 
 
-def carry_out(order: Order) -> int:
-    """Run the stage; returns DVC's exit status or STOPPED. If it is not 0, the last good outputs are back in place."""
+def _become_dvc(arguments: tuple[str, ...]) -> NoReturn:
+    """In a fork: run a DVC command as `python -m dvc` does, then leave."""
+    code = 255
+    try:
+        os.setsid()
+        call_process("dvc")
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        from dvc.cli import main  # as `python -m dvc` does; imported already
+
+        sys.argv = ["dvc", *arguments]  # which DVC notes beside what it locks
+        code = main(list(arguments))
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 255
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def call_process(name: str) -> None:
+    """Have `ps -o comm` and others call this process so, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
+def carry_out(order: Order, own: int) -> int:
+    """Run the stage; returns DVC's exit status or STOPPED. If it is not 0, the last good outputs are back in place.
+
+    `own` is a descriptor that no other process may hold open.
+    """
     kept = KEPT / order.stage.replace("/", "_")
     for path, md5 in order.uncached.items():
         if _md5(Path(path)) == md5:
             _copy(Path(path), kept / path)
-    stop = threading.Event()
+    process = _Dvc("--wait-for-lock", "repro", "--single-item", order.stage, own=own)
+    stop = threading.Event()  # after the fork, which takes no threads along
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
-    status = _run([*DVC, "repro", "--single-item", order.stage], stop)
+    status = _end(process, stop)
     if status != 0:
         _put_back(order, kept)
     shutil.rmtree(kept, ignore_errors=True)
@@ -66,18 +126,17 @@ def _watch(stop: threading.Event) -> None:
     stop.set()
 
 
-def _run(command: list[str], stop: threading.Event) -> int:
-    """Run a command until it ends or `stop` is set; returns its exit status or STOPPED."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+def _end(process: _Dvc, stop: threading.Event) -> int:
+    """Wait until DVC ends or `stop` is set; returns its exit status or STOPPED."""
     while process.poll() is None and not stop.wait(0.05):
         pass
-    if process.poll() is not None:
+    if process.returncode is not None:
         return process.returncode
     _stop(process)
     return STOPPED
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: _Dvc) -> None:
     """End DVC and its stage: the stage first, so that DVC cleans up after it and drops its locks."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     idle = 0
@@ -87,7 +146,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             _signal(child.pid, signal.SIGTERM)
         idle = 0 if children else idle + 1
         if idle == 5:  # half a second without a stage: DVC is loading or waits for a lock; it can simply be ended
-            process.terminate()
+            _signal(process.pid, signal.SIGTERM)
         time.sleep(0.1)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # what ignored SIGTERM
@@ -128,9 +187,20 @@ def _md5(path: Path) -> str | None:
     return file_md5(path) if path.is_file() else None
 
 
-def main() -> None:
-    """Carry out the order that the command line holds."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # only the pipe stops this process, so that nothing interrupts its cleaning up (DVC would inherit SIG_IGN)
-        signal.signal(number, lambda *_: None)
-    sys.exit(carry_out(Order(**json.loads(sys.argv[1]))))
+def become(order: Order, status: int) -> NoReturn:
+    """In a fork whose standard input the caller holds: carry out the order, write its exit status to `status`, end."""
+    code = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # only the pipe stops this process, so that nothing interrupts its cleaning up (DVC would inherit SIG_IGN)
+            signal.signal(number, lambda *_: None)
+        code = carry_out(order, status)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        with suppress(OSError):
+            os.write(status, str(code).encode())
+        os._exit(0)

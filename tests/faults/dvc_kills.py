@@ -58,7 +58,7 @@ def start(folder: Path) -> subprocess.Popen:
 def kill(run: subprocess.Popen, whom: str, chance: random.Random) -> None:
     """SIGKILL; returns when nothing of the run is left."""
     below = psutil.Process(run.pid).children(recursive=True)
-    dvcs = [process for process in below if "dvc" in _command(process) and "stage_process" not in _command(process)]
+    dvcs = [process for process in below if _name(process) == "dvc"]
     if whom == "everything":
         for process in [psutil.Process(run.pid), *below]:
             with suppress(psutil.NoSuchProcess):
@@ -72,9 +72,9 @@ def kill(run: subprocess.Popen, whom: str, chance: random.Random) -> None:
     psutil.wait_procs(below, timeout=60)
 
 
-def _command(process: psutil.Process) -> str:
+def _name(process: psutil.Process) -> str:
     try:
-        return " ".join(process.cmdline())
+        return process.name()
     except psutil.Error:
         return ""
 

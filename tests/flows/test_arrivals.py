@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -116,8 +117,10 @@ def test_a_video_that_is_copied_starts_one_retrain_soon_after_its_last_byte(work
         ended = time.time()
         waited = served.wait_for(served.runs, 120)
         [run] = served.runs()
-        print(f"asked for {waited:.1f} s after the last byte, begun by the runner at {run['start_time']}, {ended:.1f}")
         assert (run["name"], run["tags"]) == ("new videos", ["arrival"])
+        served.wait_for(lambda: served.run(run["id"])["start_time"], 120)
+        begun = datetime.fromisoformat(served.run(run["id"])["start_time"]).timestamp() - ended
+        print(f"asked for {waited:.1f} s after the last byte, begun after {begun:.1f} s, load {os.getloadavg()[0]:.0f}")
         assert served.finish(run["id"])["state_type"] == "COMPLETED"
         time.sleep(3)
         assert len(served.runs()) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from flows.folders import check_inside, check_output
 from flows.generate import generate
-from flows.overrides import prepare, set_params
+from flows.overrides import prepared, set_params
 from flows.repro import repro
 from flows.retrain import retrain
 from pipeline.errors import ParamsError, PipelineError
@@ -91,7 +91,7 @@ def test_links_and_dots_are_followed_before_a_folder_is_judged(workspace, tmp_pa
 def test_an_override_that_reaches_out_is_one_line_and_changes_nothing(workspace, override, said):
     before = Path("params.yaml").read_bytes()
     with pytest.raises(ParamsError) as error:
-        prepare(["train.seed=5", override])
+        prepared(["train.seed=5", override]).__enter__()
     assert str(error.value).startswith(said)
     assert len(str(error.value).splitlines()) == 1
     assert Path("params.yaml").read_bytes() == before

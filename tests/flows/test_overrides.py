@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.overrides import prepare, set_params
+from flows.overrides import prepared, set_params
+from flows.prefect_dvc.guards import StageError
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import load_params
 from tests.flows.conftest import ROOT
@@ -32,13 +33,37 @@ def test_overrides_are_checked_before_anything_is_written(diamond):
 
 def test_overrides_that_cannot_be_run_leave_the_parameters_as_they_were(diamond):
     before = Path("params.yaml").read_bytes()
-    with pytest.raises(PipelineError, match=r"no stage nowhere"):
-        prepare(["data.videos=elsewhere"], ["nowhere"])
+    with pytest.raises(PipelineError, match=r"no stage nowhere"), prepared(["data.videos=elsewhere"], ["nowhere"]):
+        pass
     assert Path("params.yaml").read_bytes() == before
-    params, stages = prepare(["data.videos=elsewhere"])
-    assert params.data.videos == "elsewhere"
+    with prepared(["data.videos=elsewhere"]) as (params, stages):
+        assert params.data.videos == "elsewhere"
+        assert "elsewhere" in Path("params.yaml").read_text()
+        assert stages
     assert "elsewhere" in Path("params.yaml").read_text()
-    assert stages
+
+
+@pytest.mark.parametrize("end", [StageError("count failed"), KeyboardInterrupt()])
+def test_overrides_of_a_run_that_fails_or_is_stopped_leave_params_yaml(diamond, end):
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(type(end)):
+        fail(end, "")
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_what_somebody_writes_into_params_yaml_during_a_run_that_fails_stays(diamond):
+    with pytest.raises(StageError):
+        fail(StageError("count failed"), "# mine\n")
+    assert Path("params.yaml").read_text().endswith("# mine\n")
+
+
+def fail(end, added):
+    """A run with an override that ends so, while somebody adds a line to params.yaml."""
+    with prepared(["train.seed=5"]) as (params, _):
+        assert params.train.seed == 5
+        with Path("params.yaml").open("a") as file:
+            file.write(added)
+        raise end
 
 
 @pytest.mark.parametrize(
@@ -91,5 +116,5 @@ def test_a_folder_of_videos_that_is_not_there_is_said_with_its_key(diamond):
     Path("words.txt").unlink()
     before = Path("params.yaml").read_text()
     with pytest.raises(PipelineError, match=r"^params\.yaml: data\.videos: words\.txt: there is no such .* words"):
-        prepare(["data.videos=words.txt"])
+        prepared(["data.videos=words.txt"]).__enter__()
     assert Path("params.yaml").read_text() == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from flows import promotion, version_tags
+from flows import champions, promotion, version_tags
 from pipeline import model_versions
 from pipeline.errors import ModelError, PipelineError
 from tests.flows.conftest import git_and_dvc
@@ -105,7 +105,7 @@ def test_a_promotion_without_commit_tags_what_the_model_was_made_from_beside_the
     assert git("show", "generator@v1.0.0:dvc.lock") == LOCK + "# retrained"
     assert version_tags.assigned() == "v1.0.0"
     assert model_versions.record(model_versions.champion())["why"] == "test"
-    assert not promotion.JOURNAL.exists()
+    assert not champions.JOURNAL.exists()
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_an_unreachable_remote_leaves_everything_as_it_was(workspace, api, commi
     assert state() == before
     subprocess.run([sys.executable, "-m", "dvc", "remote", "remove", "far"], check=True)
     assert promote(commit) == "v2.0.0"
-    assert promotion.rollback() == "v1.0.0"
+    assert champions.rollback() == "v1.0.0"
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_a_failure_at_any_step_is_taken_back(workspace, api, monkeypatch, step):
         with pytest.raises(OSError, match="disk full"):
             promote(commit=True)
     assert state() == before
-    assert not promotion.JOURNAL.exists()
+    assert not champions.JOURNAL.exists()
     assert promote(commit=True) == "v2.0.0"
-    assert promotion.rollback() == "v1.0.0"
+    assert champions.rollback() == "v1.0.0"
     assert in_force() == "v1.0.0"
 
 
@@ -184,13 +184,13 @@ def test_what_a_promotion_that_was_killed_left_is_taken_back_by_the_next(workspa
     before = state()
     killed = subprocess.run([sys.executable, "-c", KILLED, step], check=False, capture_output=True, text=True)
     assert killed.returncode == -9, killed.stderr
-    assert promotion.JOURNAL.exists()
-    promotion.settle()
+    assert champions.JOURNAL.exists()
+    champions.settle()
     if step == "switch":  # it was the last step
         assert in_force() == "v2.0.0"
     else:
         assert state() == before
-    assert not promotion.JOURNAL.exists()
+    assert not champions.JOURNAL.exists()
     candidate("three")
     assert promote() == ("v3.0.0" if step == "switch" else "v2.0.0")
 
@@ -207,20 +207,20 @@ def test_a_machine_without_a_git_identity_promotes_under_a_name_of_ours(workspac
     assert git("for-each-ref", "--format=%(taggername)", "refs/tags/generator@v1.0.0") == "foreframe"
     candidate("three")
     assert promote() == "v2.0.0"
-    assert promotion.rollback() == "v1.0.0"
+    assert champions.rollback() == "v1.0.0"
 
 
 @pytest.mark.slow
 def test_rollback_assigns_the_stage_anew_and_a_rollback_without_the_tags_is_made_good(workspace, api):
     promote()
     with pytest.raises(ModelError, match="no version before"):
-        promotion.rollback()
+        champions.rollback()
     for content in ("two", "three"):
         candidate(content)
         promote()
-    assert promotion.rollback() == "v2.0.0"
+    assert champions.rollback() == "v2.0.0"
     assert version_tags.assigned() == "v2.0.0"
     model_versions.rollback()  # as `foreframe rollback` does, which knows no tags
-    promotion.settle()
+    champions.settle()
     assert in_force() == "v1.0.0"
     assert version_tags.assigned() == "v1.0.0"

@@ -11,8 +11,9 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import at_the_prompt
+from flows import at_the_prompt, running_server
 from pipeline.errors import ParamsError
+from pipeline.project import prefect_api
 from tests.flows.conftest import ROOT, free_port
 
 
@@ -46,6 +47,34 @@ def test_an_api_that_does_not_answer_is_one_line(monkeypatch):
     message = rf"^unreached: PREFECT_API_URL: no server answers at {api} \(.*refused.*\); start it"
     with temporary_settings({PREFECT_API_URL: api}), pytest.raises(SystemExit, match=message):
         at_the_prompt(unreached)
+
+
+def test_a_mistake_in_what_was_typed_is_told_before_the_flow_is_called():
+    def wrong() -> None:
+        raise ParamsError("train.sed=1: should be key=value")
+
+    def untouched() -> None:
+        raise AssertionError
+
+    with pytest.raises(SystemExit, match=r"^untouched: train\.sed=1: should be key=value$"):
+        at_the_prompt(untouched, first=wrong)
+
+
+def test_a_flow_by_hand_uses_the_server_that_runs_for_its_workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        with running_server.noted("http://127.0.0.1:4321"):
+            assert at_the_prompt(PREFECT_API_URL.value) == "http://127.0.0.1:4321/api"
+        assert at_the_prompt(PREFECT_API_URL.value) is None
+
+
+@pytest.mark.slow
+def test_runs_by_hand_are_in_the_database_that_status_reads(diamond, monkeypatch):
+    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    subprocess.run([sys.executable, "-m", "flows.repro", "words"], check=True)
+    [run] = prefect_api.last_runs(prefect_api.database(diamond), 5)
+    assert (run.flow, run.name, run.state) == ("repro", "repro words", "Completed")
 
 
 @pytest.mark.slow

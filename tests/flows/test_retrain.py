@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
-from flows import promotion, retrain, version_tags
+from flows import champions, promotion, retrain, version_tags
 from flows.prefect_dvc.command import DVC
 from pipeline import dvc_lock, model_dir, model_versions
 from pipeline.data.clips import write_clips
@@ -171,10 +171,10 @@ def test_a_candidate_is_promoted_or_refused_and_can_be_rolled_back(workspace, ap
     if state.name == "Refused":
         assert in_force() == "v1.0.0"
         with pytest.raises(ModelError, match="no version before"):
-            promotion.rollback()
+            champions.rollback()
         assert in_force() == "v1.0.0"
     else:
-        assert promotion.rollback() == "v1.0.0"
+        assert champions.rollback() == "v1.0.0"
         assert in_force() == "v1.0.0"
         assert run().name == "Nothing new"  # what was rolled back is not promoted again
 
@@ -217,7 +217,7 @@ def test_a_damaged_champion_stops_and_does_not_lower_the_bar(workspace):
             compared()
         path.write_bytes(content)
     flip_bit(path, random.Random(seed))
-    assert promotion.restore() == "v1.0.0"
+    assert champions.restore() == "v1.0.0"
     verdict, _ = compared()
     assert (verdict.better, in_force()) == (False, "v1.0.0")
     assert model_versions.record(model_versions.champion())["scores"] == {"videos": {}}  # its record was sound
@@ -249,7 +249,7 @@ def test_a_champion_that_a_clean_took_comes_back_from_dvcs_cache_and_so_does_the
     assert not compared()[0].better  # than itself, which it is compared with again
     assert in_force() == "v2.0.0"
     shutil.rmtree("models")
-    assert promotion.rollback() == "v1.0.0"
+    assert champions.rollback() == "v1.0.0"
     assert in_force() == "v1.0.0"
     assert {name: model_versions.content_hash(model_versions.MODELS / name) for name in hashes} == hashes
     assert version_tags.assigned() == "v1.0.0"
@@ -262,11 +262,11 @@ def test_a_champion_that_is_nowhere_stops_and_the_line_says_how_to_begin_anew(wo
     with pytest.raises(ModelError, match=r"v1\.0\.0.* is not here .*git tag 'generator#champion!#2'"):
         compared()
     with pytest.raises(ModelError, match=r"neither DVC's cache nor a remote has it"):
-        promotion.rollback()
+        champions.rollback()
     git("tag", "generator#champion!#2")
     assert compared()[0].better
     with pytest.raises(ModelError, match=r"no model was promoted yet.*git tag --list 'generator@\*'"):
-        promotion.rollback()
+        champions.rollback()
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
@@ -276,7 +276,7 @@ def test_a_champion_whose_object_in_the_cache_is_damaged_is_not_brought_back(wor
     flip_bit(Path(".dvc/cache/files/md5", md5[:2], md5[2:]), random.Random(0))
     shutil.rmtree("models")
     with pytest.raises(ModelError, match=r"v1\.0\.0: (its copy in DVC's cache is damaged|neither DVC's cache)"):
-        promotion.restore()
+        champions.restore()
     assert not (model_versions.MODELS / "v1.0.0").exists()
 
 
@@ -287,7 +287,7 @@ def test_a_champion_link_that_leads_nowhere_stops(workspace):
     link.symlink_to("v9.0.0")
     with pytest.raises(ModelError, match=r"champion: leads to v9\.0\.0, which is not there"):
         compared()
-    assert promotion.restore() == "v1.0.0"
+    assert champions.restore() == "v1.0.0"
 
 
 @pytest.mark.slow
@@ -300,7 +300,7 @@ def test_a_flow_with_a_damaged_champion_fails_before_it_trains(workspace, api):
     assert state.is_failed()
     assert "models/v1.0.0: is damaged" in state.message
     assert "extract" not in task_runs(api, state.state_details.flow_run_id)
-    promotion.restore()
+    champions.restore()
     assert run().name == "Refused"
 
 
