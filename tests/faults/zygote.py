@@ -125,17 +125,17 @@ def _begin(order: dict[str, Any]) -> None:
         os.dup2(stream, number)
     os.environ.clear()
     os.environ.update(order["environment"])
-    if order["user"] != os.getuid():
-        os.setuid(order["user"])
-    _become(order["module"], order["arguments"])
+    _become(order["module"], order["arguments"], order["user"])
 
 
-def _become(module: str, arguments: list[str]) -> None:
-    """In the child: run the module as Python does, then leave."""
+def _become(module: str, arguments: list[str], user: int) -> None:
+    """In the child: run the module as Python does, for a user, then leave."""
     import dvc.stage.run
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
+    if user != os.getuid():
+        os.setuid(user)
     vars(dvc.stage.run)["subprocess"] = _Subprocess
     if not module.startswith("flows."):
         logging.getLogger().handlers.clear()  # Prefect's, by which DVC's and a stage's lines would be written twice
@@ -169,7 +169,7 @@ class _Stage:
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(environment)
-            _become(module, arguments)
+            _become(module, arguments, os.getuid())
 
     def communicate(self) -> None:
         """Wait for the end."""
