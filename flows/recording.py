@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from flows import running_server
 
 SECONDS = 5.0  # for one answer
+FAILURES = (OSError, ValueError, KeyError, TypeError, http.client.HTTPException)
 OTHERS = ("PREFECT_CLIENT_CUSTOM_HEADERS", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "PREFECT_API_SSL_CERT_FILE")
 
 
@@ -27,10 +29,11 @@ class Api:
     url: str  # ends in /api, or in a workspace of Prefect Cloud's
     headers: dict[str, str]
 
-    def post(self, path: str, content: Any) -> Any:
+    def ask(self, path: str, content: Any = None, method: str = "POST") -> Any:
         """What the API answers; OSError, ValueError or HTTPException where it refuses or does not answer."""
         body = json.dumps(content).encode()
-        request = urllib.request.Request(f"{self.url}/{path}", body, self.headers)  # noqa: S310 -- see api()
+        url = f"{self.url}/{path}"
+        request = urllib.request.Request(url, body, self.headers, method=method)  # noqa: S310 -- see api()
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
             said = answer.read()
         return json.loads(said) if said else None
@@ -52,23 +55,27 @@ def api() -> Api | None:
 def record(api: Api, flow: str, state: str, message: str, begun: datetime, parameters: dict[str, Any]) -> bool:
     """Record a run of `flow` that began at `begun` and has completed in this state; False where that failed.
 
-    A run that is recorded as begun and not as ended is one that was killed between the two, as any other.
+    What is begun and cannot be ended is deleted again; a run that stays in the state Running is of a process that was
+    killed between the two.
     """
+    path = ""
     try:
-        known = api.post("flows/", {"name": flow})
+        known = api.ask("flows/", {"name": flow})
         running = {"type": "RUNNING", "name": "Running"}
-        run = api.post(
-            "flow_runs/", {"flow_id": known["id"], "name": state.lower(), "parameters": parameters, "state": running}
-        )
+        run = {"flow_id": known["id"], "name": state.lower(), "parameters": parameters, "state": running}
+        identity = api.ask("flow_runs/", run)["id"]
+        path = f"flow_runs/{identity}"
         ended = {"type": "COMPLETED", "name": state, "message": message}
-        answer = api.post(f"flow_runs/{run['id']}/set_state", {"state": ended, "force": True})
-        if answer["status"] != "ACCEPT":
-            return False
-        seconds = (datetime.now(UTC) - begun).total_seconds()
-        line = f"{message}; found by looking for {seconds:.2f} s, no task was begun"
-        moment = datetime.now(UTC).isoformat()
-        entry = {"name": "prefect.flow_runs", "level": 20, "message": line, "timestamp": moment}
-        api.post("logs/", [{**entry, "flow_run_id": run["id"]}])
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        if api.ask(f"{path}/set_state", {"state": ended, "force": True})["status"] != "ACCEPT":
+            raise ValueError(path)
+    except FAILURES:
+        with suppress(*FAILURES):
+            if path:
+                api.ask(path, method="DELETE")
         return False
+    seconds = (datetime.now(UTC) - begun).total_seconds()
+    line = f"{message}; found by looking for {seconds:.2f} s, no task was begun"
+    entry = {"name": "prefect.flow_runs", "level": 20, "message": line, "timestamp": datetime.now(UTC).isoformat()}
+    with suppress(*FAILURES):
+        api.ask("logs/", [{**entry, "flow_run_id": identity}])
     return True

@@ -51,8 +51,9 @@ def start(folder: Path) -> subprocess.Popen:
     """A run of the project's stages, side by side where they can be."""
     environment = {**foreign.environment(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", RUNNER, str(folder)]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, start_new_session=True, text=True, **pipes)
+    return subprocess.Popen(
+        command, env=environment, start_new_session=True, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def kill(run: subprocess.Popen, whom: str, chance: random.Random) -> None:
@@ -114,8 +115,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "diamond"
         project(folder, 0.2)
-        begun = time.monotonic()
         assert faults(folder) == []
+        (folder / "seed").write_text("once more\n")
+        begun = time.monotonic()
+        start(folder).communicate()
         usual = time.monotonic() - begun
         for number in range(arguments.kills):
             (folder / "seed").write_text(f"{number}\n")

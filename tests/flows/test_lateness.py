@@ -38,9 +38,10 @@ def told(monkeypatch):
 def test_a_late_run_is_told_once_and_one_in_time_is_not(api, told):
     flow = ask(api, "flows/", name="retrain")
     deployment = ask(api, "deployments/", name="scheduled", flow_id=flow["id"])
-    due = datetime.now(UTC) - timedelta(minutes=7)
-    for name, state in (("in time", "Scheduled"), ("nightly", "Late")):
-        planned = {"type": "SCHEDULED", "name": state, "state_details": {"scheduled_time": due.isoformat()}}
+    now = datetime.now(UTC)
+    due = now - timedelta(minutes=7)
+    for name, state, moment in (("in time", "Scheduled", now + timedelta(hours=1)), ("nightly", "Late", due)):
+        planned = {"type": "SCHEDULED", "name": state, "state_details": {"scheduled_time": moment.isoformat()}}
         ask(api, f"deployments/{deployment['id']}/create_flow_run", name=name, state=planned)
     names, known = {deploy.UUID(deployment["id"]): "retrain"}, set()
     with get_client(sync_client=True) as client:

@@ -164,6 +164,21 @@ def test_a_password_or_key_of_the_environment_is_sent_and_without_it_nothing_is_
     assert paths == ["flows/", "flow_runs/", "flow_runs/1/set_state", "logs/"]
 
 
+def test_a_run_that_cannot_be_ended_is_deleted_again(monkeypatch):
+    asked = []
+
+    def ask(self, path, content=None, method="POST"):
+        asked.append((method, path))
+        if path.endswith("set_state"):
+            raise OSError
+        return {"id": "1"}
+
+    monkeypatch.setattr(recording.Api, "ask", ask)
+    begun = news.datetime.now(news.UTC)
+    assert not recording.record(recording.Api("", {}), "retrain", *news.NOTHING, begun, {})
+    assert asked[-1] == ("DELETE", "flow_runs/1")
+
+
 def test_the_server_of_this_workspace_is_used_as_long_as_whoever_runs_it_lives(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / ".prefect"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)

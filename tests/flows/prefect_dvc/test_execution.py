@@ -144,8 +144,8 @@ def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(diamond, end)
         f"subprocess.Popen(['sleep', '{mark}']); time.sleep({mark})\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE)
-    wait_for(lambda: Path("started").exists())
-    wait_for(lambda: alive(mark))
+    wait_for(lambda: Path("started").exists(), 120)
+    wait_for(lambda: alive(mark), 60)
     begin = time.monotonic()
     if end == "kill the caller":
         holder.send_signal(signal.SIGKILL)
