@@ -9,7 +9,7 @@ from pipeline.data.clips import ClipDataset, to_float
 from pipeline.metrics import mse, ssim
 from pipeline.nn.rollout import draw_noise, free_running, unroll
 from pipeline.runtime import memory
-from pipeline.runtime.devices import autocast, device_of, on_processor
+from pipeline.runtime.devices import autocast, device_of, on_processor, reduce
 
 
 class Validation:
@@ -54,7 +54,7 @@ class Validation:
                 given, truth = task.free_running(inputs, truth)
                 predicted = free_running(model, given, task.horizon, noise, feeds_back=task.feeds_back)
             sums += torch.stack([mse(predicted, truth).mean(1).sum(), ssim(predicted, truth).mean(1).sum()])
-        sums = self.accelerator.reduce(sums, reduction="sum") / len(self.indices)
+        sums = reduce(self.accelerator, sums, "sum") / len(self.indices)
         return {"val_mse": sums[0].item(), "val_ssim": sums[1].item()}
 
     def peak_bytes(self, model: nn.Module) -> int:
