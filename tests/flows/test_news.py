@@ -80,7 +80,15 @@ def test_with_news_the_flow_goes_on_with_what_was_found_under_the_same_lock(sett
 def test_where_the_api_refuses_or_does_not_answer_prefect_itself_does_the_run(settled, flows, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", DEAD)
     news._retrain([])
-    assert flows == [True]
+    assert flows == [False]
+
+
+def test_a_model_that_was_not_judged_is_news(settled, flows, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", DEAD)
+    monkeypatch.setattr(recording, "record", lambda *_: pytest.fail("nothing is new?"))
+    news.JUDGED.unlink()
+    news._retrain([])
+    assert flows == [False]
 
 
 def test_a_run_that_has_to_wait_for_another_is_prefects(settled, flows, monkeypatch):
