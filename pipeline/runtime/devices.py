@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Literal
 
@@ -10,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from pipeline.errors import PipelineError, out_of_memory
 from pipeline.runtime.cores import own_cores
 
 # of mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, bytes
@@ -51,6 +53,34 @@ def use_threads(threads: int | Literal["auto"]) -> int:
     return number
 
 
+def reduce(process: Accelerator, tensor: Tensor, reduction: Literal["sum", "mean"]) -> Tensor:
+    """The sum or the mean of `tensor` over all processes; PipelineError where one of them is there no more."""
+    try:
+        return process.reduce(tensor, reduction=reduction)
+    except RuntimeError as error:
+        if process.num_processes == 1 or out_of_memory(error):
+            raise
+        raise _lost(process, error) from error
+
+
+def are_alike(process: Accelerator, numbers: Sequence[int]) -> bool:
+    """Whether `numbers` are the same in every process; PipelineError where one of them is there no more."""
+    try:
+        rows = process.gather(torch.tensor([numbers], dtype=torch.int64, device=process.device))
+    except RuntimeError as error:
+        raise _lost(process, error) from error
+    return bool((rows == rows[0]).all())
+
+
+def _lost(process: Accelerator, error: RuntimeError) -> PipelineError:
+    # Gloo puts a place in its source in front, and advice behind
+    reason = str(error).splitlines()[0].rpartition("] ")[2].partition(". ")[0]
+    return PipelineError(
+        f"another of the {process.num_processes} processes ended, so process {process.process_index} does ({reason}); "
+        "start all of them again: they go on where the last checkpoint was"
+    )
+
+
 def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss: Tensor) -> None:
     """Replace the gradients of `parameters`, and `loss`, by their means over all processes, in one message.
 
@@ -60,7 +90,7 @@ def average_gradients(process: Accelerator, parameters: list[nn.Parameter], loss
         return
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = torch.cat([loss.flatten(), *(gradient.flatten() for gradient in gradients)])
-    mean, *parts = process.reduce(flat, reduction="mean").split([1, *(p.numel() for p in parameters)])
+    mean, *parts = reduce(process, flat, "mean").split([1, *(p.numel() for p in parameters)])
     loss.copy_(mean[0])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)

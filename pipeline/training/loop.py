@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.clips import ClipDataset
+from pipeline.errors import PipelineError
 from pipeline.model_params import Recipe
 from pipeline.nn.packed_convolutions import PackedWeights
 from pipeline.params import TrainParams
-from pipeline.runtime.devices import accelerator, autocast_dtype, average_gradients, device_of
+from pipeline.runtime.devices import accelerator, are_alike, autocast_dtype, average_gradients, device_of, reduce
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.choice import keep_start_unless_sure, try_mixtures
@@ -61,11 +62,13 @@ def fit(
     `on_epoch` gets every epoch's row, those of epochs before a kill too. With `state` the training is saved as it goes
     and resumed where it was. With `mix_with_start` weights between those of the start and of the end are tried as well,
     and the start is kept unless validation is sure (pipeline/training/choice.py). Raises ModelError where the loss or
-    its gradient stops being a number.
+    its gradient stops being a number, and PipelineError where one of several processes is lost, or differs.
     """
     training = Training(model, train_clips, val_clips, recipe=recipe, train=train, mix_with_start=mix_with_start)
     check_memory(training.objective, training.batches, training.validation)
     saved = state.load(training.device) if state is not None else None
+    if state is not None:
+        training.check_all_begin_alike(state, saved)
     if saved is not None:
         training.load_state_dict(saved)
         logger.info("going on at step %d of %d", training.progress.step, training.num_steps)
@@ -230,6 +233,16 @@ class Training:
         logger.info("epoch %d: %s", len(self.progress.history), described(row))
         return row
 
+    def check_all_begin_alike(self, checkpoint: CheckpointFile, saved: dict[str, Any] | None) -> None:
+        """Raises PipelineError where processes differ in what they train, or in the step from which they go on."""
+        step = saved["progress"]["step"] if saved is not None else 0
+        if not are_alike(self.accelerator, [step, *checkpoint.key.encode()]):
+            raise PipelineError(
+                f"the {self.accelerator.num_processes} processes do not train the same: give all of them the same "
+                f"data, params.yaml, code and folder {checkpoint.path.parents[1]}/ (process "
+                f"{self.accelerator.process_index} has step {step} of {checkpoint.path})"
+            )
+
     def validate_start(self) -> None:
         """Validate the weights that training begins with: where it only spoils them, they are what is kept.
 
@@ -272,5 +285,5 @@ class Training:
         """Count the time since `begin`; all processes must agree on it, because it decides when to stop."""
         seconds = time.monotonic() - begin
         if self.train.max_minutes is not None and self.accelerator.num_processes > 1:
-            seconds = self.accelerator.reduce(torch.tensor(seconds, device=self.device), reduction="mean").item()
+            seconds = reduce(self.accelerator, torch.tensor(seconds, device=self.device), "mean").item()
         self.progress.seconds += seconds

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.model_params import OptimizerName
+from pipeline.training.muon import Muon
 
 LARGEST_LR = 1e36  # beyond it Muon's factor for wide matrices is no float32, and torch raises before weights are inf
 
@@ -28,7 +29,7 @@ class Optimizer:
     ) -> None:
         self.base_lr = lr
         mixing = [parameter for parameter in parameters if name == "muon" and is_matrix(parameter)]
-        # torch's Muon takes only what has two dimensions: the same memory, viewed as a matrix
+        # Muon takes only what has two dimensions: the same memory, viewed as a matrix
         self.matrices = [(parameter, nn.Parameter(as_matrix(parameter.detach(), parameter))) for parameter in mixing]
         assert all(parameter.data_ptr() == matrix.data_ptr() for parameter, matrix in self.matrices), "a copy"
         mixing_ids = {id(parameter) for parameter in mixing}
@@ -42,10 +43,7 @@ class Optimizer:
             self.parts.append(torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True))
         if mixing:
             matrices = [matrix for _, matrix in self.matrices]
-            # a learning rate is then what it is for Adam: about the change of each weight (Liu et al. 2025, section 2)
-            self.parts.append(
-                torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-            )
+            self.parts.append(Muon(matrices, lr, weight_decay=weight_decay))
 
     def scale_lr(self, factor: float) -> None:
         """Go on at `factor` times the learning rate that this began with."""

@@ -9,7 +9,7 @@ from pipeline.data.clips import ClipDataset, to_float
 from pipeline.metrics import mse, ssim
 from pipeline.nn.rollout import draw_noise, free_running, unroll
 from pipeline.runtime import memory
-from pipeline.runtime.devices import autocast, device_of, on_processor
+from pipeline.runtime.devices import autocast, device_of, on_processor, reduce
 
 
 class Validation:
@@ -63,7 +63,7 @@ class Validation:
             each = torch.stack([mse(predicted, truth).mean(1), ssim(predicted, truth).mean(1)], dim=1)
             errors[part[0] : part[-1] + 1] = each.double()
         # each process has filled in its own clips, the others' are zero
-        return self.accelerator.reduce(errors, reduction="sum")
+        return reduce(self.accelerator, errors, "sum")
 
     def peak_bytes(self, model: nn.Module) -> int:
         """About how much memory a batch will take, beside the weights; the model is left in evaluation mode."""

@@ -7,6 +7,7 @@ import tempfile
 import time
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from pipeline.models import MODELS
 from pipeline.params import Params, load_params
@@ -18,8 +19,9 @@ from tests.conftest import CONTEXT, HORIZON, moving_bar, write_store
 from tests.small_params import SMALL_MODEL
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+Task = Literal["predict", "translate"]
 OBJECTIVES = ("pixel", "adversarial")
-TASKS = ("predict", "translate")
+TASKS: tuple[Task, ...] = ("predict", "translate")
 COMBINATIONS = list(product(MODELS, OBJECTIVES, TASKS))
 VIDEOS = [*(f"train/{i}.mp4" for i in range(8)), "val/0.mp4", "val/1.mp4", "test/0.mp4", "test/1.mp4", "test/2.mp4"]
 
@@ -47,7 +49,7 @@ def small(name: str, objective: str) -> Params:
     return params.model_copy(update=changed)
 
 
-def reproduce(frames: Path, data: Path, name: str, objective: str, task: str) -> None:
+def reproduce(frames: Path, data: Path, name: str, objective: str, task: Task) -> None:
     """All stages after `extract`, one after the other, into `data`."""
     params = small(name, objective)
     clips, model, metrics = data / "clips", data / "model", data / "metrics"

@@ -59,7 +59,7 @@ class Workspace:
 
     def __init__(self, folder: Path, environment: dict[str, str], zygote: Zygote) -> None:
         self.folder, self.zygote = folder, zygote
-        self.user = os.getuid()  # whose forked commands are
+        self.powers = True  # of root, which heeds no permissions: whether forked commands have them
         self.mark = uuid.uuid4().hex
         self.sessions: set[int] = set()  # of forks, whose environment is known to nobody else
         state = folder.parent / f"{folder.name}-state"
@@ -157,7 +157,7 @@ class Running:
         self.begin = time.monotonic()
         self.process: subprocess.Popen[bytes] | Forked
         if forked:
-            where = (workspace.folder, workspace.environment, self.log, workspace.user)
+            where = (workspace.folder, workspace.environment, self.log, workspace.powers)
             self.process = Forked(workspace.zygote, command, *where)
             workspace.sessions.add(self.process.pid)
             return

@@ -51,8 +51,9 @@ def start(folder: Path) -> subprocess.Popen:
     """A run of the project's stages, side by side where they can be."""
     environment = {**foreign.environment(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", RUNNER, str(folder)]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, start_new_session=True, text=True, **pipes)
+    return subprocess.Popen(
+        command, env=environment, start_new_session=True, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def kill(run: subprocess.Popen, whom: str, chance: random.Random) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.faults.commands import PYTHON, Workspace, foreframe, stage
-from tests.faults.fault import Fault, differences, finished, tracebacks
+from tests.faults.commands import PYTHON, Ran, Workspace, foreframe, stage
+from tests.faults.fault import Fault, Trial, differences, finished, tracebacks
 from tests.faults.ground import Ground
 from tests.faults.kills import DATA, PREDICT, flow_of
 
@@ -42,7 +42,7 @@ def flip(path: Path, random: Random, *, keep_time: bool = False) -> None:
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def flipped(read: Read):
+def flipped(read: Read) -> Trial:
     """A trial of one file of a kind."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
@@ -62,7 +62,7 @@ def flipped(read: Read):
     return trial
 
 
-def checked(pattern: str):
+def checked(pattern: str) -> Trial:
     """A trial of `foreframe check`, which finds what a disk did without touching any date."""
 
     def trial(ground: Ground, random: Random) -> list[str]:
@@ -86,7 +86,7 @@ def _damaged(ground: Ground, read: Read, random: Random, *, keep_time: bool) -> 
     return workspace, path
 
 
-def _mended_or_noticed(workspace: Workspace, ran, read: Read, path: Path, expected: dict[str, str]) -> list[str]:
+def _mended_or_noticed(workspace: Workspace, ran: Ran, read: Read, path: Path, expected: dict[str, str]) -> list[str]:
     if ran.code:
         known = [path.name, path.parent.name, *read.words]
         return [] if any(word in ran.output for word in known) else [f"names no file: {ran.last_line}"]

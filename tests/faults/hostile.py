@@ -52,9 +52,11 @@ def card(**fields: Any) -> Change:
 
 def text(name: str, content: str | bytes) -> Change:
     """Another content of a file."""
-    return lambda folder: (
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content) and None
-    )
+
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return change
 
 
 def gone(name: str) -> Change:
@@ -113,7 +115,23 @@ def outside(folder: Path) -> None:
 
 def both(*changes: Change) -> Change:
     """Several changes."""
-    return lambda folder: [change(folder) for change in changes] and None
+
+    def all_of_them(folder: Path) -> None:
+        for change in changes:
+            change(folder)
+
+    return all_of_them
+
+
+def texts(pattern: str) -> Change:
+    """Text in place of every file of a pattern."""
+
+    def change(folder: Path) -> None:
+        for path in sorted(folder.glob(pattern)):
+            if path.is_file():
+                path.write_text("x")
+
+    return change
 
 
 WEIGHTS, CARD = "data/model/model.safetensors", "data/model/model.json"
@@ -152,7 +170,7 @@ OTHERS: dict[str, tuple[Change, list[str]]] = {
     "index.csv with another count": (index("stored_frames", 11), TENSORIZE),
     "index.csv is text": (text("data/frames/index.csv", "text"), TENSORIZE),
     "index.csv is empty": (text("data/frames/index.csv", ""), TENSORIZE),
-    "array is text": (lambda folder: next((folder / "data/frames").glob("*.npy")).write_text("x") and None, TENSORIZE),
+    "array is text": (texts("data/frames/*.npy"), TENSORIZE),
     "array is missing": (lambda folder: next((folder / "data/frames").glob("*.npy")).unlink(), TENSORIZE),
     "clips.csv is empty": (text("data/clips/clips.csv", ""), EVALUATE),
     "clips.csv without its columns": (text("data/clips/clips.csv", "a,b\n1,2\n"), EVALUATE),
@@ -190,12 +208,7 @@ MAY_PASS: dict[str, tuple[Change, list[str]]] = {
     "hashes.json is no JSON": (text("data/.frames/hashes.json", "{"), stage("extract")),
     "hashes.json is a list": (text("data/.frames/hashes.json", "[1]"), stage("extract")),
     "training state is text": (
-        both(
-            lambda folder: (
-                [path.write_text("x") for path in (folder / ".train").glob("*/*") if path.is_file()] and None
-            ),
-            gone("data/model"),
-        ),
+        both(texts(".train/*/*"), gone("data/model")),
         TRAIN,
     ),
     "promotion.json is a list": (text("models/v1.0.0/promotion.json", "[1]"), foreframe("rollback")),

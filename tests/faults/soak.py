@@ -165,7 +165,7 @@ class Soak:
         """Run a flow through its deployment, or in this process; AssertionError unless it completes."""
         if in_process:
             with chdir(self.folder):
-                state = next(each for each in deploy.FLOWS if each.name == flow)(return_state=True)
+                state: Any = next(each for each in deploy.FLOWS if each.name == flow)(return_state=True)
             assert state.is_completed(), state
             return {"name": state.name, "message": state.message}
         run = self.served.finish(self.served.trigger(flow), 1800)

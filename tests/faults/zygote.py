@@ -4,6 +4,7 @@ DVC in such a fork forks once more for a stage, in place of a shell and a Python
 parents and sessions too, but for the seconds in which they import.
 """
 
+import ctypes
 import importlib
 import json
 import logging
@@ -31,6 +32,7 @@ PRELOADED = [
     *(f"flows.{name}" for name in ("retrain", "repro", "generate")),
 ]
 STAGE = "pipeline.stages."
+CAPABILITIES = 0x20080522  # the version of Linux's structures
 
 
 class Zygote:
@@ -68,12 +70,12 @@ class Forked:
     """A command that runs in a fork, with what a subprocess.Popen has."""
 
     def __init__(
-        self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path, user: int
+        self, zygote: Zygote, command: list[str], folder: Path, environment: dict[str, str], log: Path, powers: bool
     ) -> None:
         self.zygote = zygote
         self.returncode: int | None = None
         module, *arguments = command[command.index("-m") + 1 :]
-        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log), "user": user}
+        order = {"module": module, "arguments": arguments, "folder": str(folder), "log": str(log), "powers": powers}
         self.pid = int(zygote.ask({**order, "environment": environment}))
 
     def poll(self) -> int | None:
@@ -125,17 +127,17 @@ def _begin(order: dict[str, Any]) -> None:
         os.dup2(stream, number)
     os.environ.clear()
     os.environ.update(order["environment"])
-    if order["user"] != os.getuid():
-        os.setuid(order["user"])
-    _become(order["module"], order["arguments"])
+    _become(order["module"], order["arguments"], powers=order["powers"])
 
 
-def _become(module: str, arguments: list[str]) -> None:
-    """In the child: run the module as Python does, then leave."""
+def _become(module: str, arguments: list[str], *, powers: bool = True) -> None:
+    """In the child: run the module as Python does, then leave; without `powers` permissions bind root as well."""
     import dvc.stage.run
     from prefect.context import refresh_global_settings_context
 
     refresh_global_settings_context()
+    if not powers:
+        ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)())
     vars(dvc.stage.run)["subprocess"] = _Subprocess
     if not module.startswith("flows."):
         logging.getLogger().handlers.clear()  # Prefect's, by which DVC's and a stage's lines would be written twice

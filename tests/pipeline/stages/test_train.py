@@ -1,16 +1,11 @@
 """Tests of the train stage: what it writes, that it repeats, and that the model it writes is the best one."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 import torch
 
-from flows.overrides import set_params
 from pipeline import model_dir
 from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.data.translation import Translation
@@ -130,28 +125,3 @@ def test_crops_are_for_generators_that_take_any_size(tiny, sections, tmp_path, m
     cropped = sections | {"train": sections["train"].model_copy(update={"crop": 16})}
     with pytest.raises(ModelError, match="rnn takes frames of 8x8 pixels only, not 16x16; a convolutional one"):
         train(tiny.frames, tiny.clips, tmp_path / "model", tmp_path / "history", **cropped)
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(tiny, tmp_path, request):
-    """The batch is shared between them, so the gradients are those of one, up to rounding."""
-    losses = []
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        folder.mkdir()
-        shutil.copy(request.config.rootpath / "params.yaml", folder)
-        set_params(
-            ["model.name=rnn", "model.rnn.recipe.epochs=3", "train.num_threads=1", "train.precision=float32"],
-            folder / "params.yaml",
-        )
-        stage = ["-m", "pipeline.stages.train", str(tiny.frames), str(tiny.clips), "model", "training"]
-        subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", *stage],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(request.config.rootpath)},
-            check=True,
-        )
-        assert model_dir.load(folder / "model")[1].name == "rnn"
-        history = pd.read_csv(folder / "training/plots/metrics/train_loss.tsv", sep="\t")
-        losses.append(history["train_loss"].tolist())
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
