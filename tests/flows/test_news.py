@@ -61,8 +61,9 @@ def test_nothing_new_is_a_run_in_prefects_records_and_prefect_is_not_imported(se
     assert result.stdout == "retrain: Nothing new: videos, parameters and code are those of the last run\n"
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert not imported & {"prefect", "torch", "httpx"}
-    [run, *_] = ask(server, "flow_runs/filter", flows={"name": {"any_": ["retrain"]}}, sort="START_TIME_DESC")
-    assert (run["name"], run["state_type"], run["state_name"]) == ("nothing new", "COMPLETED", "Nothing new")
+    mine = {"flows": {"name": {"any_": ["retrain"]}}, "flow_runs": {"name": {"any_": ["nothing new"]}}}
+    [run, *_] = ask(server, "flow_runs/filter", **mine, sort="START_TIME_DESC")
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Nothing new")
     assert (run["state"]["message"], run["parameters"]) == (news.NOTHING[1], {"overrides": []})
     assert run["start_time"] <= run["end_time"]
     assert any("no task was begun" in line for line in logs(server, run["id"]))
