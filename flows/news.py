@@ -5,6 +5,7 @@ over its REST API (recording.py); else the flow goes on with what was found, und
 """
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def looked(overrides: list[str]) -> Iterator[Look]:
 
 
 @contextmanager
-def look(overrides: list[str]) -> Iterator[Look]:
+def look(overrides: list[str], *, only_changed: bool = False) -> Iterator[Look]:
     """Under the workspace's lock: take back what a killed promotion began, check the champion, and ask DVC for a plan.
 
     Raises PipelineError where params.yaml, an override, the champion or dvc.yaml is wrong. Where the run fails, its
@@ -63,7 +64,7 @@ def look(overrides: list[str]) -> Iterator[Look]:
     """
     champions.settle()
     champions.current()  # whole, or this stops before anything is trained
-    with prepared(overrides) as (params, stages):
+    with prepared(overrides, only_changed=only_changed) as (params, stages):
         yield Look(params, stages)
 
 
@@ -95,6 +96,7 @@ def at_the_prompt(prog: str) -> NoReturn:
     )
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    gc.disable()  # what imports and YAML files leave stays: to look for garbage among it takes time
     try:
         if arguments.action is not None:
             version = {"rollback": champions.rollback, "restore": champions.restore}[arguments.action]()
@@ -118,17 +120,20 @@ def _retrain(overrides: list[str]) -> None:
         _run_flow(overrides)
         return
     try:
-        with workspace_lock.locked(tell=_busy), look([]) as found:
+        with workspace_lock.locked(tell=_busy), look([], only_changed=True) as found:
             if not found.is_news() and recording.record(api, "retrain", *NOTHING, begun, {"overrides": []}):
                 os.write(1, f"retrain: {': '.join(NOTHING)}\n".encode())
                 return
-            token = _looked.set(found)
-            try:
-                _run_flow([])
-            finally:
-                _looked.reset(token)
+            if found.stages:
+                token = _looked.set(found)
+                try:
+                    _run_flow([])
+                finally:
+                    _looked.reset(token)
+                return
     except (_Busy, PipelineError, OSError):  # then it is a run that waits, or fails, and is seen to
-        _run_flow([])
+        pass
+    _run_flow([])
 
 
 def _is_quiet(params: Params) -> bool:
@@ -145,6 +150,7 @@ def _busy(line: str) -> NoReturn:
 
 
 def _run_flow(overrides: list[str]) -> None:
+    gc.enable()
     import flows
     from flows.retrain import retrain  # with Prefect
 

@@ -1,7 +1,8 @@
 """Parameters for one run: `model.name=lstm` written into params.yaml, as `dvc exp run -S` does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from flows import arrivals, folders
-from flows.prefect_dvc.graph import MissingDependency, Stage, plan
+from flows.prefect_dvc.graph import MissingDependency, Stage, plan, plan_changed
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.ingest import preflight
 from pipeline.params import Params, load_params, parse_params
@@ -23,28 +24,31 @@ NULLS = ("", "null", "~")
 
 
 @contextmanager
-def prepared(overrides: list[str], targets: list[str] | None = None) -> Iterator[tuple[Params, list[Stage]]]:
-    """Write `overrides` into params.yaml and plan. Whatever is raised then, params.yaml is as it was before.
+def prepared(
+    overrides: list[str], targets: list[str] | None = None, *, only_changed: bool = False
+) -> Iterator[tuple[Params, list[Stage]]]:
+    """Write `overrides` into params.yaml and plan. Whatever is raised then, params.yaml is as it was before,
+    unless somebody else has changed it meanwhile.
 
-    Unless somebody else has changed it meanwhile. Overrides come from whoever starts a flow, so they may name only
-    folders that flows.folders allows.
+    With `only_changed` there are no stages where all are up to date. Overrides come from whoever starts a flow, so they
+    may name only folders that flows.folders allows.
     """
     before = PARAMS.read_bytes()
     params = set_params(overrides, by_a_run=True)
     written = PARAMS.read_bytes()
     try:
-        yield params, _plan(params, targets)
+        yield params, _plan(params, plan_changed if only_changed else partial(plan, targets))
     except BaseException:
         if before != written == PARAMS.read_bytes():
             write_bytes(PARAMS, before)
         raise
 
 
-def _plan(params: Params, targets: list[str] | None) -> list[Stage]:
+def _plan(params: Params, plan: Callable[[], list[Stage]]) -> list[Stage]:
     preflight.check(Path(params.data.videos), params.data.roots)
     arrivals.settle(Path(params.data.videos), params.schedules.quiet_seconds)  # no video is taken half
     try:
-        return plan(targets)
+        return plan()
     except MissingDependency as error:
         if error.path == Path(params.data.videos):
             raise PipelineError(f"{PARAMS}: data.videos: {error}") from error

@@ -15,6 +15,7 @@ from prefect.exceptions import MissingContextError
 from tabulate import tabulate
 
 from flows.prefect_dvc.graph import Stage
+from pipeline.metrics import METRICS as MEASURES
 from pipeline.model_versions import Verdict
 from pipeline.pages import figures
 from pipeline.runtime.files import write_bytes
@@ -28,6 +29,7 @@ METRICS = Path("data/metrics")
 PREVIOUS = METRICS / "previous.json"  # metrics.json as the last run left it; render reads it too
 PICTURES = ("preview.webp", "sheet.png")
 MOST_BYTES = 300_000  # of a picture, which takes a third more as text: a report is to stay below a megabyte
+ABOUT_PAGE = "A page with a player, figures, curves of the training, the data and the model"
 MOST_CHANGES = 8  # that are told
 
 
@@ -40,11 +42,18 @@ def publish(
     title = f"{version} is the new champion" if version else "The champion stays"
     text = _markdown(verdict, stages, outcome, rows, measured)
     create_markdown_artifact(text, key="report", description=title)
-    create_table_artifact(rows, key="metrics", description="On today's test clips, means over the horizon")
+    in_brackets = [
+        {
+            "method": method,
+            **{heading: f"{c.text} [{c.interval}]" if c.interval else c.text for heading, c in row.items()},
+        }
+        for method, row in rows.items()
+    ]
+    create_table_artifact(in_brackets, key="metrics", description="On today's test clips, means over the horizon")
     page = RENDERS / "index.html"
     if page.exists():
         link = f"{os.environ[PAGES]}/{page.name}" if PAGES in os.environ else page.resolve().as_uri()
-        create_link_artifact(link, link_text="Rendered test clips", key="rendered-page")
+        create_link_artifact(link, link_text="Rendered test clips", key="rendered-page", description=ABOUT_PAGE)
     if version:
         notify(f"foreframe: {title}", verdict.reason)
 
@@ -93,26 +102,39 @@ def keeping_previous(stages: list[Stage]) -> Iterator[None]:
 
 def _rows(
     scores: dict[str, Any], measured: dict[str, Any], intervals: dict[tuple[str, str], figures.Interval]
-) -> list[dict[str, Any]]:
-    """One row per method: the candidate, the champion that it was compared with, and the non-learned baselines."""
-    from pipeline.data.task import Predict  # torch takes two seconds to import
-
-    rows = [{"method": "candidate", **scores["candidate"]["means"]}]
+) -> dict[str, dict[str, figures.Cell]]:
+    """What each method has in each metric, as on the page: the candidate, the champion that it was compared with, and
+    the non-learned baselines; metrics that one of them lacks are left out.
+    """
+    found = {"model": scores["candidate"]["means"]}
     if champion := scores.get("champion"):
-        rows.append({"method": f"champion {champion['version']}", **champion["means"]})
-    rows += [{"method": name, **row} for name, row in measured.items() if isinstance(row, dict) and name != "model"]
+        found[f"champion {champion['version']}"] = champion["means"]
+    found |= {name: row for name, row in measured.items() if isinstance(row, dict) and name != "model"}
+    names = [name for name in MEASURES if all(name in row for row in found.values())]
+    shown = {method: {name: row[name] for name in names} for method, row in found.items()}
+    headings = [metric.column for metric in figures.columns(shown)]
+    return {
+        "candidate" if method == "model" else figures.label(method): dict(zip(headings, cells, strict=True))
+        for method, cells in figures.cells(shown, intervals).items()
+    }
 
-    def told(row: dict[str, Any], name: str) -> str:
-        method = "model" if row["method"] == "candidate" else row["method"]
-        between = " to ".join(f"{end:.4g}" for end in intervals.get((method, name), ()))
-        return f"{row[name]:.4g}" + (f" [{between}]" if between else "")
 
-    names = [name for name in Predict.metrics if all(name in row for row in rows)]
-    return [{"method": row["method"], **{name: told(row, name) for name in names}} for row in rows]
+def _table_of_metrics(rows: dict[str, dict[str, figures.Cell]]) -> str:
+    """A Markdown table with each method's intervals in a line below its figures: beside them it would be too wide."""
+    lines = []
+    for method, row in rows.items():
+        lines.append({"method": method, **{heading: cell.text for heading, cell in row.items()}})
+        if any(cell.interval for cell in row.values()):
+            lines.append({"method": "", **{heading: cell.interval for heading, cell in row.items()}})
+    return table(lines)
 
 
 def _markdown(
-    verdict: Verdict, stages: list[Stage], outcome: dict[str, str], rows: list[dict[str, Any]], measured: dict[str, Any]
+    verdict: Verdict,
+    stages: list[Stage],
+    outcome: dict[str, str],
+    rows: dict[str, dict[str, figures.Cell]],
+    measured: dict[str, Any],
 ) -> str:
     """The text of the report: verdict, preview, table, then all else; the dashboard shows its title above it."""
     changes = [change for stage in stages for change in stage.changes]
@@ -121,9 +143,9 @@ def _markdown(
     if measured.get("better_than_start") is False:
         lines += ["Training never got better than its start: the candidate has the weights that it began with.", ""]
     preview, sheet = (_picture(RENDERS / name) for name in PICTURES)
-    lines += [preview, "", "## Metrics on today's test clips", "", table(rows), ""]
-    if any("[" in str(cell) for row in rows for cell in row.values()):
-        lines += ["In brackets: 95 % intervals, for which videos are drawn anew (bootstrap).", ""]
+    lines += [preview, "", "## Metrics on today's test clips", "", _table_of_metrics(rows), ""]
+    if any(cell.interval for row in rows.values() for cell in row.values()):
+        lines += ["Below each mean: its 95 % interval, for which videos are drawn anew (bootstrap).", ""]
     ahead = figures.ahead(measured)
     lines += [f"A baseline is ahead in {', '.join(ahead)}." if ahead else "No baseline is ahead in any metric.", ""]
     lines += ["## Since the last run", "", f"Changed: {shown or 'nothing'}.", "", _changes(measured)]

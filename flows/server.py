@@ -2,6 +2,8 @@
 
 Whoever can create flow runs can run commands as the server's owner, and Prefect's server answers every web page: it
 allows all origins (CORS), accepts any Host (DNS rebinding), looks at no Origin (cross-site requests, WebSockets).
+The other way round, its newer interface asks an analytics host at every page, whatever its settings say; a
+Content-Security-Policy keeps both interfaces from asking anybody but this server.
 """
 
 import argparse
@@ -28,25 +30,40 @@ from prefect.settings import (
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = "FOREFRAME_HOSTS"  # environment variable: names beside loopback's by which the server may be called, a,b,c
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING and PREFECT_API_AUTH_STRING to one user:password"  # noqa: S105 -- a text
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(?::\d{1,5})?")  # host[:port], RFC 3986 without user
+# what a page of this server may load and ask; the graph of a run is drawn by code that is made on the way (pixi.js)
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'{api}; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
 
 
 class OwnPagesOnly:
-    """ASGI middleware: answers 403 in one line to requests, WebSockets among them, that another web page caused."""
+    """ASGI middleware: answers 403 in one line to requests, WebSockets among them, that another web page caused.
 
-    def __init__(self, app: "ASGIApp", hosts: Sequence[str], origins: Sequence[str]) -> None:
+    What it lets through is answered with `policy`, a Content-Security-Policy.
+    """
+
+    def __init__(self, app: "ASGIApp", hosts: Sequence[str], origins: Sequence[str], policy: str) -> None:
         self.app = app
         self.hosts = hosts
         self.origins = origins
+        self.header = (b"content-security-policy", policy.encode("latin-1"))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        async def send_with_policy(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), self.header]
+            await send(message)
+
         reason = None if scope["type"] == "lifespan" else refusal(scope["headers"], self.hosts, self.origins)
         if reason is None:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send_with_policy)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # before it is accepted: 403 too
         else:
@@ -79,6 +96,13 @@ def refusal(headers: Sequence[tuple[bytes, bytes]], hosts: Sequence[str], origin
     if _one(values, "sec-fetch-site") in ("cross-site", "same-site") and not is_link:
         return "another web page embeds this one; open it by itself"
     return None
+
+
+def content_security_policy(api_url: str) -> str:
+    """The policy for pages whose API is at `api_url`: relative, or another origin's, which pages then may ask too."""
+    parts = urlsplit(api_url)
+    other = f" {parts.scheme}://{parts.netloc} ws{parts.scheme[4:]}://{parts.netloc}" if parts.netloc else ""
+    return POLICY.format(api=other)
 
 
 def _one(values: dict[str, list[str]], name: str) -> str:
@@ -126,14 +150,19 @@ def check_api_url(api_url: str) -> None:
 
 
 def check_answers(api_url: str) -> None:
-    """PipelineError if no server answers at `api_url`."""
+    """PipelineError if no server answers at `api_url`, or one that asks for another password."""
+    name, _, password = (PREFECT_API_AUTH_STRING.value() or "").partition(":")
     try:
-        httpx.get(f"{api_url}/health", timeout=20)
+        answer = httpx.get(f"{api_url}/admin/version", auth=(name, password), timeout=20)
     except httpx.TransportError as error:
         raise PipelineError(
             f"PREFECT_API_URL: no server answers at {api_url} ({error}); start it (`python -m flows.deploy` is one), "
             "or unset PREFECT_API_URL and PREFECT_PROFILE for a temporary one"
         ) from error
+    if answer.status_code == 401 and not PREFECT_API_KEY.value():
+        raise PipelineError(
+            f"{api_url} asks for a password: set PREFECT_API_AUTH_STRING=user:password, as it was started"
+        )
 
 
 def check_running(address: str, home: Path) -> None:
@@ -164,7 +193,7 @@ def run(host: str, port: int) -> None:
         set_defaults={PREFECT_UI_API_URL: settings.api.base_path or "/api"},
     ):
         uvicorn.run(  # as `prefect server start` does
-            OwnPagesOnly(create_app(final=True), hosts, origins),
+            OwnPagesOnly(create_app(final=True), hosts, origins, content_security_policy(PREFECT_UI_API_URL.value())),
             host=host,
             port=port,
             timeout_keep_alive=settings.api.keepalive_timeout,

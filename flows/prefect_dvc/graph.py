@@ -8,7 +8,7 @@ leftovers.py mends.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,17 @@ def plan(targets: list[str] | None = None, project: Path = Path()) -> list[Stage
     stage reads what is not there.
     """
     with _opened(project) as repo:
-        stages = _plan_mended(repo, targets)
+        stages = _mended(repo, lambda: _plan(repo, targets, repo.status()))
+    leftovers.keep(project)
+    return stages
+
+
+def plan_changed(project: Path = Path()) -> list[Stage]:
+    """As `plan`, but none where every stage of the project is up to date: then its graph, which takes longer than their
+    states, is not drawn.
+    """
+    with _opened(project) as repo:
+        stages = _mended(repo, lambda: _plan(repo, None, entries) if (entries := repo.status()) else [])
     leftovers.keep(project)
     return stages
 
@@ -81,11 +91,12 @@ def _opened(project: Path) -> Iterator[Repo]:
         raise PipelineError(f"what DVC remembers of files: {error}; {'; '.join(why)}") from error
 
 
-def _plan_mended(repo: Repo, targets: list[str] | None) -> list[Stage]:
+def _mended(repo: Repo, read: Callable[[], list[Stage]]) -> list[Stage]:
+    """What `read` reads of the project, once what a killed DVC left of its files is made whole."""
     project = Path(repo.root_dir)
     try:
         if not leftovers.is_emptied(project):
-            return _plan(repo, targets)
+            return read()
     except DvcException:
         with lock_repo(repo):
             if not leftovers.mend(project):
@@ -93,15 +104,15 @@ def _plan_mended(repo: Repo, targets: list[str] | None) -> list[Stage]:
     else:
         with lock_repo(repo):
             leftovers.mend(project)
-    return _plan(repo, targets)
+    return read()
 
 
-def _plan(repo: Repo, targets: list[str] | None) -> list[Stage]:
+def _plan(repo: Repo, targets: list[str] | None, entries: dict[str, Any]) -> list[Stage]:
+    """`entries` is DVC's status of the project."""
     graph = repo.index.graph  # its edges go from a stage to those that it needs
     nodes = {_name(node): node for node in graph}
     if unknown := sorted(set(targets or []) - nodes.keys()):
         raise PipelineError(f"dvc.yaml: no stage {', '.join(unknown)} (there are: {', '.join(sorted(nodes))})")
-    entries = repo.status()
     status = {_name(node): entries[node.addressing] for node in graph if node.addressing in entries}
     planned: dict[str, Stage] = {}
 

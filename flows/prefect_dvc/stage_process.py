@@ -165,10 +165,20 @@ def _put_back(order: Order, kept: Path) -> None:
         if _md5(kept / path) == order.uncached[path] != _md5(Path(path)):
             _copy(kept / path, Path(path))
     if order.cached:
-        print(f"putting back the last good {', '.join(order.cached)}", flush=True)  # noqa: T201 -- the task's log
+        _say(f"putting back the last good {', '.join(order.cached)}")
         subprocess.run([*DVC, "checkout", "--quiet", "--force", *order.cached], check=False, start_new_session=True)
         for fault in restored_faults(Path(), order.cached) if order.in_lock else ():
-            print(fault, flush=True)  # noqa: T201
+            _say(fault)
+
+
+def _say(line: str) -> None:
+    """A line for the task's log; from now on none where the caller, who reads it, was killed."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from pipeline.pages.figures import HORIZON, read_table
 
 WIDTH, HEIGHT = 340, 210  # of the drawing, in its own units: about the pixels of a narrow screen
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 30  # between its edges and the axes
+DASH = 6  # half the length of a curve of one point
 PANELS = {"mse": True, "ssim": False, "psnr": False}  # against the horizon: metric -> on a logarithmic scale?
 # dvclive's file -> title of the chart, its y axis on a logarithmic scale?
 TRAINING = {
@@ -68,12 +69,20 @@ def chart(
     x_place, x_ticks = _axis(min(xs), max(xs), (LEFT, WIDTH - RIGHT), integer=True)
     y_place, y_ticks = _axis(min(ys), max(ys), (HEIGHT - BOTTOM, TOP), log=log)
     lines = [
-        Line(label, style, " ".join(f"{x_place(x):.1f},{y_place(y):.1f}" for x, y in points))
+        Line(label, style, _drawn([(x_place(x), y_place(y)) for x, y in points]))
         for style, (label, points) in enumerate(kept.items())
     ]
     ends = "; ".join(f"{label}: from {points[0][1]:.4g} to {points[-1][1]:.4g}" for label, points in kept.items())
     steps = (round(x_place(1), 1), round(x_place(2) - x_place(1), 2)) if by_step else None
     return Chart(title, x_label, lines, x_ticks, y_ticks, f"{title} against {x_label}. {ends}", steps)
+
+
+def _drawn(places: Sequence[tuple[float, float]]) -> str:
+    """The points of an SVG polyline; one point alone becomes a dash, for it would not be seen."""
+    if len(places) == 1:
+        ((x, y),) = places
+        places = [(x - DASH, y), (x + DASH, y)]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
 def _axis(
@@ -83,7 +92,7 @@ def _axis(
     if log:
         low, high = math.log10(low), math.log10(high)
     if high - low < 1e-12:
-        margin = max(abs(high) * 0.1, 1e-6) if not integer else 0.5
+        margin = 0.5 if integer else abs(high) * 0.1 or 1.0
         low, high = low - margin, high + margin
     elif not integer:
         low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
@@ -99,6 +108,8 @@ def _axis(
         values = [v for v in MaxNLocator(4).tick_values(10**low, 10**high) if v > 0 and low <= math.log10(v) <= high]
     else:
         values = [v for v in MaxNLocator(5, integer=integer).tick_values(low, high) if low <= v <= high]
+        if integer:  # where there is room for one alone, there are others between
+            values = [v for v in values if float(v).is_integer()]
     return place, [(round(place(v), 1), f"{v:.4g}") for v in values]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]  # low, high
 
 SUMMARY, PREVIOUS = "metrics.json", "previous.json"
+MOST_DIGITS = 4  # of a mean: more would not fit on a phone
 TEXTS = {"video", "method", "metric"}  # columns of tables that hold no numbers
 INTERVALS, CLIP_SCORES, HORIZON = "intervals.csv", "clip_scores.csv", "horizon.csv"
 REMEDY = "run `dvc repro --force evaluate`"
@@ -178,7 +179,11 @@ def markdown(summary: Mapping[str, Any], intervals: Mapping[tuple[str, str], Int
 
 
 def _text(value: float, metric: Metric) -> str:
-    return f"{value:.{metric.digits}f}" if math.isfinite(value) else "–"
+    """`value` with the metric's digits after the point, fewer where it has more than four in all: 3.04, 127.3, 2347."""
+    if not math.isfinite(value):
+        return "–"
+    before = len(str(int(abs(value))))
+    return f"{value:.{max(0, min(metric.digits, MOST_DIGITS - before))}f}"
 
 
 def _told(value: float, metric: Metric) -> str:

@@ -61,8 +61,9 @@ def test_nothing_new_is_a_run_in_prefects_records_and_prefect_is_not_imported(se
     assert result.stdout == "retrain: Nothing new: videos, parameters and code are those of the last run\n"
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert not imported & {"prefect", "torch", "httpx"}
-    [run, *_] = ask(server, "flow_runs/filter", flows={"name": {"any_": ["retrain"]}}, sort="START_TIME_DESC")
-    assert (run["name"], run["state_type"], run["state_name"]) == ("nothing new", "COMPLETED", "Nothing new")
+    mine = {"flows": {"name": {"any_": ["retrain"]}}, "flow_runs": {"name": {"any_": ["nothing new"]}}}
+    [run, *_] = ask(server, "flow_runs/filter", **mine, sort="START_TIME_DESC")
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Nothing new")
     assert (run["state"]["message"], run["parameters"]) == (news.NOTHING[1], {"overrides": []})
     assert run["start_time"] <= run["end_time"]
     assert any("no task was begun" in line for line in logs(server, run["id"]))
@@ -80,7 +81,15 @@ def test_with_news_the_flow_goes_on_with_what_was_found_under_the_same_lock(sett
 def test_where_the_api_refuses_or_does_not_answer_prefect_itself_does_the_run(settled, flows, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", DEAD)
     news._retrain([])
-    assert flows == [True]
+    assert flows == [False]
+
+
+def test_a_model_that_was_not_judged_is_news(settled, flows, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", DEAD)
+    monkeypatch.setattr(recording, "record", lambda *_: pytest.fail("nothing is new?"))
+    news.JUDGED.unlink()
+    news._retrain([])
+    assert flows == [False]
 
 
 def test_a_run_that_has_to_wait_for_another_is_prefects(settled, flows, monkeypatch):

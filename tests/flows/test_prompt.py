@@ -5,6 +5,8 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psutil
 import pytest
@@ -66,6 +68,26 @@ def test_a_flow_by_hand_uses_the_server_that_runs_for_its_workspace(tmp_path, mo
         with running_server.noted("http://127.0.0.1:4321"):
             assert at_the_prompt(PREFECT_API_URL.value) == "http://127.0.0.1:4321/api"
         assert at_the_prompt(PREFECT_API_URL.value) is None
+
+
+def test_a_server_that_asks_for_a_password_is_one_line(tmp_path, monkeypatch):
+    @flow
+    def refused() -> None:
+        raise AssertionError
+
+    class Closed(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(401)
+            self.end_headers()
+
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with HTTPServer(("127.0.0.1", 0), Closed) as service, temporary_settings(restore_defaults={PREFECT_API_URL}):
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{service.server_port}"
+        message = rf"^refused: {address}/api asks for a password: set PREFECT_API_AUTH_STRING"
+        with running_server.noted(address), pytest.raises(SystemExit, match=message):
+            at_the_prompt(refused)
+        service.shutdown()
 
 
 @pytest.mark.slow

@@ -69,7 +69,9 @@ def test_the_report_opens_with_verdict_pictures_and_table_and_stays_below_a_mega
 
 def test_the_report_has_intervals_the_change_and_where_a_baseline_is_ahead(folders):
     text = text_of(folders)
-    assert "1.5 [1.25 to 1.75]" in text
+    assert re.search(
+        r"\| candidate +\| 1\.50 +\| 3\.0 .*\n\| +\| 1\.25 to 1\.75 \| +\|.*\n\| last frame +\| 2\.00 ", text
+    )
     assert "A baseline is ahead in SSIM (last frame 0.750 against 0.500)." in text
     assert re.search(r"\| MSE +\| 2\.00 +\| 1\.50 +\| -0\.500 \(better\) \|", text)
 

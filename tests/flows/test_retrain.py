@@ -213,7 +213,8 @@ def test_a_damaged_champion_stops_and_does_not_lower_the_bar(workspace):
         path = model_versions.champion() / ("model.safetensors" if seed % 2 else "model.json")
         content = path.read_bytes()
         flip_bit(path, random.Random(seed))
-        with pytest.raises(ModelError, match=r"v1\.0\.0: is damaged .*retrain restore.*foreframe rollback.*backup"):
+        remedies = ".*retrain restore.*foreframe rollback.*backup"
+        with pytest.raises(ModelError, match=rf"v1\.0\.0/{path.name}: is damaged {remedies}"):
             compared()
         path.write_bytes(content)
     flip_bit(path, random.Random(seed))
@@ -298,7 +299,7 @@ def test_a_flow_with_a_damaged_champion_fails_before_it_trains(workspace, api):
     prepare_model(0.38)  # worse than the champion was
     state = run()
     assert state.is_failed()
-    assert "models/v1.0.0: is damaged" in state.message
+    assert "models/v1.0.0/model.safetensors: is damaged" in state.message
     assert "extract" not in task_runs(api, state.state_details.flow_run_id)
     champions.restore()
     assert run().name == "Refused"

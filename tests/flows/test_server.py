@@ -27,7 +27,7 @@ from websockets.sync.client import connect
 
 from flows import at_the_prompt, deploy
 from flows import server as guarded
-from flows.server import is_loopback, refusal, url
+from flows.server import content_security_policy, is_loopback, refusal, url
 from pipeline.errors import PipelineError
 from tests.flows.browser import Browser
 from tests.flows.conftest import ROOT, ask, free_port, start_server
@@ -105,6 +105,22 @@ def test_an_origin_is_the_hosts_own_or_configured(host, origin, passes):
 def test_a_foreign_page_may_link_to_the_dashboard_but_not_embed_it(site, mode, destination, passes):
     sent = headers(Host="127.0.0.1", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=destination)
     assert (refusal(sent, [], []) is None) is passes
+
+
+def test_every_answer_forbids_its_page_to_ask_others(server):
+    home = server.removesuffix("/api")
+    for address in (home, f"{home}/v2/dashboard", f"{home}/docs", f"{server}/health"):
+        [policy] = httpx.get(address, follow_redirects=True).headers.get_list("content-security-policy")
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert rules["default-src"] == rules["connect-src"] == "'self'"
+        assert not [word for rule in rules.values() for word in rule.split() if "*" in word or "//" in word]
+
+
+def test_pages_whose_api_is_elsewhere_may_ask_that_and_nobody_else():
+    policy = content_security_policy("https://runs.lan:4200/api")
+    assert "connect-src 'self' https://runs.lan:4200 wss://runs.lan:4200;" in policy
+    assert "connect-src 'self';" in content_security_policy("/api")
+    assert policy.count("//") == 2
 
 
 def test_the_server_refuses_foreign_hosts_in_one_line(server):

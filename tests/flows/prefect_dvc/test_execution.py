@@ -151,8 +151,8 @@ def test_a_stage_ends_with_its_caller_and_its_outputs_are_put_back(diamond, end)
         holder.send_signal(signal.SIGKILL)
     holder.stdin.close()
     holder.wait()
-    wait_for(lambda: not alive(mark) and not alive(str(Path.cwd())), 10)  # the guard's command names the project
-    assert time.monotonic() - begin < 10
+    wait_for(lambda: not alive(mark) and not alive(str(Path.cwd())), 30)  # the guard's command names the project
+    assert time.monotonic() - begin < 30  # 10 on a quiet machine
     assert Path("count").read_text() == "2\n"
     assert json.loads(Path("score.json").read_text()) == {"n": 2}
     assert Path("dvc.lock").read_bytes() == lock

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.prefect_dvc import disks, graph
-from flows.prefect_dvc.graph import MissingDependency, has_remote, plan
+from flows.prefect_dvc.graph import MissingDependency, has_remote, plan, plan_changed
 from flows.prefect_dvc.stage_process import Order
 from pipeline.errors import PipelineError
 
@@ -26,6 +26,18 @@ def test_a_stage_that_is_added_to_dvc_yaml_is_in_the_next_plan_with_what_it_need
     assert all(stage.stale for stage in stages)
     with pytest.raises(PipelineError, match="no stage nonsense"):
         plan(["nonsense"])
+
+
+def test_a_project_that_is_up_to_date_has_no_changed_stages_and_one_that_is_not_all(diamond):
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], check=True)
+    assert plan_changed() == []
+    assert [stage.stale for stage in plan()] == [False] * 4
+    Path("count.py").write_text(Path("count.py").read_text() + "\n")
+    assert plan_changed() == plan()
+    assert [stage.name for stage in plan_changed() if stage.stale] == ["count", "join"]
+    Path("words.txt").unlink()
+    with pytest.raises(MissingDependency):
+        plan_changed()
 
 
 def test_a_stage_may_read_a_folder_of_which_others_write_the_files_and_a_file_in_what_they_write(diamond):

@@ -1,6 +1,7 @@
 """A generator as ONNX gives what torch gives, at any size and batch."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, PipelineError
 from pipeline.inference import onnx_export
 from pipeline.inference.onnx_export import TOLERANCE, export_onnx
-from pipeline.model_dir import ModelCard, save
+from pipeline.model_dir import ModelCard, load, save
 from pipeline.nn.optical_flow import backward_flow
+from tests.test_docs import ROOT, code_blocks
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -148,3 +150,23 @@ def test_export_says_what_it_wrote(tiny, tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["files"] == [str(tmp_path / "bar-begin.onnx"), str(tmp_path / "bar.onnx")]
     assert said["difference"] < TOLERANCE
+
+
+def test_the_lines_in_the_docs_continue_a_video_as_torch_does(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export_onnx(tiny.model, Path("walk.onnx"))
+    past = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    np.save("past.npy", past)
+    [block] = code_blocks((ROOT / "docs/export.md").read_text(), "python")
+    names = {}
+    exec(block, names)
+    generator, _ = load(tiny.model, torch.device("cpu"))
+    frames = torch.from_numpy(past).permute(0, 3, 1, 2)[None] / 127.5 - 1  # (B, T, C, H, W)
+    with torch.inference_mode():
+        predicted, state = generator(frames)
+        expected = [predicted[:, -1:]]
+        for _ in range(29):
+            predicted, state = generator(expected[-1], state)
+            expected.append(predicted)
+    expected = ((torch.cat(expected, 1)[0].permute(0, 2, 3, 1) + 1) * 127.5).numpy()
+    assert np.abs(np.stack(names["future"]) - expected).max() < 0.51

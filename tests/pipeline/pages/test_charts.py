@@ -44,6 +44,14 @@ def test_a_point_and_a_flat_line_lie_in_the_drawing(values):
         assert TOP <= y <= HEIGHT - BOTTOM
 
 
+def test_one_epoch_is_a_dash_that_can_be_seen_at_the_one_tick(tmp_path):
+    drawn = chart("t", "epoch", {"a": [(1, 0.0)]})
+    (left, y), (right, same) = points(drawn.lines[0])
+    assert (right - left, y) == (12, same)
+    assert drawn.x_ticks == [((left + right) / 2, "1")]
+    assert {"-0.8", "0", "0.8"} <= {text for _, text in drawn.y_ticks}
+
+
 def test_charts_against_the_horizon_have_the_methods_in_order_and_know_the_steps(tmp_path):
     assert horizon_charts(tmp_path, ["model"]) == []
     (tmp_path / "horizon.csv").write_text(

@@ -31,6 +31,13 @@ def test_a_cell_has_its_digits_its_interval_and_is_the_best_of_its_column():
     assert [cell.best for cell in rows["stateless"]] == [True] * 4
 
 
+@pytest.mark.parametrize(
+    ("mse", "shown"), [(0.004, "0.00"), (9.876, "9.88"), (127.3, "127.3"), (2347.23, "2347"), (-12345.6, "-12346")]
+)
+def test_a_large_mean_has_fewer_digits_so_that_a_phone_shows_the_table(mse, shown):
+    assert figures.cells({"model": {"mse": mse}}, {})["model"][0].text == shown
+
+
 def test_a_baseline_that_is_ahead_is_named_with_both_figures_the_model_without_its_state_is_none():
     assert figures.ahead(SUMMARY) == [
         "MAE (last frame 8.0 against 9.0)",
