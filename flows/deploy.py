@@ -137,8 +137,7 @@ def serve(params: Params, *, alone: bool) -> None:
     for line in plans(params, datetime.now(UTC)):
         print(line, flush=True)  # noqa: T201 -- Prefect lets the root logger pass warnings only
     try:
-        with warm.served():
-            asyncio.run(runner.start())
+        asyncio.run(runner.start())
     finally:
         stopping.set()
 
@@ -317,7 +316,7 @@ def main() -> None:
     os.environ[RUNNER] = runner()
     try:
         params = load_params(Path("params.yaml"))
-        with pages(arguments.port + 1):
+        with pages(arguments.port + 1), warm.served():  # which imports while the server starts
             if api_url := PREFECT_API_URL.value():
                 check_api_url(api_url)
                 serve(params, alone=False)

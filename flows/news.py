@@ -82,11 +82,9 @@ def is_judged(params: Params) -> bool:
         return False
 
 
-def at_the_prompt(prog: str) -> NoReturn:
+def at_the_prompt(parser: argparse.ArgumentParser) -> NoReturn:
     """`python -m flows.retrain`: mistakes in what was typed end in one line; Prefect is imported where it has to be."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Bring the pipeline up to date, and promote its model if it is better than the champion."
-    )
+    parser.description = "Bring the pipeline up to date, and promote its model if it is better than the champion."
     parser.add_argument(
         "action",
         nargs="?",
