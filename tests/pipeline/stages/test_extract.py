@@ -31,7 +31,14 @@ ROOT = Path(__file__).parents[3]
 def params(**changes):
     values = {"fps": None, "size": (8, 8), "fit": "stretch", "color": "gray", "on_error": "skip", "image_fps": 25.0}
     values |= {"max_pixels": 10**7, "max_seconds": 1000.0, "timeout_seconds": 30.0, "max_memory_mb": 2048}
-    values |= {"executor": "local", "array_range": None, "array_axes": None, "camera": None, "decoder": "pyav"}
+    values |= {
+        "executor": "local",
+        "array_range": None,
+        "array_axes": None,
+        "camera": None,
+        "decoder": "pyav",
+        "store": "arrays",
+    }
     return ExtractParams(**(values | changes))
 
 
@@ -222,6 +229,21 @@ def test_a_store_without_hashes_is_decoded_again(tmp_path, monkeypatch, caplog):
     assert "nothing can be checked" in "".join(faults(tmp_path / "out"))
     assert run_counting(monkeypatch, tmp_path) == 4
     assert "hashes.json: is missing or damaged: every video is decoded again" in caplog.text
+    assert store_bytes(tmp_path / "out") == before
+
+
+def test_another_form_of_store_is_decoded_once_and_repaired_like_arrays(tmp_path, monkeypatch):
+    before = damaged_store(monkeypatch, tmp_path)
+    assert run_counting(monkeypatch, tmp_path, store="compressed") == 4
+    stored = sorted((tmp_path / "out").glob("*.frames"))
+    assert len(stored) == 3
+    assert not list((tmp_path / "out").glob("*.npy"))
+    assert run_counting(monkeypatch, tmp_path, store="compressed") == 0
+    flip_bit(stored[1], random.Random(0))
+    assert [line.split(":")[0] for line in faults(tmp_path / "out")] == [str(stored[1])]
+    assert run_counting(monkeypatch, tmp_path, store="compressed") == 1
+    assert list(faults(tmp_path / "out")) == []
+    run_counting(monkeypatch, tmp_path)
     assert store_bytes(tmp_path / "out") == before
 
 
