@@ -78,6 +78,7 @@ class ExtractParams(Section):
     timeout_seconds: float = Field(gt=0)
     max_memory_mb: int = Field(ge=512)
     executor: Literal["local", "dask"]
+    store: Literal["arrays", "compressed"]
 
     @field_validator("array_range")
     @classmethod
@@ -179,6 +180,7 @@ class TrainParams(Section):
     crop: Annotated[int, Field(gt=0, multiple_of=8)] | None
     noise_channels: int = Field(ge=0)
     val_clips: Positive
+    shuffle_mb: Positive | None
     adversary: AdversaryParams
 
 

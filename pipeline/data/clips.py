@@ -2,9 +2,10 @@
 
 A clips folder holds `clips.csv`, one row per stretch of frames (a shot of a video that belongs to one split), and
 `clips.json`, how the stretches are read: task, context, horizon, stride, normalisation. No frame is copied: a clip is
-a slice of the frame store's memory-mapped arrays.
+a slice of an array of the frame store.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -20,6 +21,7 @@ from torch import Tensor
 from pipeline.data.color import NORMALIZATION, to_float, to_uint8
 from pipeline.data.degradations import ALIGNMENT
 from pipeline.data.frames import FrameStore
+from pipeline.data.shuffling import Segments
 from pipeline.data.task import Task, Window, make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import DataError
@@ -136,10 +138,11 @@ def _no_clips(folder: Path, missing: Path) -> DataError:
 class ClipDataset:
     """The clips of one split, in the order of clips.csv; reads frames only when they are asked for.
 
-    Raises DataError where the folder holds no clips of the split.
+    With `shuffle_mb`, MiB of frames to keep in memory, they are read in segments, as `epoch` wants them. Raises
+    DataError where the folder holds no clips of the split.
     """
 
-    def __init__(self, frames: Path, clips: Path, split: str) -> None:
+    def __init__(self, frames: Path, clips: Path, split: str, shuffle_mb: int | None = None) -> None:
         assert split in SPLITS, split
         store = FrameStore(frames)
         settings, table = read_settings(clips), read_clips(clips, store)
@@ -155,9 +158,27 @@ class ClipDataset:
         ]
         if not self._clips:
             raise DataError(f"{clips}: no clips for {split}")
+        self._segments = None
+        if shuffle_mb is not None:
+            self._segments = Segments(
+                self._clips,
+                self._load,
+                length=length,
+                frame_bytes=math.prod(self.frame_shape),
+                shuffle_mb=shuffle_mb,
+                videos_per_clip=len(self.task.folders or "1"),
+            )
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    def epoch(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """All clips in the order of an epoch, which `generator` draws."""
+        return generator.permutation(len(self)) if self._segments is None else self._segments.order(generator)
+
+    def batch(self, clips: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The clips of a batch, so ordered that processes which share it read few segments in common."""
+        return clips if self._segments is None else self._segments.together(clips)
 
     def gather(self, indices: Sequence[int] | NDArray | Tensor) -> NDArray[np.uint8]:
         """The clips at `indices` as uint8 (B, context + horizon, H, W, C), copied once, out of the mapped arrays."""
@@ -202,8 +223,11 @@ class ClipDataset:
         return np.stack(inputs), np.stack(targets)
 
     def _read(self, window: Window) -> NDArray[np.uint8]:
-        """The frames of `window`, uint8 (T, H, W, C), a slice of a mapped array."""
-        return self._load(window.video)[window.start : window.stop, slice(*window.rows), slice(*window.columns)]
+        """The frames of `window`, uint8 (T, H, W, C), which are those of a whole clip."""
+        place = slice(*window.rows), slice(*window.columns)
+        if self._segments is not None:
+            return self._segments.read(window.video, window.start)[:, *place]
+        return self._load(window.video)[window.start : window.stop, *place]
 
 
 def _draw(side: int, crop: int, generator: np.random.Generator | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The frame store: one uint8 array (T, H, W, C) per video, and index.csv with one row per file.
+"""The frame store: one uint8 array (T, H, W, C) per video, maybe compressed, and index.csv with one row per file.
 
 An array is named after its video's content hash, so that equal content is stored once and a renamed file keeps its
 array; index.csv says which file has which. Files are written under a temporary name and renamed: none is ever partial.
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.data import compressed
 from pipeline.data.arrays import Frames, write_array
+from pipeline.data.compressed import CompressedFrames
 from pipeline.errors import DataError
 from pipeline.runtime.files import replacing, write_json
 from pipeline.runtime.hashing import content_hash, file_content_hash
@@ -27,6 +29,7 @@ __all__ = [
     "HASHES",
     "INDEX",
     "FrameStore",
+    "StoredFrames",
     "faults",
     "read_hashes",
     "read_index",
@@ -36,7 +39,10 @@ __all__ = [
     "write_index",
 ]
 
+StoredFrames = Frames | CompressedFrames
+
 INDEX, HASHES = "index.csv", "hashes.json"
+SUFFIXES = {"arrays": ".npy", "compressed": compressed.SUFFIX}  # of a video's file, by extract.store
 REPAIR = "remove it and run `dvc repro extract`"
 # the types are given on reading, because a column without a value in any row would otherwise become text
 COLUMNS = {
@@ -88,20 +94,25 @@ class FrameStore:
         height, width, channels = self.load(self.videos[0]).shape[1:]
         return channels, height, width
 
-    def load(self, video: str) -> Frames:
-        """The frames of `video` (a path of the index), uint8 (T, H, W, C), memory-mapped and read-only."""
+    def load(self, video: str) -> StoredFrames:
+        """The frames of `video` (a path of the index), uint8 (T, H, W, C), read-only, and read where indexed."""
         name = self.index.loc[video, "array"]
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise DataError(f"{self.folder / INDEX}: the array of {video} lies outside the store ({name}); {REPAIR}")
         path = self.folder / name
         try:
-            frames = np.load(path, mmap_mode="r")
+            compressed_or_not = CompressedFrames if path.suffix == compressed.SUFFIX else _mapped
+            frames: StoredFrames = compressed_or_not(path)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({_one_line(error)}); {REPAIR}") from error
         if frames.ndim != 4 or len(frames) != self.index.loc[video, "stored_frames"]:
             told = self.index.loc[video, "stored_frames"]
             raise DataError(f"{path}: is an array {frames.shape}, not of the {told} frames of {INDEX}; {REPAIR}")
         return frames
+
+
+def _mapped(path: Path) -> Frames:
+    return np.load(path, mmap_mode="r")
 
 
 def read_index(folder: Path) -> pd.DataFrame:

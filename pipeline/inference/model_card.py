@@ -1,6 +1,5 @@
 """A model directory that people share: with README.md, the model card in the form that Hugging Face's tools read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from ruamel.yaml import YAML
 
 from pipeline.errors import ModelError
 from pipeline.model_dir import CARD, WEIGHTS, ModelCard, load, save
+from pipeline.pages import figures
 from pipeline.runtime.files import write_text
 
 FILE = "README.md"
@@ -26,7 +26,7 @@ def export_folder(
     if folder.exists() and folder.resolve() == model_dir.resolve():
         raise ModelError(f"{folder}: is the model directory itself; name another folder")
     model, card = load(model_dir)
-    measured = json.loads(metrics.read_text(encoding="utf-8")) if metrics is not None else {}
+    measured = figures.read_figures(metrics, "name another for --metrics") if metrics is not None else {}
     save(folder, model, card)
     write_text(folder / FILE, model_card(card, folder.resolve().name, licence=licence, data=data, measured=measured))
     return [folder / name for name in (FILE, CARD, WEIGHTS)]
@@ -95,15 +95,8 @@ def _result(card: ModelCard, data: str, measured: dict[str, Any]) -> dict[str, A
 
 def _table(card: ModelCard, measured: dict[str, Any]) -> list[str]:
     """What was measured, beside the non-learned baselines, as lines of Markdown."""
-    rows = {name: row for name, row in measured.items() if isinstance(row, dict)}
-    if not rows:
+    if not measured:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in sorted(card.metrics.items()))
         return [f"In validation: {shown}. MSE is a sum over the pixels of a frame, of values from 0 to 1."]
-    names = list(next(iter(rows.values())))
-    head = "| | " + " | ".join(NAMES.get(name, name) for name in names) + " |"
-    body = [
-        f"| {method.replace('_', ' ')} | " + " | ".join(f"{row.get(name, float('nan')):.4g}" for name in names) + " |"
-        for method, row in rows.items()
-    ]
     note = "Means over the test clips; MSE and MAE are sums over the pixels of a frame, of values from 0 to 1."
-    return [head, "| --- |" + " --- |" * len(names), *body, "", note]
+    return [*figures.markdown(measured).splitlines(), "", note]

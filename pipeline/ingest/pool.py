@@ -64,4 +64,5 @@ def _job(content: Content, cache: ContentCache, params: ExtractParams, threads: 
         array_range=params.array_range,
         start_seconds=entry.start_seconds,
         stop_seconds=entry.stop_seconds,
+        store=params.store,
     )

@@ -4,11 +4,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.frames import HASHES, INDEX, read_hashes, sound_rows, write_hashes, write_index
+from pipeline.data.frames import HASHES, INDEX, SUFFIXES, read_hashes, sound_rows, write_hashes, write_index
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
 from pipeline.ingest.folder import Entry
@@ -20,15 +20,21 @@ from pipeline.video import versions
 logger = logging.getLogger(__name__)
 
 # parameters that change no frame, whatever reads it; and those that concern one reader
-NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb", "camera", "array_axes"}
+NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb", "camera", "array_axes", "store"}
 OF_READERS = {"video": {"decoder"}, "array": {"array_range"}, "stack": {"array_range"}}
 LIBRARIES = {"array": ("numpy",), "stack": ("tifffile", "imagecodecs", "pillow")}
 
-Recipes = Mapping[str, str]  # by reader, see Content.reader
+
+@dataclass(frozen=True)
+class Recipes:
+    """Hashes of what decides the frames of a given video: parameters, and the versions of our code and the readers."""
+
+    by_reader: Mapping[str, str]  # see Content.reader
+    suffix: str  # of the files that hold the frames
 
 
 def recipes_of(params: ExtractParams) -> Recipes:
-    """Hashes of what decides the frames of a given video: parameters, and the versions of our code and the readers."""
+    """The recipes that `params` ask for."""
     recipes = {}
     for reader, own in OF_READERS.items():
         others = set().union(*OF_READERS.values()) - own
@@ -39,13 +45,15 @@ def recipes_of(params: ExtractParams) -> Recipes:
         ]
         if reader in LIBRARIES:
             parts += [reader, installed_versions(*LIBRARIES[reader])]
+        if params.store != "arrays":  # the recipes of arrays are older than this key
+            parts.append(params.store)
         recipes[reader] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return recipes
+    return Recipes(recipes, SUFFIXES[params.store])
 
 
 def array_name(content: Content, recipes: Recipes) -> str:
     """The file in the store for the frames of this content."""
-    return f"{content.content_hash[:32]}-{recipes[content.reader]}.npy"
+    return f"{content.content_hash[:32]}-{recipes.by_reader[content.reader]}{recipes.suffix}"
 
 
 def recall_outcomes(contents: Iterable[Content], frames: Path, cache: ContentCache, recipes: Recipes) -> None:
@@ -55,10 +63,10 @@ def recall_outcomes(contents: Iterable[Content], frames: Path, cache: ContentCac
     size or times changed. What is not sound is left to be decoded again, and said.
     """
     known = _indexed_outcomes(frames)
-    for recipe in recipes.values():
+    for recipe in recipes.by_reader.values():
         for content_hash, (values, array_hash) in cache.recorded(recipe).items():
             known[content_hash, recipe] = Outcome(**values), array_hash
-    keys = {content.content_hash: (content.content_hash, recipes[content.reader]) for content in contents}
+    keys = {content.content_hash: (content.content_hash, recipes.by_reader[content.reader]) for content in contents}
     recalled = [(content, *known[key]) for content in contents if (key := keys[content.content_hash]) in known]
     arrays = {
         content.content_hash: frames / array_name(content, recipes)
@@ -128,7 +136,7 @@ def _rows(content: Content, recipes: Recipes) -> Iterator[dict[str, Any]]:
         yield from (_row(entry, content.content_hash, outcome) for entry in content.entries)
         return
     array = array_name(content, recipes) if outcome.stored_frames else ""
-    yield _row(first, content.content_hash, outcome, array, recipes[content.reader])
+    yield _row(first, content.content_hash, outcome, array, recipes.by_reader[content.reader])
     for entry in copies:
         yield _row(entry, content.content_hash, Outcome("skipped", f"same content as {first.name}"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.arrays import Frames, write_array
+from pipeline.data.compressed import write_compressed
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources import reading as sources
 from pipeline.sources.part import Part, TimedPicture
@@ -45,6 +46,7 @@ class Job:
     decoder: str = "pyav"  # auto | opencv | pyav
     start_seconds: float | None = None  # what of the video counts; a half-open range
     stop_seconds: float | None = None
+    store: str = "arrays"  # arrays | compressed
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))  # a job comes to a worker as JSON, which makes it a list
@@ -180,7 +182,7 @@ def _stored(job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callabl
             status, reason = "damaged", _without_folder(job, error)
 
     try:
-        stored = write_array(array, images())
+        stored = write_compressed(array, images()) if job.store == "compressed" else write_array(array, images())
     except VideoError as error:
         return Outcome("skipped", _without_folder(job, error))
     if report.num_frames < MIN_FRAMES:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.frames import FrameStore
+from pipeline.data.frames import FrameStore, StoredFrames
 from pipeline.measuring.baselines import flow_between
 from pipeline.measuring.evaluation import pick
 
@@ -20,7 +20,7 @@ def motion(store: FrameStore, videos: Sequence[str]) -> dict[str, float]:
     return {video: _motion(store.load(video)) for video in chosen}
 
 
-def _motion(frames: NDArray[np.uint8]) -> float:
+def _motion(frames: StoredFrames) -> float:
     """The mean over PAIRS pairs of neighbours in `frames` (T, H, W, C), T > 1."""
     factor = -(-max(frames.shape[1:3]) // MOST_SIDE)
     lengths = []

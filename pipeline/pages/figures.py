@@ -46,16 +46,17 @@ class Change:
 
 def read_summary(metrics: Path) -> dict[str, Any]:
     """The content of metrics.json in the folder `metrics`; raises DataError where it is missing or damaged."""
-    return _read(metrics / SUMMARY, REMEDY)
+    return read_figures(metrics / SUMMARY, REMEDY)
 
 
 def read_previous(metrics: Path) -> dict[str, Any] | None:
     """The content of previous.json, the metrics.json of an earlier run; None where there is none."""
     path = metrics / PREVIOUS
-    return _read(path, "remove it") if path.exists() else None
+    return read_figures(path, "remove it") if path.exists() else None
 
 
-def _read(path: Path, remedy: str) -> dict[str, Any]:
+def read_figures(path: Path, remedy: str) -> dict[str, Any]:
+    """The content of a file like metrics.json; raises DataError, with the `remedy`, where it is missing or damaged."""
     try:
         summary = read_json(path)
     except OSError as error:

@@ -4,15 +4,15 @@ import hashlib
 import logging
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.data.clips import SPLITS
+from pipeline.data.frames import StoredFrames
 from pipeline.splitting.splits import Part
 
 logger = logging.getLogger(__name__)
 
 
-def content_hash(frames: NDArray[np.uint8]) -> str:
+def content_hash(frames: StoredFrames) -> str:
     """The SHA-256 of stored frames (T, H, W, C) and their shape, in hexadecimal digits."""
     state = hashlib.sha256(str(frames.shape).encode())
     for frame in frames:

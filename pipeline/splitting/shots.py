@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.frames import StoredFrames
+
 CHUNK = 256  # frames that are compared at a time
 NEIGHBOURS = 5  # differences whose median says how much motion is ordinary around a frame
 # standard deviation of a picture's values, of 1: where both frames have less, a difference counts for more, but not
@@ -10,7 +12,7 @@ NEIGHBOURS = 5  # differences whose median says how much motion is ordinary arou
 ORDINARY_CONTRAST, LEAST_CONTRAST = 0.15, 0.03
 
 
-def frame_differences(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+def frame_differences(frames: StoredFrames) -> NDArray[np.float64]:
     """How much each frame differs from the previous one: uint8 (T, H, W, C) -> (T - 1,).
 
     The mean absolute difference, in [0, 1]; of dark or dull pictures as if they had the contrast of ordinary ones.
@@ -24,7 +26,7 @@ def frame_differences(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate(differences) if differences else np.empty(0)
 
 
-def find_shots(frames: NDArray[np.uint8], threshold: float | None) -> list[tuple[int, int]]:
+def find_shots(frames: StoredFrames, threshold: float | None) -> list[tuple[int, int]]:
     """The half-open ranges of frames (T, H, W, C) between which the video cuts; one range where `threshold` is None.
 
     A hard cut is a difference that stands out by more than `threshold` over the median of those around it. So a pan

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import stage
+from pipeline.data import compressed
 from pipeline.data.frames import INDEX
 from pipeline.errors import PipelineError, VideoError
 from pipeline.ingest.cache import ContentCache
@@ -30,6 +31,8 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
     videos = Path(data.videos)
     if not (videos.is_dir() or videos.is_file()):
         raise PipelineError(f"{videos}: no such folder; data.videos in params.yaml names the folder of videos")
+    if extract.store == "compressed":
+        compressed.codec()  # its package is asked for before any work
     frames.mkdir(parents=True, exist_ok=True)
     cache = ContentCache(frames.parent / f".{frames.name}")
     recipes = recipes_of(extract)
@@ -55,7 +58,8 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
                         part = cache.part(content.content_hash)
                         content.array_hash = file_content_hash(part)
                         part.replace(frames / array_name(content, recipes))
-                    cache.record(recipes[content.reader], content.content_hash, asdict(result), content.array_hash)
+                    recipe = recipes.by_reader[content.reader]
+                    cache.record(recipe, content.content_hash, asdict(result), content.array_hash)
                     content.outcome = result
                 _stop_if_asked(videos / content.entries[0].name, content.outcome.reason, extract)
         for name, reason in refusals(entries, contents):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline import stage
 from pipeline.data.clips import ClipDataset, to_float
+from pipeline.data.frames import INDEX, SUFFIXES
 from pipeline.model_dir import ModelCard, save
 from pipeline.model_params import NO_SIZES, ModelParams
 from pipeline.models import BEGIN_FROM_INPUT, CAN_CARRY
@@ -50,8 +51,9 @@ def train(
     use_threads(train.num_threads)
     torch.manual_seed(train.seed)
     logger.info("training on %s", described(accelerator()))
-    train_clips, val_clips = (ClipDataset(frames, clips, split) for split in ("train", "val"))
-    data = sampled_content_hash([], [frames / "index.csv", *sorted(clips.iterdir()), *sorted(frames.rglob("*.npy"))])
+    train_clips, val_clips = ClipDataset(frames, clips, "train", train.shuffle_mb), ClipDataset(frames, clips, "val")
+    arrays = sorted(path for path in frames.rglob("*") if path.suffix in SUFFIXES.values())
+    data = sampled_content_hash([], [frames / INDEX, *sorted(clips.iterdir()), *arrays])
     card = _card(train_clips, data, extract, task, translate, model, train)
     if train.crop is not None:
         card.check_size((train.crop, train.crop))

@@ -78,9 +78,9 @@ class Batches:
         """Of the clips in the batch of `step`: (B,), fewer at the end of an epoch."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self.train.seed, epoch]).permutation(len(self.train_clips))
+            self._order = epoch, self.train_clips.epoch(np.random.default_rng([self.train.seed, epoch]))
         start = position * self.recipe.batch_size
-        return self._order[1][start : start + self.recipe.batch_size]
+        return self.train_clips.batch(self._order[1][start : start + self.recipe.batch_size])
 
     def _teacher_forcing(self, batch: int, fraction_done: float, generator: torch.Generator) -> Tensor | None:
         """Which inputs are the truth, (B, T); None: all."""

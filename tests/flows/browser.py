@@ -14,6 +14,8 @@ from websockets.sync.client import connect
 
 from tests.flows.conftest import free_port
 
+OWN = ("http://127.0.0.1", "file:", "data:", "blob:", "about:", "ws://127.0.0.1", "chrome")
+
 
 class Browser:
     """Chromium, with every host but 127.0.0.1 unknown to it; what it asked of others is in `outside`."""
@@ -56,16 +58,18 @@ class Browser:
         self.count += 1
         self.socket.send(json.dumps({"id": self.count, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self.socket.recv(timeout=30))
-            if message.get("method") == "Network.requestWillBeSent":
-                url = message["params"]["request"]["url"]
-                if not url.startswith(
-                    ("http://127.0.0.1", "file:", "data:", "blob:", "about:", "ws://127.0.0.1", "chrome")
-                ):
-                    self.outside.append(url)
+            message = json.loads(self.socket.recv(timeout=120))
+            self._note(message.get("method"), message.get("params", {}))
             if message.get("id") == self.count:
                 assert "error" not in message, message
                 return dict(message["result"])
+
+    def _note(self, event: str | None, facts: dict[str, Any]) -> None:
+        """Keep what is told of requests to other hosts; what a Content-Security-Policy forbids is none."""
+        if event in ("Network.requestWillBeSent", "Network.webSocketCreated"):
+            url = facts["request"]["url"] if "request" in facts else facts["url"]
+            if not url.startswith(OWN):
+                self.outside.append(url)
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression on the page."""

@@ -1,4 +1,4 @@
-"""The dashboard in a headless Chromium that knows no host but 127.0.0.1: stages on the run's page, the report's words.
+"""The dashboard's two interfaces in a headless Chromium that knows no host but 127.0.0.1: run, report, pictures, link.
 
 `FOREFRAME_MEDIA=.github/media pytest -m slow tests/flows/test_dashboard.py` renews the README's screenshots.
 """
@@ -7,17 +7,26 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from flows.report import PAGES
 from tests.flows.browser import Browser
 from tests.flows.conftest import ROOT, ask
 from tests.flows.test_deploy import STAGES, make_champion
 
 pytestmark = pytest.mark.slow
 BIGGEST = 300_000  # bytes of a screenshot
+INTERFACES = {"": "", "/v2": "-v2"}  # path before every page's -> ending of its screenshots' names
+SERVED = "http://127.0.0.1:4201"  # where flows.deploy would serve the page; an interface drops links to files
+GRAPH = "document.querySelector('canvas')?.width > 100"  # of the tasks
+PICTURES = "[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth > 50).length"
 SHOWN = ["sample.train_videos=200", "sample.val_videos=20", "sample.test_videos=30", "train.num_threads=1"]
 
 
@@ -47,9 +56,17 @@ def retrain(folder: Path, environment: dict[str, str], *overrides: str) -> str:
     return next(line.split()[1] for line in result.stdout.splitlines() if line.startswith("RUN"))
 
 
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> bool:
+    """Whether `condition` holds within so many seconds."""
+    end = time.monotonic() + seconds
+    while not (holds := bool(condition())) and time.monotonic() < end:
+        time.sleep(0.5)
+    return holds
+
+
 def test_the_dashboard_shows_stages_and_report_without_the_internet(reproduced, api, tmp_path):
     folder, environment = reproduced
-    environment = {**environment, "PREFECT_API_URL": api}
+    environment = {**environment, "PREFECT_API_URL": api, PAGES: SERVED}
     stages = STAGES
     media = Path(os.environ.get("FOREFRAME_MEDIA", tmp_path)).absolute()
     if "FOREFRAME_MEDIA" in os.environ:  # something to look at: as shipped, with fewer videos
@@ -60,19 +77,23 @@ def test_the_dashboard_shows_stages_and_report_without_the_internet(reproduced, 
     else:
         make_champion(folder)
         identity = retrain(folder, environment, "train.seed=1")
-    [report] = ask(
-        api, "artifacts/filter",
-        artifacts={"flow_run_id": {"any_": [identity]}, "key": {"any_": ["report"]}},
-    )  # fmt: skip
-    home = api.removesuffix("/api")
+    artifacts = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [identity]}})
+    pages = {artifact["key"]: f"artifacts/artifact/{artifact['id']}" for artifact in artifacts}
     with Browser(tmp_path / "profile") as browser:
-        browser.open(f"{home}/runs/flow-run/{identity}", "params: ", *stages)
-        keep(browser, "dashboard-run", media)
-        text = browser.open(
-            f"{home}/artifacts/artifact/{report['id']}", "Metrics on today's test clips", "Stages", "background"
-        )
-        assert "The champion stays" in text or "is the new champion" in text
-        assert browser.run("[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth > 50).length")
-        keep(browser, "dashboard-report", media)
-        browser.open(f"{home}/artifacts", "report", "metrics")
+        for path, ending in INTERFACES.items():
+            home = f"{api.removesuffix('/api')}{path}"
+            # in the newer interface lines of the log do not name their stage
+            browser.open(f"{home}/runs/flow-run/{identity}", "params: ", *(["Finished in state"] if path else stages))
+            assert wait_for(partial(browser.run, GRAPH))
+            keep(browser, f"dashboard-run{ending}", tmp_path if path else media)
+            text = browser.open(f"{home}/{pages['report']}", "Metrics on today's test clips", "Stages", "background")
+            assert "The champion stays" in text or "is the new champion" in text
+            assert wait_for(lambda: browser.run(PICTURES) == 2)  # the preview and the sheet
+            keep(browser, f"dashboard-report{ending}", tmp_path if path else media)
+            browser.open(f"{home}/{pages['rendered-page']}", "Rendered test clips")
+            assert wait_for(partial(browser.run, f"[...document.links].some(a => a.href == '{SERVED}/index.html')"))
+            browser.open(f"{home}/artifacts", "report", "metrics")
         assert browser.outside == []
+        browser.ask("Page.setBypassCSP", enabled=True)  # without the server's policy it would be
+        browser.open(f"{home}/artifacts/", "report", "metrics")
+        assert wait_for(lambda: browser.run("1") and browser.outside)

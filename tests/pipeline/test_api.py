@@ -73,11 +73,19 @@ def test_the_card_tells_what_was_measured_beside_the_baselines(tiny, tmp_path):
         main(["export", str(tiny.model), str(tmp_path / "out"), "--card", "--metrics", str(tmp_path / "metrics.json")])
     assert ending.value.code == 0
     text = (tmp_path / "out/README.md").read_text()
-    assert "| | MSE | SSIM |" in text
-    assert "| last frame | 3 | 0.5 |" in text
+    assert "|            |   MSE |   SSIM |\n|:-----------|------:|-------:|\n| model      |  1.50 |  0.900 |" in text
+    assert "| last frame |  3.00 |  0.500 |" in text
     result = YAML(typ="safe").load(text.split("---\n")[1])["model-index"][0]["results"][0]
     assert result["metrics"][0] == {"type": "mse", "name": "MSE", "value": 1.5}
     assert result["dataset"]["split"] == "test"
+
+
+def test_metrics_that_are_none_are_one_line(tiny, tmp_path):
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(SystemExit) as ending:
+        main(["export", str(tiny.model), str(tmp_path / "out"), "--card", "--metrics", str(tmp_path / "metrics.json")])
+    assert "metrics.json: is damaged" in ending.value.code
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_card_does_not_replace_the_model_that_it_is_of(tiny):

@@ -1,7 +1,7 @@
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
 from pipeline.ingest.folder import list_folder
-from pipeline.ingest.store import index_rows, refusals
+from pipeline.ingest.store import Recipes, index_rows, refusals
 from pipeline.ingest.video_job import Outcome
 
 
@@ -36,7 +36,7 @@ def test_the_first_of_several_files_with_one_content_has_the_frames(tmp_path):
     write(tmp_path, a_mp4=b"one", b_mp4=b"one")
     entries, (content,) = contents_of(tmp_path)
     content.outcome = Outcome("ok", "", stored_frames=3)
-    first, second = index_rows(entries, [content], {"video": "recipe"})
+    first, second = index_rows(entries, [content], Recipes({"video": "recipe"}, ".npy"))
     assert (first["status"], first["array"]) == ("ok", f"{content.content_hash[:32]}-recipe.npy")
     assert (second["reason"], second["array"], second["recipe"]) == ("same content as a.mp4", "", "")
 
@@ -45,7 +45,7 @@ def test_a_content_that_a_worker_was_lost_over_has_no_recipe_so_that_the_next_ru
     write(tmp_path, a_mp4=b"one", b_mp4=b"one")
     entries, (content,) = contents_of(tmp_path)
     content.outcome, content.lost_worker = Outcome("skipped", "the decoder crashed"), True
-    rows = index_rows(entries, [content], {"video": "recipe"})
+    rows = index_rows(entries, [content], Recipes({"video": "recipe"}, ".npy"))
     assert [(row["reason"], row["recipe"]) for row in rows] == [("the decoder crashed", "")] * 2
 
 

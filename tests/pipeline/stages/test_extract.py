@@ -2,16 +2,18 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dask
 import numpy as np
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
 
 from pipeline.data.frames import FrameStore, faults
 from pipeline.errors import PipelineError, VideoError
@@ -29,7 +31,14 @@ ROOT = Path(__file__).parents[3]
 def params(**changes):
     values = {"fps": None, "size": (8, 8), "fit": "stretch", "color": "gray", "on_error": "skip", "image_fps": 25.0}
     values |= {"max_pixels": 10**7, "max_seconds": 1000.0, "timeout_seconds": 30.0, "max_memory_mb": 2048}
-    values |= {"executor": "local", "array_range": None, "array_axes": None, "camera": None, "decoder": "pyav"}
+    values |= {
+        "executor": "local",
+        "array_range": None,
+        "array_axes": None,
+        "camera": None,
+        "decoder": "pyav",
+        "store": "arrays",
+    }
     return ExtractParams(**(values | changes))
 
 
@@ -223,6 +232,21 @@ def test_a_store_without_hashes_is_decoded_again(tmp_path, monkeypatch, caplog):
     assert store_bytes(tmp_path / "out") == before
 
 
+def test_another_form_of_store_is_decoded_once_and_repaired_like_arrays(tmp_path, monkeypatch):
+    before = damaged_store(monkeypatch, tmp_path)
+    assert run_counting(monkeypatch, tmp_path, store="compressed") == 4
+    stored = sorted((tmp_path / "out").glob("*.frames"))
+    assert len(stored) == 3
+    assert not list((tmp_path / "out").glob("*.npy"))
+    assert run_counting(monkeypatch, tmp_path, store="compressed") == 0
+    flip_bit(stored[1], random.Random(0))
+    assert [line.split(":")[0] for line in faults(tmp_path / "out")] == [str(stored[1])]
+    assert run_counting(monkeypatch, tmp_path, store="compressed") == 1
+    assert list(faults(tmp_path / "out")) == []
+    run_counting(monkeypatch, tmp_path)
+    assert store_bytes(tmp_path / "out") == before
+
+
 def test_a_copy_of_a_store_elsewhere_is_checked_as_well(tmp_path, monkeypatch):
     damaged_store(monkeypatch, tmp_path)
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
@@ -315,4 +339,37 @@ def test_a_dask_cluster_makes_the_same_bytes(tmp_path, monkeypatch):
     ):
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
         extract(tmp_path / "there", data=data_in(tmp_path / "in"), extract=params(executor="dask"))
+    assert store_bytes(tmp_path / "there") == store_bytes(tmp_path / "here")
+
+
+class DiesOnce(WorkerPlugin):
+    """Kills the Dask worker that is the first to begin a job, in its middle: a decoder takes longer to start."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def setup(self, worker):
+        self.worker = worker
+
+    def transition(self, key, start, finish, **kwargs):
+        if finish == "executing":
+            with suppress(FileExistsError):
+                self.marker.touch(exist_ok=False)
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+
+def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_byte(tmp_path, monkeypatch):
+    write_some(tmp_path / "in", ["a.mp4", "b.mp4", "c.mp4", "d.mp4"])
+    extract(tmp_path / "here", data=data_in(tmp_path / "in"), extract=params())
+    with (
+        dask.config.set({"distributed.worker.daemon": True}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        before = {worker.pid for worker in cluster.workers.values()}
+        with Client(cluster) as client:
+            client.register_plugin(DiesOnce(tmp_path / "marker"))
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+        extract(tmp_path / "there", data=data_in(tmp_path / "in"), extract=params(executor="dask"))
+        assert {worker.pid for worker in cluster.workers.values()} != before
+    assert (tmp_path / "marker").exists()
     assert store_bytes(tmp_path / "there") == store_bytes(tmp_path / "here")

@@ -13,6 +13,7 @@ import zarr
 from PIL import Image
 
 from pipeline.data.clips import ClipDataset
+from pipeline.data.frames import faults
 from pipeline.params import TranslateParams
 from pipeline.stages.tensorize import tensorize
 from tests.conftest import CONTEXT, HORIZON
@@ -105,3 +106,20 @@ def test_pairs_of_a_list_train_a_translation(tmp_path):
     tensorize(tmp_path / "out", tmp_path / "clips", task="translate", tensorize=params.tensorize, translate=pairs)
     dataset = ClipDataset(tmp_path / "out", tmp_path / "clips", "train")
     assert len(dataset) > 0
+
+
+def test_compressed_frames_go_through_all_stages_and_give_the_same_model(tmp_path, monkeypatch):
+    weights, metrics, stores = [], [], []
+    for name in ("arrays", "compressed"):
+        (tmp_path / name / "in").mkdir(parents=True)
+        arrays(tmp_path / name / "in")
+        monkeypatch.chdir(tmp_path / name)
+        stores.append(extracted(tmp_path / name, size=(8, 8), store=name))
+        reproduce(tmp_path / name / "out", tmp_path / name / "data", "convlstm", "pixel", "predict")
+        weights.append((tmp_path / name / "data/model/model.safetensors").read_bytes())
+        metrics.append((tmp_path / name / "data/metrics/horizon.csv").read_text())
+        assert list(faults(tmp_path / name / "out")) == []
+    assert {path.suffix for path in (tmp_path / "compressed/out").iterdir()} == {".frames", ".csv", ".json"}
+    assert all(np.array_equal(stores[0].load(video)[:], stores[1].load(video)[:]) for video in stores[0].videos)
+    assert weights[0] == weights[1]
+    assert metrics[0] == metrics[1]
