@@ -17,13 +17,13 @@ from tests.flows.conftest import ROOT
 CLIENT = [sys.executable, "-I", "-S", str(ROOT / "flows/warm_client.py"), "engine"]
 ENGINE = """
 import os, sys, time
-print(os.getcwd(), os.environ["NAME"], flush=True)
-print("error", file=sys.stderr, flush=True)
-if os.environ["NAME"] == "waits":
-    try:
+try:
+    print("error", file=sys.stderr, flush=True)
+    print(os.getcwd(), os.environ["NAME"], flush=True)
+    if os.environ["NAME"] == "waits":
         time.sleep(60)
-    except KeyboardInterrupt:
-        sys.exit(7)
+except KeyboardInterrupt:
+    sys.exit(7)
 sys.exit(int(os.environ.get("CODE", "0")))
 """
 
