@@ -126,7 +126,7 @@ def check_python(arguments: list[str]) -> None:
     if Path(importlib.util.find_spec(module).origin).name == "__init__.py":
         module = f"{module}.__main__"
     source = Path(importlib.util.find_spec(module).origin).read_text()
-    if not re.search(r"ArgumentParser\(|stage\.run\(", source):
+    if not re.search(r"ArgumentParser\(|stage\.run\(|at_the_prompt\(prog=", source):
         assert rest == [], f"{module} takes no arguments"
         return
     parsed = parsed_by(module, [fill(word) for word in rest])
