@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow  # each process takes seconds to import torch
 ROUNDING = 1e-4  # relative: sums over the parts of a batch are not those over all of it, to the last bit
 SMALL = ["model.name=rnn", "model.rnn.hidden_size=8", "model.rnn.recipe.epochs=4", "model.rnn.recipe.batch_size=5"]
 KILLED_AT = 9  # of 16 steps, 4 an epoch: in the third epoch
+NOBODY = -1  # is killed
 GOING_ON = re.compile("going on at step [89] of 16")  # the epoch's end, or later where 30 seconds have passed since
 
 
@@ -27,7 +28,7 @@ def start(tiny, request):
     """Starts one training in a process per folder, or in torchrun with these options."""
     root = request.config.rootpath
 
-    def run(*folders, killed=None, torchrun=()):
+    def run(*folders, killed=NOBODY, torchrun=()):
         processes = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -41,10 +42,8 @@ def start(tiny, request):
                 environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(len(folders))}
                 environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(len(folders))}
             command = [sys.executable, *(["-m", "torch.distributed.run", *torchrun] if torchrun else [])]
-            if killed is None:
-                command += ["-m", "pipeline.stages.train"]
-            else:
-                command += ["-m", "tests.pipeline.stages.killed_training", str(killed), str(KILLED_AT), "killed"]
+            # the same module without a kill: a checkpoint is for the code that is imported
+            command += ["-m", "tests.pipeline.stages.killed_training", str(killed), str(KILLED_AT), "killed"]
             command += [str(tiny.frames), str(tiny.clips), "model", "training"]
             processes.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True))
         return processes
