@@ -80,7 +80,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "minconvgru": {"batch_size": 8, **MUON, "curriculum": 0.9},
     "minconvlstm": {"batch_size": 8, **MUON, "curriculum": 0.9},
     "cnn": {"batch_size": 8, "learning_rate": 3e-3},
-    "foreframe": {"batch_size": 16, **MUON, "curriculum": 0.9},
+    "foreframe": {"batch_size": 16, "curriculum": 0.9},
 }
 
 
