@@ -141,7 +141,10 @@ def _markdown(
     shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
     lines = [f"**{verdict.reason}.**", ""]
     if measured.get("better_than_start") is False:
-        lines += ["Training never got better than its start: the candidate has the weights that it began with.", ""]
+        lines += [
+            "Training was not surely better than its start: the candidate has the weights that it began with.",
+            "",
+        ]
     preview, sheet = (_picture(RENDERS / name) for name in PICTURES)
     lines += [preview, "", "## Metrics on today's test clips", "", _table_of_metrics(rows), ""]
     if any(cell.interval for row in rows.values() for cell in row.values()):

@@ -88,9 +88,7 @@ def _become_dvc(arguments: tuple[str, ...]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         os._exit(code)
 
 
@@ -197,6 +195,13 @@ def _md5(path: Path) -> str | None:
     return file_md5(path) if path.is_file() else None
 
 
+def _flush() -> None:
+    """Print what is still to be printed, if somebody reads it."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
 def become(order: Order, status: int) -> NoReturn:
     """In a fork whose standard input the caller holds: carry out the order, write its exit status to `status`, end."""
     code = 1
@@ -208,9 +213,7 @@ def become(order: Order, status: int) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         with suppress(OSError):
             os.write(status, str(code).encode())
         os._exit(0)

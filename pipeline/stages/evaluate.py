@@ -64,7 +64,7 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     summary: dict[str, Any] = {**summarize(table)}
     if not card.better_than_start:
         summary["better_than_start"] = False  # a key that is there only where it is so
-        logger.warning("training never got better than its start: these are the weights that it began with")
+        logger.warning("training was not surely better than its start: these are the weights that it began with")
 
     _write_csv(metrics / "horizon.csv", table)
     _write_csv(metrics / "clip_scores.csv", scores)
