@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from flows import termination
 from flows.prefect_dvc import site_cache
 from pipeline.errors import PipelineError, told
 from pipeline.runtime.parents import end_with, end_with_input
@@ -28,6 +29,7 @@ def _keep_loopback_from_proxies() -> None:
 
 
 _keep_loopback_from_proxies()
+termination.quiet_until_begun()
 site_cache.use_private()
 
 # both here, before Prefect is imported, which takes seconds
@@ -75,7 +77,7 @@ def at_the_prompt(flow: Callable[..., Any], *arguments: Any, first: Callable[[],
     try:
         if first is not None:
             first()
-        with _server_of_our_own(flow):
+        with _server_of_our_own(flow), termination.orderly():
             return flow(*arguments)
     except PipelineError as error:
         sys.exit(f"{flow.__name__}: {error}")
@@ -83,6 +85,10 @@ def at_the_prompt(flow: Callable[..., Any], *arguments: Any, first: Callable[[],
         sys.exit(f"{flow.__name__}: {told(error)}")
     except httpx.TransportError as error:
         sys.exit(f"{flow.__name__}: Prefect's API does not answer ({error}): is the machine too busy? run it again")
+    except RuntimeError as error:
+        if "ephemeral Prefect API" not in str(error):
+            raise
+        sys.exit(f"{flow.__name__}: Prefect's temporary server does not answer: is the machine too busy? run it again")
 
 
 @contextmanager
@@ -138,12 +144,13 @@ def _start_server(prefects: Any) -> "subprocess.Popen[bytes]":
             **{name: os.environ[name] for name in ["PREFECT_HOME"] if name in os.environ},
         },
         stdin=subprocess.PIPE,  # held open as long as this process lives
+        start_new_session=True,  # Ctrl-C is for the flow, which still has to tell the server how it ended
     )
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """A logging filter: these messages say all that a user needs, so the traceback is left out."""
-    if record.exc_info and isinstance(record.exc_info[1], PipelineError | OSError):
+    """A logging filter: where messages say all that a user needs, or he ended the run, tracebacks are left out."""
+    if record.exc_info and (termination.told() or isinstance(record.exc_info[1], PipelineError | OSError)):
         record.exc_info = None
     return True
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flows import arrivals, champions, recording
+from flows import arrivals, champions, recording, termination
 from flows.overrides import check, prepared
 from flows.prefect_dvc import workspace_lock
 from flows.prefect_dvc.graph import Stage
@@ -94,6 +94,7 @@ def at_the_prompt(parser: argparse.ArgumentParser) -> NoReturn:
     )
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    termination.interruptible()
     gc.disable()  # what imports and YAML files leave stays: to look for garbage among it takes time
     try:
         if arguments.action is not None:

@@ -20,12 +20,16 @@ LONG_TRANSLATE = foreframe("translate", "long.mp4", "out.mp4", "--model", "trans
 SERVER_SECONDS = 900.0
 IMPORT_SECONDS = 10.0  # that DVC and a stage take before they begin
 START_SECONDS = 10.0  # that a Prefect server takes
+INT = signal.SIGINT
 NOT_FORKED = 0.2  # share of tries that begin with Python's start and its imports, which take most of the time
 OWN_SERVER = 0.5  # share of a flow's tries with a Prefect server of its own, which lives no longer than the flow
 
 
 def killed(of: str, command: list[str], outs: tuple[str, ...], number: int) -> Trial:
-    """A trial that sends signal `number` to a command in a copy of the workspace `of`, at a random moment."""
+    """A trial that sends signal `number` to a command in a copy of the workspace `of`, at a random moment.
+
+    As a terminal does, SIGINT (Ctrl-C) goes to all that the command has started and has not taken out of its group.
+    """
 
     def trial(ground: Ground, random: Random) -> list[str]:
         api = ground.api if command[2].startswith("flows.") else ""
@@ -36,7 +40,8 @@ def killed(of: str, command: list[str], outs: tuple[str, ...], number: int) -> T
             api = ""
             seconds += START_SECONDS
         moment = random.uniform(0, seconds)
-        return _lost(Kill(command, outs, number, forked=forked, api=api), ground, getattr(ground, of), expected, moment)
+        kill = Kill(command, outs, number, group=number == INT, forked=forked, api=api)
+        return _lost(kill, ground, getattr(ground, of), expected, moment)
 
     return trial
 
@@ -101,7 +106,7 @@ def server(number: int, latest: float) -> Trial:
         command = [PYTHON, "-m", "flows.deploy", "--port", str(port)]
         running = workspace.start(command)
         time.sleep(random.uniform(0, latest))
-        running.kill(number, group=False)
+        running.kill(number, group=number == INT)
         lost = tracebacks(running.wait(300, killed=True)) + workspace.survivors(60)
         lost += _serves(workspace, command, f"http://127.0.0.1:{port}/api")
         workspace.remove()
@@ -145,4 +150,11 @@ FAULTS = [
     Fault("killed", "`flows.deploy`, SIGTERM in its first seconds", server(TERM, 8), 3),
     Fault("killed", "`flows.deploy`, SIGTERM", server(TERM, 60), 2),
     Fault("killed", "`flows.deploy`, SIGKILL", server(KILL, 60), 3),
+    Fault("killed", "`dvc repro`, Ctrl-C", killed_repro(INT, group=True), 5),
+    Fault("killed", "`foreframe predict`, Ctrl-C", killed("staged", LONG_PREDICT, ("out.mp4",), INT), 3, 1),
+    Fault("killed", "`foreframe translate`, Ctrl-C", killed("staged", LONG_TRANSLATE, ("out.mp4",), INT), 3),
+    Fault("killed", "`flows.repro`, Ctrl-C", killed("copying", REPRO, DATA, INT), 3),
+    Fault("killed", "`flows.retrain`, Ctrl-C", killed("copying", RETRAIN, (*DATA, *CHAMPION), INT), 3),
+    Fault("killed", "`flows.generate`, Ctrl-C", killed("reproduced", flow_of("generate"), ("generated",), INT), 3),
+    Fault("killed", "`flows.deploy`, Ctrl-C", server(INT, 60), 2),
 ]
