@@ -1,39 +1,40 @@
-"""A wheel holds every file of the package that git knows, not its modules alone."""
+"""A wheel holds every file of the packages that git knows, and what `foreframe init` makes projects of."""
 
-import re
 import subprocess
-import tomllib
+import zipfile
 from pathlib import Path
 
+import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
+
 ROOT = Path(__file__).parents[1]
-PATTERNS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pipeline"]
+TEMPLATE = [f"pipeline/project/files/{name}" for name in ("dvc.yaml", "params.yaml", "pyproject.toml")]
 
 
-def matches(path: str, pattern: str) -> bool:
-    """As setuptools reads package-data: `*` and `?` stay within a directory, `**` stands for any number of them."""
-    expressions = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"(\*\*/|\*|\?)", pattern)
-    return re.fullmatch("".join(expressions.get(piece, re.escape(piece)) for piece in pieces), path) is not None
+def built(root: Path, folder: Path) -> set[str]:
+    """The files in the wheel of the project at `root`."""
+    [wheel] = WheelBuilder(str(root)).build(directory=str(folder), versions=["standard"])
+    return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
 
-def left_out(paths: list[str]) -> list[str]:
-    """Those of `paths`, in the directory pipeline, that a wheel would lack."""
-    data = [path for path in paths if not path.endswith(".py")]
-    return [path for path in data if not any(matches(path, pattern) for pattern in PATTERNS)]
-
-
-def test_every_file_of_the_package_that_is_no_module_is_package_data():
+@pytest.fixture
+def known() -> set[str]:
+    """What a wheel should hold."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT / "pipeline",
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    assert "cli/app.py" in listed
-    assert left_out(listed) == []
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pipeline", "flows"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    return {path for path in listed if (ROOT / path).is_file()} | set(TEMPLATE)
 
 
-def test_what_no_pattern_matches_would_be_noticed():
-    assert left_out(["pages/page.jinja", "pages/style.css", "LICENSE.digits", "stages/digits.csv.gz", "stage.py"]) == []
-    assert left_out(["pages/page.html", "notes/README.md", "jinja"]) == ["pages/page.html", "notes/README.md", "jinja"]
+def test_a_wheel_holds_what_git_knows_and_the_files_of_a_new_project(known, tmp_path):
+    assert "pipeline/pages/player.js" in known
+    assert built(ROOT, tmp_path) == known
+
+
+def test_a_wheel_of_the_source_distribution_holds_the_same(known, tmp_path):
+    [archive] = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
+    [source] = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert built(source, tmp_path / "wheel") == known
