@@ -14,6 +14,7 @@ import psutil
 from flows import termination
 from flows.prefect_dvc import site_cache
 from pipeline.errors import PipelineError, told
+from pipeline.runtime import interrupts
 from pipeline.runtime.parents import end_with, end_with_input
 
 # no telemetry; here, because Prefect reads it when it is imported
@@ -29,7 +30,7 @@ def _keep_loopback_from_proxies() -> None:
 
 
 _keep_loopback_from_proxies()
-termination.quiet_until_begun()
+interrupts.end_quietly()
 site_cache.use_private()
 
 # both here, before Prefect is imported, which takes seconds

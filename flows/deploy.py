@@ -48,7 +48,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_RUNNER_POLL_FREQUENCY, tem
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from flows import RUNNER, UNTIL_EOF, arrivals, lateness, prefect_database, runner, running_server, termination, warm
+from flows import RUNNER, UNTIL_EOF, arrivals, lateness, prefect_database, runner, running_server, warm
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
@@ -57,6 +57,7 @@ from flows.retrain import retrain
 from flows.server import check_api_url, check_host, check_running, refusal, url
 from pipeline.errors import PipelineError, told
 from pipeline.params import Params, load_params
+from pipeline.runtime.interrupts import interruptible
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +313,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded server (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the embedded server listens on (default: %(default)s)")
     arguments = parser.parse_args()
-    termination.interruptible()
+    interruptible()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     os.environ[RUNNER] = runner()
     try:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flows import arrivals, champions, recording, termination
+from flows import arrivals, champions, recording
 from flows.overrides import check, prepared
 from flows.prefect_dvc import workspace_lock
 from flows.prefect_dvc.graph import Stage
@@ -24,6 +24,7 @@ from pipeline import model_versions
 from pipeline.errors import ModelError, PipelineError, told
 from pipeline.params import Params
 from pipeline.runtime.files import read_json
+from pipeline.runtime.interrupts import interruptible
 
 CANDIDATE = Path("data/model")
 JUDGED = model_versions.MODELS / "judged.json"  # the last verdict and what it is about
@@ -94,7 +95,7 @@ def at_the_prompt(parser: argparse.ArgumentParser) -> NoReturn:
     )
     parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    termination.interruptible()
+    interruptible()
     gc.disable()  # what imports and YAML files leave stays: to look for garbage among it takes time
     try:
         if arguments.action is not None:

@@ -6,7 +6,6 @@ library's own error; raised while Prefect's server is gone, it is followed by mi
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +18,6 @@ _told: list[int] = []  # the signals that have come
 def told() -> bool:
     """Whether this process was told to end."""
     return bool(_told)
-
-
-def quiet_until_begun() -> None:
-    """Ctrl-C while a command imports what it needs, for seconds, is no traceback; see `interruptible`."""
-    if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def interruptible() -> None:
-    """From now on Ctrl-C is a KeyboardInterrupt again: there is something to put in order."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -72,6 +72,13 @@ def plan_changed(project: Path = Path()) -> list[Stage]:
     return stages
 
 
+def mend(project: Path) -> None:
+    """Make whole what a DVC that was killed has left half-written, where anything is."""
+    if leftovers.are_left(project):
+        with _opened(project) as repo, lock_repo(repo):
+            leftovers.mend(project)
+
+
 def has_remote() -> bool:
     """Is a default remote set?"""
     with _opened(Path()) as repo:

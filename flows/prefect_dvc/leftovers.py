@@ -34,15 +34,28 @@ def mend(project: Path) -> bool:
 
     Results that came after that copy are not lost: DVC finds them in its run cache.
     """
-    mended = False
-    if (project / RWLOCK).is_file() and not _is_json(project / RWLOCK):
+    damaged = _damaged(project)
+    if RWLOCK in damaged:
         (project / RWLOCK).unlink()
-        mended = True
-    if (project / KEPT).is_file() and (project / LOCK).is_file() and not _is_whole(project / LOCK):
+    if Path(LOCK) in damaged:
         with replacing(project / LOCK) as part:
             shutil.copyfile(project / KEPT, part)
-        mended = True
-    return mended
+    return bool(damaged)
+
+
+def are_left(project: Path) -> bool:
+    """Whether there is anything to mend."""
+    return bool(_damaged(project))
+
+
+def _damaged(project: Path) -> list[Path]:
+    """What can be mended."""
+    damaged = []
+    if (project / RWLOCK).is_file() and not _is_json(project / RWLOCK):
+        damaged.append(RWLOCK)
+    if (project / KEPT).is_file() and (project / LOCK).is_file() and not _is_whole(project / LOCK):
+        damaged.append(Path(LOCK))
+    return damaged
 
 
 def _is_json(path: Path) -> bool:

@@ -111,6 +111,10 @@ def carry_out(order: Order, own: int) -> int:
     stop = threading.Event()  # after the fork, which takes no threads along
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     status = _end(process, stop)
+    if status == STOPPED:
+        from flows.prefect_dvc import graph  # with DVC, which is imported already
+
+        graph.mend(Path())
     if status != 0:
         _put_back(order, kept)
     shutil.rmtree(kept, ignore_errors=True)

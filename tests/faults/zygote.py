@@ -141,8 +141,8 @@ def _become(module: str, arguments: list[str], *, powers: bool = True) -> None:
     vars(dvc.stage.run)["subprocess"] = _Subprocess
     if not module.startswith("flows."):
         logging.getLogger().handlers.clear()  # Prefect's, by which DVC's and a stage's lines would be written twice
-    else:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as while `python -m flows.…` imports what is there already
+    if module.startswith(("flows.", STAGE)):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as they do where they begin
     if module.startswith(STAGE):
         importlib.reload(importlib.import_module(STAGE.rstrip(".")))  # it watches DVC where DVC runs it
     sys.argv = [module, *arguments]

@@ -47,7 +47,8 @@ def test_a_run_that_goes_on_in_spite_of_it_is_ended_after_a_while():
 def test_ctrl_c_while_a_command_imports_what_it_needs_is_no_traceback():
     code = (
         "import signal, sys; sys.argv[0] = '-m'; import flows; before = signal.getsignal(signal.SIGINT);"
-        "flows.termination.interruptible(); print(before is signal.SIG_DFL, signal.getsignal(signal.SIGINT).__name__)"
+        "from pipeline.runtime.interrupts import interruptible; interruptible();"
+        "print(before is signal.SIG_DFL, signal.getsignal(signal.SIGINT).__name__)"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "True default_int_handler\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.prefect_dvc.command import DVC
-from flows.prefect_dvc.graph import plan
+from flows.prefect_dvc.graph import mend, plan
 from pipeline.errors import PipelineError
 
 
@@ -29,6 +29,15 @@ def test_a_list_of_readers_that_was_written_in_part_is_dropped(reproduced):
     Path(".dvc/tmp/rwlock").write_text('{"write": {"/some')
     assert subprocess.run([*DVC, "status", "-q"], check=False).returncode != 0
     assert not any(stage.stale for stage in plan())
+    assert subprocess.run([*DVC, "status", "-q"], check=False).returncode == 0
+
+
+def test_after_a_stage_was_stopped_plain_dvc_finds_whole_files(reproduced):
+    plan()  # which keeps a copy
+    Path(".dvc/tmp/rwlock").write_bytes(b"")
+    Path("dvc.lock").write_bytes(reproduced[: reproduced.index(b"    cm") + 6])
+    mend(Path())
+    assert Path("dvc.lock").read_bytes() == reproduced
     assert subprocess.run([*DVC, "status", "-q"], check=False).returncode == 0
 
 
