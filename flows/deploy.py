@@ -54,7 +54,7 @@ from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
 from flows.retention import tidy
 from flows.retrain import retrain
-from flows.server import check_api_url, check_host, check_running, refusal, url
+from flows.server import check_answers, check_api_url, check_host, check_running, refusal, url
 from pipeline.errors import PipelineError, told
 from pipeline.params import Params, load_params
 from pipeline.runtime.interrupts import interruptible
@@ -321,6 +321,7 @@ def main() -> None:
         with pages(arguments.port + 1), warm.served():  # which imports while the server starts
             if api_url := PREFECT_API_URL.value():
                 check_api_url(api_url)
+                check_answers(api_url)
                 serve(params, alone=False)
             else:
                 prefect_database.compact()
@@ -333,6 +334,8 @@ def main() -> None:
         sys.exit(f"deploy: {error}")
     except OSError as error:
         sys.exit(f"deploy: {told(error)}")
+    except httpx.TransportError as error:
+        sys.exit(f"deploy: Prefect's API does not answer ({error}): is it still running? start this again")
 
 
 if __name__ == "__main__":

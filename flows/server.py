@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 import httpx
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_DATABASE_CONNECTION_URL,
     PREFECT_API_KEY,
+    PREFECT_HOME,
     PREFECT_SERVER_API_AUTH_STRING,
     PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
     PREFECT_UI_API_URL,
@@ -130,6 +132,13 @@ def url(host: str, port: int) -> str:
     return f"http://{address}:{port}" if address.version == 4 else f"http://[{address}]:{port}"
 
 
+def database_url(path: Path) -> str:
+    """SQLAlchemy's URL of the SQLite database at `path`, whatever its name; Prefect's own would end at a "?"."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 def check_host(host: str) -> None:
     """PipelineError if a server on `host` would let other machines in without a password, or its own clients not."""
     expected, sent = PREFECT_SERVER_API_AUTH_STRING.value(), PREFECT_API_AUTH_STRING.value()
@@ -180,9 +189,6 @@ def check_running(address: str, home: Path) -> None:
 
 def run(host: str, port: int) -> None:
     """Serve API, dashboard and background services until SIGTERM or Ctrl-C."""
-    import uvicorn
-    from prefect.server.api.server import create_app
-
     settings = get_current_settings().server
     origins = [text.strip().lower() for text in settings.api.cors_allowed_origins.split(",")]
     origins = [origin for origin in origins if origin not in ("", "*")]  # "*" is Prefect's default
@@ -190,8 +196,14 @@ def run(host: str, port: int) -> None:
     with temporary_settings(
         {PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ",".join(origins)},
         # relative, so that the dashboard is of one origin with its API by whatever name it is opened
-        set_defaults={PREFECT_UI_API_URL: settings.api.base_path or "/api"},
+        set_defaults={
+            PREFECT_UI_API_URL: settings.api.base_path or "/api",
+            PREFECT_API_DATABASE_CONNECTION_URL: database_url(PREFECT_HOME.value() / "prefect.db"),
+        },
     ):
+        import uvicorn
+        from prefect.server.api.server import create_app  # which looks where the database is
+
         uvicorn.run(  # as `prefect server start` does
             OwnPagesOnly(create_app(final=True), hosts, origins, content_security_policy(PREFECT_UI_API_URL.value())),
             host=host,

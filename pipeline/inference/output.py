@@ -70,7 +70,7 @@ def write_frames(output: Path, pictures: Iterable[Picture]) -> None:
 
 
 class Clock:
-    """The times of frames that follow a video: from its end on, at the rate that it had last."""
+    """The times of frames that follow a video: at the rate that it had last, from its last frame or its end on."""
 
     def __init__(self) -> None:
         self.steps: deque[float] = deque(maxlen=RECENT_FRAMES)  # seconds between frames
@@ -97,8 +97,7 @@ class Clock:
     def timed(self, pictures: Iterable[Picture]) -> Iterator[TimedFrame]:
         """`pictures` after the video, one after another."""
         assert self.last is not None, "no frame was seen"
-        start = max(self.last.stop_seconds, self.last.pts_seconds)
-        if start == self.last.pts_seconds:
-            start += self.step_seconds
+        # a container may say less of the last frame's length than was meant, or nothing
+        start = max(self.last.stop_seconds, self.last.pts_seconds + self.step_seconds)
         for number, picture in enumerate(pictures):
             yield TimedFrame(start + number * self.step_seconds, start + (number + 1) * self.step_seconds, picture)

@@ -16,6 +16,7 @@ from pipeline.ingest.video_job import DECODING_VERSION, Outcome
 from pipeline.params import ExtractParams
 from pipeline.sources.extras import installed_versions
 from pipeline.video import versions
+from pipeline.video.opencv_decoding import PICTURES_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ def recipes_of(params: ExtractParams) -> Recipes:
         ]
         if reader in LIBRARIES:
             parts += [reader, installed_versions(*LIBRARIES[reader])]
+        if reader == "video" and params.decoder != "pyav":
+            parts.append(PICTURES_VERSION)
         if params.store != "arrays":  # the recipes of arrays are older than this key
             parts.append(params.store)
         recipes[reader] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

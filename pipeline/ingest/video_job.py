@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.arrays import Frames, write_array
-from pipeline.data.compressed import write_compressed
 from pipeline.errors import DamagedVideo, VideoError
-from pipeline.sources import reading as sources
 from pipeline.sources.part import Part, TimedPicture
 from pipeline.video.decoding import decode
 from pipeline.video.frame_conversion import PictureFormat
@@ -173,6 +171,8 @@ def _stored(job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callabl
         wanted = PictureFormat(job.size, job.fit, job.color)
         try:
             if frames is None:
+                from pipeline.sources import reading as sources  # whose libraries take longer to load than all others
+
                 yield from sources.read_resized(_pictures(job, heartbeat), wanted, job.fps, report)
                 return
             with closing(frames):
@@ -182,7 +182,12 @@ def _stored(job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callabl
             status, reason = "damaged", _without_folder(job, error)
 
     try:
-        stored = write_compressed(array, images()) if job.store == "compressed" else write_array(array, images())
+        if job.store == "compressed":
+            from pipeline.data.compressed import write_compressed  # likewise
+
+            stored = write_compressed(array, images())
+        else:
+            stored = write_array(array, images())
     except VideoError as error:
         return Outcome("skipped", _without_folder(job, error))
     if report.num_frames < MIN_FRAMES:
@@ -231,6 +236,8 @@ def _frames(
 
 
 def _pictures(job: Job, heartbeat: Callable[[], None]) -> Iterator[TimedPicture]:
+    from pipeline.sources import reading as sources
+
     assert job.part is not None
     pictures = sources.read_part(
         job.part,

@@ -76,7 +76,7 @@ def _ask(path: Path, query: str, value: object) -> list[tuple[str, ...]]:
     if not path.is_file():
         return []
     try:
-        with closing(sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True, timeout=0.5)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0.5)) as connection:
             return connection.execute(query, (value,)).fetchall()
     except sqlite3.Error:  # another Prefect wrote it, or it is being written
         return []

@@ -28,6 +28,9 @@ from pipeline.video.presentation_times import DecodedFrame, PresentationTimes, S
 from pipeline.video.reading import repeated
 
 UNTAGGED = 2  # ITU-T H.273's number of a matrix that nothing states
+PICTURES_VERSION = 2  # to be changed when a file that OpenCV reads may have other pictures, see DECODING_VERSION
+QUICK = {"yuv420p", "yuv422p"}  # converted to BGR by quick arithmetic, which rounds down three times
+FULL_RANGE = 2  # ITU-T H.273's, as FFmpeg counts; its luma is not rounded
 LEAST_REDUCTION = 2  # of a picture that is less shrunk, edges of colours are other than they should be
 # containers and codecs that were read rightly, sound and damaged, wherever the guards let them pass
 KNOWN_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
@@ -60,10 +63,12 @@ def decode_with_opencv(
     """
     with closing(decode(path, threads=1, max_pixels=max_pixels, max_seconds=max_seconds)) as frames:
         first = next(frames)
+    assert first.frame is not None
     with opened(path, max_pixels) as (container, stream, file):
         if reason := _why_not(container, stream, file, first, wanted, is_cautious):
             raise NotByOpenCV(reason)
         aspect = _aspect_when_turned(first)
+        is_rounded_down = first.frame.format.name in QUICK and int(first.frame.color_range) != FULL_RANGE
         errors_before = count_errors()
         times = _times(container, stream, path, max_seconds)
         with _capture(path, threads) as capture:
@@ -74,7 +79,7 @@ def decode_with_opencv(
                 if not good or count_errors() > errors_before:
                     raise NotByOpenCV(f"OpenCV complains or stops at frame {number}")
                 frame = None if image is None else av.VideoFrame.from_numpy_buffer(cast(Any, image), format="bgr24")
-                yield shown._replace(frame=frame, pixel_aspect=aspect)
+                yield shown._replace(frame=frame, pixel_aspect=aspect, is_rounded_down=is_rounded_down)
             if capture.grab():
                 raise NotByOpenCV("OpenCV returns more frames than there are")
         if count_errors() > errors_before:

@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pipeline.errors import VideoError
+from pipeline.video.timing import in_seconds
 
 DEFAULT_STEP_SECONDS = 1 / 25  # between frames; FFmpeg's own guess where a file does not say
 JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
@@ -26,6 +27,7 @@ class DecodedFrame(NamedTuple):
     pixel_aspect: Fraction | None  # width of a stored pixel by its height; None where nothing says so
     codec: str
     start_seconds: float = 0.0  # the container's time of the first frame
+    is_rounded_down: bool = False  # its levels are some one too low, by how its colours were converted
 
 
 class StampsGoBack(Exception):
@@ -68,7 +70,7 @@ class PresentationTimes:
         Raises StampsGoBack where stamps of showing are none.
         """
         if self.is_gif:
-            length = float(duration * time_base) if duration and time_base else 0.0
+            length = in_seconds(duration, time_base) if duration and time_base else 0.0
             length = length if length >= SHORTEST_OF_GIF else AS_BROWSERS_DO
             self.last, self.stop = self.stop, self.stop + length
             return DecodedFrame(self.last, self.stop, frame, self.aspect, self.codec, self.first)
@@ -76,7 +78,7 @@ class PresentationTimes:
         if stamp is None or time_base is None:
             pts_seconds = self.last + self.step  # a raw stream has no time stamps
         else:
-            time = float(stamp * time_base)
+            time = in_seconds(stamp, time_base)
             if self.start is None:
                 self.first = self.start = time
             pts_seconds = time - self.start
@@ -89,7 +91,7 @@ class PresentationTimes:
         if self.in_output_order:  # rate and duration are of slots, of which many may be empty
             self.step = pts_seconds - self.last if pts_seconds > self.last and pts_seconds > 0 else self.step
             duration = None
-        length = float(duration * time_base) if duration and time_base else self.step
+        length = in_seconds(duration, time_base) if duration and time_base else self.step
         self.last, self.stop = pts_seconds, pts_seconds + length
         return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)
 

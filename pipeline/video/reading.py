@@ -199,6 +199,8 @@ def read_resized(
                 if not is_first:
                     raise DamagedVideo(f"damaged after {report.num_frames} frames: {error}") from error
                 raise
+            if decoded.is_rounded_down:
+                image = np.where(image == 0, image, np.minimum(image, 254) + 1).astype(np.uint8)  # black is exact
             is_first = False
             report.hdr = converter.hdr
             for _ in range(num_times):

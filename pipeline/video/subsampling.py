@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import av
 
-from pipeline.video.timing import first_moment, is_before
+from pipeline.video.timing import first_moment, in_seconds, is_before
 
 # codecs that mark frames which no other is made from, and whose decoders can leave these out
 HAVE_DISPOSABLE_FRAMES = {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"}
@@ -114,7 +114,7 @@ class FrameSkipper:
         following = bisect_right(self._pts, pts)
         if pts <= self._start or following == len(self._pts):
             return True
-        pts_seconds, stop_seconds = (float((p - self._start) * self._time_base) for p in (pts, self._pts[following]))
+        pts_seconds, stop_seconds = (in_seconds(p - self._start, self._time_base) for p in (pts, self._pts[following]))
         moment = first_moment(pts_seconds - MARGIN_SECONDS, self._fps)
         return is_before(moment / self._fps, stop_seconds + MARGIN_SECONDS)
 

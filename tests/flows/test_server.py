@@ -22,6 +22,7 @@ from prefect.settings import (
     PREFECT_SERVER_API_AUTH_STRING,
     temporary_settings,
 )
+from sqlalchemy import make_url
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -269,6 +270,16 @@ def test_commands_say_in_one_line_which_password_is_missing(monkeypatch):
     assert remedy in result.stderr
 
 
+def test_deploy_says_in_one_line_that_no_server_answers():
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    environment["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+    command = [sys.executable, "-m", "flows.deploy", "--port", str(free_port())]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"deploy: PREFECT_API_URL: no server answers at {environment['PREFECT_API_URL']} (")
+
+
 def test_a_running_server_is_used_if_it_is_of_this_home_and_closed(server):
     address = server.removesuffix("/api")
     home = httpx.get(f"{server}/admin/settings").json()["home"]
@@ -338,6 +349,12 @@ at_the_prompt(probe)
     assert "Error logging to API" not in result.stderr
 
 
+@pytest.mark.parametrize("name", ["what?", "50%3F", "a b#c", "Übung"])
+def test_the_database_lies_in_its_home_whatever_that_is_called(name, tmp_path):
+    path = tmp_path / name / "prefect.db"
+    assert make_url(guarded.database_url(path)).database == str(path)
+
+
 @pytest.mark.slow
 def test_with_a_password_the_api_answers_those_who_send_it_and_configured_names_pass(tmp_path, monkeypatch):
     monkeypatch.setenv("FOREFRAME_HOSTS", "runs.lan, other.lan")
@@ -346,7 +363,7 @@ def test_with_a_password_the_api_answers_those_who_send_it_and_configured_names_
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "someone:secret")
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
-    process = start_server(tmp_path / "home", port)
+    process = start_server(tmp_path / "home?", port)
     try:
         assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
         assert httpx.post(f"{api}/flows/filter", json={}).status_code == 401
@@ -359,9 +376,10 @@ def test_with_a_password_the_api_answers_those_who_send_it_and_configured_names_
         with temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: "someone:secret"}):
             with get_client(sync_client=True) as client:
                 assert client.read_flows() == []
-            guarded.check_running(f"http://127.0.0.1:{port}", tmp_path / "home")
+            guarded.check_running(f"http://127.0.0.1:{port}", tmp_path / "home?")
         with pytest.raises(PipelineError, match="another password"):
-            guarded.check_running(f"http://127.0.0.1:{port}", tmp_path / "home")
+            guarded.check_running(f"http://127.0.0.1:{port}", tmp_path / "home?")
+        assert (tmp_path / "home?/prefect.db").is_file()
     finally:
         process.terminate()
         process.wait(30)

@@ -70,6 +70,12 @@ def test_a_last_frame_that_is_held_does_not_slow_what_follows():
     assert clock.step_seconds == pytest.approx(0.1)
 
 
+def test_a_last_frame_that_is_said_to_be_short_is_shown_as_long_as_others():
+    clock = clock_after(timed(0.0, 0.5, 1.0, 1.5, last=0.1))
+    times = [frame.pts_seconds for frame in clock.timed([np.zeros((2, 2, 3), np.uint8)] * 2)]
+    assert times == [pytest.approx(2.0), pytest.approx(2.5)]
+
+
 def test_a_picture_alone_is_followed_at_its_own_length_or_at_the_assumed_rate():
     assert clock_after(timed(0.0, last=3600.0)).step_seconds == 3600
     clock = clock_after(timed(0.0, last=0.0))

@@ -46,6 +46,14 @@ def project(tiny, tmp_path, monkeypatch):
     return tmp_path, later[:19]
 
 
+def test_runs_are_read_in_a_folder_of_any_name(project):
+    folder, _ = project
+    other = folder / "50%3F of what?#"
+    other.mkdir()
+    (folder / ".prefect/prefect.db").rename(other / "prefect.db")
+    assert [run.flow for run in prefect_api.last_runs(other / "prefect.db", 1)] == ["retrain"]
+
+
 def test_a_status_names_champion_verdict_runs_and_disk_and_says_that_the_server_is_off(project):
     folder, later = project
     facts = status(folder)

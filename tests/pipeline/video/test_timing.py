@@ -1,6 +1,8 @@
+from fractions import Fraction
+
 import pytest
 
-from pipeline.video.timing import first_moment, index_at, is_before
+from pipeline.video.timing import first_moment, in_seconds, index_at, is_before
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,9 @@ def test_times_that_a_container_rounded_to_milliseconds_are_met_at_every_rate():
 def test_the_first_moment_of_a_frame_is_the_first_that_is_not_before_it():
     # moments at 0, 0.2, 0.4 …
     assert [first_moment(pts, 5.0) for pts in (0.0, 0.1, 0.2, 0.21, 0.4)] == [0, 1, 1, 2, 2]
+
+
+def test_seconds_are_those_of_the_fraction_to_the_last_bit():
+    for time_base in (Fraction(1, 90000), Fraction(1001, 30000), Fraction(1, 1000), Fraction(3600), Fraction(7, 3)):
+        for stamp in (0, 1, -5, 3003, 12_345_678_901, 2**61 + 1):
+            assert in_seconds(stamp, time_base) == float(stamp * time_base)
