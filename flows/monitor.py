@@ -106,7 +106,11 @@ def extract(videos: list[Path], data: DataParams, folder: Path) -> subprocess.Co
     roots = [os.path.realpath(root) for root in (own, *data.roots)]
     shutil.copy("params.yaml", folder)
     set_params(
-        [f"data.videos=videos{'.csv' * is_list}", f"data.roots={json.dumps(roots, ensure_ascii=False)}"],
+        [
+            f"data.videos=videos{'.csv' * is_list}",
+            f"data.roots={json.dumps(roots, ensure_ascii=False)}",
+            "extract.store_url=null",  # they are looked at once
+        ],
         folder / "params.yaml",
     )
     path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))

@@ -79,6 +79,7 @@ class ExtractParams(Section):
     max_memory_mb: int = Field(ge=512)
     executor: Literal["local", "dask"]
     store: Literal["arrays", "compressed"]
+    store_url: str | None = Field(pattern=r"^[a-z][a-z0-9+.-]*://.")
 
     @field_validator("array_range")
     @classmethod
@@ -86,6 +87,12 @@ class ExtractParams(Section):
         if value is not None and not (isfinite(value[0]) and isfinite(value[1]) and value[0] < value[1]):
             raise ValueError(f"wanted is [black, white], the first below the second (got {list(value)})")
         return value
+
+    @model_validator(mode="after")
+    def _what_is_uploaded_is_compressed(self) -> "ExtractParams":
+        if self.store_url is not None and self.store != "compressed":
+            raise ValueError("store_url is for compressed frames: set extract.store to compressed")
+        return self
 
     @field_validator("array_axes")
     @classmethod

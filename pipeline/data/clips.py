@@ -21,6 +21,7 @@ from torch import Tensor
 from pipeline.data.color import NORMALIZATION, to_float, to_uint8
 from pipeline.data.degradations import ALIGNMENT
 from pipeline.data.frames import FrameStore
+from pipeline.data.remote_frames import RemoteFrames
 from pipeline.data.shuffling import Segments
 from pipeline.data.task import Task, Window, make_task
 from pipeline.data.translation import Translation
@@ -43,6 +44,7 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ["video", "split", "start", "stop", "num_clips"]  # of clips.csv
 COLUMN_TYPES = dict(zip(COLUMNS, ("str", "str", "int64", "int64", "int64"), strict=True))
 MOST_SETTINGS_BYTES = 1 << 20
+REMOTE_SHUFFLE_MB = 1024  # of frames in object storage, where nothing else is asked for: no clip is fetched alone
 OPEN_ARRAYS = 256  # each memory map holds a file descriptor, of which a process may have as few as 1024
 
 
@@ -138,8 +140,8 @@ def _no_clips(folder: Path, missing: Path) -> DataError:
 class ClipDataset:
     """The clips of one split, in the order of clips.csv; reads frames only when they are asked for.
 
-    With `shuffle_mb`, MiB of frames to keep in memory, they are read in segments, as `epoch` wants them. Raises
-    DataError where the folder holds no clips of the split.
+    With `shuffle_mb`, MiB of frames to keep in memory, they are read in segments, as `epoch` wants them; so are
+    training clips from object storage in any case. Raises DataError where the folder holds no clips of the split.
     """
 
     def __init__(self, frames: Path, clips: Path, split: str, shuffle_mb: int | None = None) -> None:
@@ -159,6 +161,9 @@ class ClipDataset:
         if not self._clips:
             raise DataError(f"{clips}: no clips for {split}")
         self._segments = None
+        self.is_remote = store.remote is not None
+        if shuffle_mb is None and self.is_remote and split == "train":
+            shuffle_mb = REMOTE_SHUFFLE_MB
         if shuffle_mb is not None:
             self._segments = Segments(
                 self._clips,
@@ -180,10 +185,24 @@ class ClipDataset:
         """The clips of a batch, so ordered that processes which share it read few segments in common."""
         return clips if self._segments is None else self._segments.together(clips)
 
+    def fetch_ahead(self, clips: NDArray[np.int64]) -> None:
+        """Have what these clips are read from fetched in the background, where frames come from elsewhere."""
+        if not self.is_remote:
+            return
+        if self._segments is not None:
+            self._segments.fetch_ahead(clips)
+            return
+        length = self.context + self.horizon
+        for video, start in self.places(clips):
+            frames = self._load(video)
+            if isinstance(frames, RemoteFrames):
+                frames.fetch_ahead(start, start + length)
+
     def gather(self, indices: Sequence[int] | NDArray | Tensor) -> NDArray[np.uint8]:
         """The clips at `indices` as uint8 (B, context + horizon, H, W, C), copied once, out of the mapped arrays."""
         channels, height, width = self.frame_shape
         length = self.context + self.horizon
+        self._fetch_together(indices)
         batch = np.empty((len(indices), length, height, width, channels), np.uint8)
         for position, index in enumerate(indices):
             video, start = self._clips[int(index)]
@@ -214,6 +233,7 @@ class ClipDataset:
         length = self.context + self.horizon
         _, height, width = self.frame_shape
         inputs, targets = [], []
+        self._fetch_together(indices)
         for index in indices:
             video, start = self._clips[int(index)]
             rows, columns = ((0, side) if crop is None else _draw(side, crop, generator) for side in (height, width))
@@ -221,6 +241,10 @@ class ClipDataset:
             inputs.append(fed)
             targets.append(wanted)
         return np.stack(inputs), np.stack(targets)
+
+    def _fetch_together(self, indices: Sequence[int] | NDArray | Tensor) -> None:
+        if self.is_remote and self._segments is None:
+            self.fetch_ahead(np.asarray(indices))
 
     def _read(self, window: Window) -> NDArray[np.uint8]:
         """The frames of `window`, uint8 (T, H, W, C), which are those of a whole clip."""

@@ -7,6 +7,7 @@ each. No value is lost.
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.data.arrays import Frames
 from pipeline.errors import DataError
@@ -39,6 +40,16 @@ class Index(BaseModel):
     shape: tuple[Count, Count, Count, Count]  # (T, H, W, C)
     chunk_frames: Count  # in every chunk but the last
     ends: list[Count]  # of the chunks, bytes from the file's beginning
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> "Index":
+        num_frames, *frame = self.shape
+        ascending = all(one < other for one, other in zip([0, *self.ends], self.ends, strict=False))
+        if len(self.ends) != -(-num_frames // self.chunk_frames) or not ascending:
+            raise ValueError("the chunks are not those of the frames")
+        if self.chunk_frames * int(np.prod(frame, dtype=object)) > MOST_BYTES:
+            raise ValueError("the chunks are too large")
+        return self
 
 
 @cache
@@ -88,20 +99,24 @@ def _fill(chunk: Frames, images: Iterator[Frames]) -> int:
     return count
 
 
-class CompressedFrames:
-    """What write_compressed wrote, as an array uint8 (T, H, W, C) that is decoded where it is indexed."""
+class ChunkedFrames(ABC):
+    """Frames in chunks, as an array uint8 (T, H, W, C) that is decoded where it is indexed."""
 
     ndim = 4
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError where `path` cannot be read, ValueError where it is no such file or is cut off."""
-        self._path = path
-        self._file = path.open("rb")  # closed with the object
-        index = _read_index(self._file.fileno())
+    def __init__(self, index: Index) -> None:
         self.shape: tuple[int, int, int, int] = index.shape
         self._chunk_frames = index.chunk_frames
         self._ends = [0, *index.ends]
+
+    @abstractmethod
+    def _content(self, first: int, last: int) -> bytes | bytearray:
+        """The bytes of the chunks in the half-open range, which follow each other; raises OSError or DataError."""
+
+    @abstractmethod
+    def _damaged(self, start: int, stop: int, reason: str) -> DataError:
+        """The error of frames that cannot be read or decoded."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -125,21 +140,42 @@ class CompressedFrames:
         size = self._chunk_frames
         first, last = start // size, -(-stop // size)  # half-open, of the chunks
         decoded = np.empty((min(last * size, len(self)) - first * size, *self.shape[1:]), np.uint8)
-        begin, end = self._ends[first], self._ends[last]
+        begin = self._ends[first]
         try:
-            content = memoryview(os.pread(self._file.fileno(), end - begin, begin))
+            content = memoryview(self._content(first, last))
             for number in range(first, last):
                 chunk = decoded[(number - first) * size : (number - first + 1) * size]
                 codec().decode(content[self._ends[number] - begin : self._ends[number + 1] - begin], out=chunk)
                 for image, previous in zip(chunk[1:], chunk, strict=False):
                     np.add(image, previous, out=image)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(
-                f"{self._path}: frames {start} to {stop} cannot be read ({reason}); "
-                "remove it and run `dvc repro extract`"
-            ) from error
+            raise self._damaged(start, stop, " ".join(str(error).split())[:200]) from error
         return decoded[start - first * size : stop - first * size]
+
+
+class CompressedFrames(ChunkedFrames):
+    """What write_compressed wrote."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError where `path` cannot be read, ValueError where it is no such file or is cut off."""
+        self._path = path
+        self._file = path.open("rb")  # closed with the object
+        self.index = _read_index(self._file.fileno())
+        super().__init__(self.index)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes of each chunk."""
+        for number in range(len(self.index.ends)):
+            yield self._content(number, number + 1)
+
+    def _content(self, first: int, last: int) -> bytes:
+        begin, end = self._ends[first], self._ends[last]
+        return os.pread(self._file.fileno(), end - begin, begin)
+
+    def _damaged(self, start: int, stop: int, reason: str) -> DataError:
+        return DataError(
+            f"{self._path}: frames {start} to {stop} cannot be read ({reason}); remove it and run `dvc repro extract`"
+        )
 
 
 def _read_index(file: int) -> Index:
@@ -152,14 +188,6 @@ def _read_index(file: int) -> Index:
         index = Index.model_validate_json(os.pread(file, length, size - 16 - length))
     except ValidationError as error:
         raise ValueError("its index is damaged") from error
-    num_frames, *frame = index.shape
-    chunk_bytes = index.chunk_frames * int(np.prod(frame, dtype=object))
-    ascending = all(one < other for one, other in zip([0, *index.ends], index.ends, strict=False))
-    if (
-        len(index.ends) != -(-num_frames // index.chunk_frames)
-        or not ascending
-        or index.ends[-1] != size - 16 - length
-        or chunk_bytes > MOST_BYTES
-    ):
+    if index.ends[-1:] != [size - 16 - length]:
         raise ValueError("its index is damaged")
     return index

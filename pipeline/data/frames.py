@@ -1,5 +1,7 @@
 """The frame store: one uint8 array (T, H, W, C) per video, maybe compressed, and index.csv with one row per file.
 
+Compressed frames may be elsewhere: then the store has, per video, the index of their chunks (remote_frames.py).
+
 An array is named after its video's content hash, so that equal content is stored once and a renamed file keeps its
 array; index.csv says which file has which. Files are written under a temporary name and renamed: none is ever partial.
 hashes.json holds the content hashes of all, so that a bit that flipped on the disk does not become the truth; it lies
@@ -17,9 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.data import compressed
+from pipeline.data import compressed, remote_frames
 from pipeline.data.arrays import Frames, write_array
-from pipeline.data.compressed import CompressedFrames
+from pipeline.data.compressed import ChunkedFrames, CompressedFrames
+from pipeline.data.object_storage import ObjectStorage
+from pipeline.data.remote_frames import REMOTE, RemoteFrames, RemoteStore, read_place
 from pipeline.errors import DataError
 from pipeline.runtime.files import replacing, write_json
 from pipeline.runtime.hashing import content_hash, file_content_hash
@@ -31,6 +35,7 @@ __all__ = [
     "FrameStore",
     "StoredFrames",
     "faults",
+    "pieces",
     "read_hashes",
     "read_index",
     "sound_rows",
@@ -39,10 +44,11 @@ __all__ = [
     "write_index",
 ]
 
-StoredFrames = Frames | CompressedFrames
+StoredFrames = Frames | ChunkedFrames
 
 INDEX, HASHES = "index.csv", "hashes.json"
-SUFFIXES = {"arrays": ".npy", "compressed": compressed.SUFFIX}  # of a video's file, by extract.store
+# of a video's file, by extract.store, and where extract.store_url is an address
+SUFFIXES = {"arrays": ".npy", "compressed": compressed.SUFFIX, "remote": remote_frames.SUFFIX}
 REPAIR = "remove it and run `dvc repro extract`"
 # the types are given on reading, because a column without a value in any row would otherwise become text
 COLUMNS = {
@@ -82,6 +88,12 @@ class FrameStore:
         return index.set_index("path", drop=False, verify_integrity=True).rename_axis(None)
 
     @cached_property
+    def remote(self) -> RemoteStore | None:
+        """Where the frames are, if not here; raises DataError where the address is none."""
+        place = read_place(self.folder)
+        return RemoteStore(place.url, self.folder) if place else None
+
+    @cached_property
     def videos(self) -> list[str]:
         """The paths of the videos that have frames, sorted; damaged ones among them."""
         return self.index["path"][self.index["stored_frames"].fillna(0) > 0].tolist()
@@ -101,8 +113,7 @@ class FrameStore:
             raise DataError(f"{self.folder / INDEX}: the array of {video} lies outside the store ({name}); {REPAIR}")
         path = self.folder / name
         try:
-            compressed_or_not = CompressedFrames if path.suffix == compressed.SUFFIX else _mapped
-            frames: StoredFrames = compressed_or_not(path)
+            frames = self._opened(path)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({_one_line(error)}); {REPAIR}") from error
         if frames.ndim != 4 or len(frames) != self.index.loc[video, "stored_frames"]:
@@ -110,9 +121,26 @@ class FrameStore:
             raise DataError(f"{path}: is an array {frames.shape}, not of the {told} frames of {INDEX}; {REPAIR}")
         return frames
 
+    def _opened(self, path: Path) -> StoredFrames:
+        if path.suffix == remote_frames.SUFFIX:
+            if self.remote is None:
+                raise DataError(
+                    f"{self.folder / REMOTE}: no such file, so that nothing says where the frames are; {REPAIR}"
+                )
+            return RemoteFrames(path, self.remote)
+        if path.suffix == compressed.SUFFIX:
+            return CompressedFrames(path)
+        mapped: Frames = np.load(path, mmap_mode="r")
+        return mapped
 
-def _mapped(path: Path) -> Frames:
-    return np.load(path, mmap_mode="r")
+
+def pieces(frames: StoredFrames, count: int) -> Iterator[Frames]:
+    """All `frames` in order, `count` at a time, each read once."""
+    if isinstance(frames, RemoteFrames):
+        yield from frames.pieces(count)
+        return
+    for start in range(0, len(frames), count):
+        yield frames[start : start + count]
 
 
 def read_index(folder: Path) -> pd.DataFrame:
@@ -222,10 +250,27 @@ def faults(folder: Path) -> Iterator[str]:
     if unknown := sorted({path.name for path in folder.iterdir()} - expected.keys() - named - {HASHES}):
         yield f"{folder / unknown[0]}: belongs to no row of {INDEX} ({len(unknown)} such files); {REPAIR}"
     elif sound:
+        yield from _remote_faults(folder)
         del arrays[INDEX]
         text = json.dumps(_hashes((folder / INDEX).read_bytes(), arrays), indent=2, sort_keys=True) + "\n"
         if (folder / HASHES).read_bytes() != text.encode():
             yield f"{folder / HASHES}: is damaged; {REPAIR}"
+
+
+def _remote_faults(folder: Path) -> Iterator[str]:
+    """One line for each object that is not where remote.json says, or of another size; they are not read."""
+    place = read_place(folder)
+    if place is None:
+        return
+    try:
+        sizes = ObjectStorage(place.url).sizes()
+    except DataError as error:
+        yield str(error)
+        return
+    for name, size in place.sizes.items():
+        if sizes.get(name) != size:
+            problem = "is not there" if name not in sizes else f"has {sizes[name]} bytes, not {size}"
+            yield f"{place.url}/{name}: {problem}; `dvc repro --force extract` uploads it again"
 
 
 def _one_line(error: Exception) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.remote_frames import RemoteFrames
+
 SEGMENT_BYTES = 2**22  # at least: what a disk reads at once
 SEGMENT_CLIPS = 8  # lengths of a clip in it, at least: it is read with those frames of the next that its clips need
 # of the memory: clips are mixed over as much, the rest keeps segments a little longer that are not quite done
@@ -37,7 +39,7 @@ class Segments:
         A clip of `videos_per_clip` videos has frames in as many. At most `shuffle_mb` MiB are kept, and one segment
         per video of a clip.
         """
-        self._load, self._length = load, length
+        self._clips, self._load, self._length = clips, load, length
         self._size = max(SEGMENT_BYTES // frame_bytes, SEGMENT_CLIPS * length)  # frames between two segments' starts
         numbers: dict[tuple[str, int], int] = {}
         self.segment = np.array(
@@ -62,7 +64,7 @@ class Segments:
         up to a window later. So at any moment clips are drawn from all segments of a window, at the beginning too.
         """
         total = int(self._frames.sum())
-        if total <= self._mixed:
+        if self._all_fit():
             return generator.permutation(len(self.segment))
         drawn = generator.permutation(len(self._frames))
         places = np.empty(len(drawn))
@@ -70,8 +72,16 @@ class Segments:
         later = self._mixed * generator.random(len(self.segment))
         return np.argsort((places[self.segment] + later) % total, kind="stable")
 
+    def _all_fit(self) -> bool:
+        return int(self._frames.sum()) <= self._mixed
+
     def together(self, indices: NDArray) -> NDArray:
-        """The clips of a batch, those of a segment side by side: so processes that share it read different ones."""
+        """The clips of a batch, those of a segment side by side: so processes that share it read different ones.
+
+        As they are, where all frames fit the memory: then a window changes nothing.
+        """
+        if self._all_fit():
+            return indices
         return indices[np.argsort(self.segment[indices], kind="stable")]
 
     def read(self, video: str, start: int) -> NDArray[np.uint8]:
@@ -84,9 +94,25 @@ class Segments:
         first = start - number * self._size
         return frames[first : first + self._length]
 
+    def fetch_ahead(self, indices: NDArray) -> None:
+        """Have the segments fetched, in the background, that the clips at `indices` will be read from."""
+        _, positions = np.unique(self.segment[indices], return_index=True)
+        for position in np.sort(positions):
+            video, start = self._clips[int(indices[position])]
+            first = start // self._size * self._size
+            if (video, start // self._size) in self._kept:
+                continue
+            frames = self._load(video)
+            if not isinstance(frames, RemoteFrames) or not frames.fetch_ahead(first, self._stop(first)):
+                return
+
+    def _stop(self, start: int) -> int:
+        """The end of the segment that begins at frame `start`, with what its clips have of the next."""
+        return start + self._size + self._length - 1
+
     def _read_segment(self, video: str, number: int) -> NDArray[np.uint8]:
         start = number * self._size
-        frames = np.array(self._load(video)[start : start + self._size + self._length - 1])
+        frames = np.array(self._load(video)[start : self._stop(start)])
         self._kept[video, number] = frames
         self._kept_bytes += frames.nbytes
         self.num_reads += 1

@@ -21,7 +21,8 @@ from pipeline.video.opencv_decoding import PICTURES_VERSION
 logger = logging.getLogger(__name__)
 
 # parameters that change no frame, whatever reads it; and those that concern one reader
-NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb", "camera", "array_axes", "store"}
+NOT_IN_RECIPE = {"on_error", "executor", "timeout_seconds", "max_memory_mb", "camera", "array_axes"}
+NOT_IN_RECIPE |= {"store", "store_url"}
 OF_READERS = {"video": {"decoder"}, "array": {"array_range"}, "stack": {"array_range"}}
 LIBRARIES = {"array": ("numpy",), "stack": ("tifffile", "imagecodecs", "pillow")}
 
@@ -51,7 +52,7 @@ def recipes_of(params: ExtractParams) -> Recipes:
         if params.store != "arrays":  # the recipes of arrays are older than this key
             parts.append(params.store)
         recipes[reader] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return Recipes(recipes, SUFFIXES[params.store])
+    return Recipes(recipes, SUFFIXES["remote" if params.store_url else params.store])
 
 
 def array_name(content: Content, recipes: Recipes) -> str:
@@ -104,12 +105,18 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     return Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
 
 
-def write_store(frames: Path, rows: list[dict[str, Any]], contents: Iterable[Content]) -> None:
-    """Write the index of `frames`, then the content hashes of all, and remove the files that no row names."""
+def write_store(
+    frames: Path, rows: list[dict[str, Any]], contents: Iterable[Content], others: Mapping[str, str]
+) -> None:
+    """Write the index of `frames`, then the content hashes of all, and remove the files that nothing names.
+
+    `others` are the content hashes of files that are there and that no row names, by file.
+    """
     hashes = {content.content_hash: content.array_hash for content in contents}
     write_index(frames, rows)
-    write_hashes(frames, {row["array"]: hashes[row["sha256"]] for row in rows if row["array"]})
-    _remove_unused(frames, rows)
+    known = {row["array"]: hashes[row["sha256"]] for row in rows if row["array"]} | dict(others)
+    write_hashes(frames, known)
+    _remove_unused(frames, known)
 
 
 def refusals(entries: Iterable[Entry], contents: Iterable[Content]) -> Iterator[tuple[str, str]]:
@@ -155,9 +162,9 @@ def _row(entry: Entry, content_hash: str, outcome: Outcome, array: str = "", rec
     }
 
 
-def _remove_unused(frames: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Remove the files in `frames` that no row names."""
-    kept = {row["array"] for row in rows} | {INDEX, HASHES}
+def _remove_unused(frames: Path, used: Iterable[str]) -> None:
+    """Remove the files in `frames` that are not `used`."""
+    kept = {*used, INDEX, HASHES}
     for path in sorted(frames.iterdir()):
         if path.name not in kept:
             path.unlink()

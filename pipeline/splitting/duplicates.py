@@ -4,20 +4,27 @@ import hashlib
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.clips import SPLITS
-from pipeline.data.frames import StoredFrames
 from pipeline.splitting.splits import Part
 
 logger = logging.getLogger(__name__)
 
 
-def content_hash(frames: StoredFrames) -> str:
-    """The SHA-256 of stored frames (T, H, W, C) and their shape, in hexadecimal digits."""
-    state = hashlib.sha256(str(frames.shape).encode())
-    for frame in frames:
-        state.update(np.ascontiguousarray(frame).data)
-    return state.hexdigest()
+class ContentHash:
+    """The SHA-256 of stored frames and their shape (T, H, W, C), from frames that are shown in their order."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._state = hashlib.sha256(str(shape).encode())
+
+    def update(self, frames: NDArray[np.uint8]) -> None:
+        """The next frames, uint8 (N, H, W, C)."""
+        self._state.update(np.ascontiguousarray(frames).data)
+
+    def hexdigest(self) -> str:
+        """The hash, in hexadecimal digits."""
+        return self._state.hexdigest()
 
 
 def without_copies(parts: dict[str, list[Part]], content: dict[str, str]) -> dict[str, list[Part]]:

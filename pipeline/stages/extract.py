@@ -14,12 +14,12 @@ from pipeline.errors import PipelineError, VideoError
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
 from pipeline.ingest.listing import list_videos
+from pipeline.ingest.placing import LocalFrames, UploadedFrames
 from pipeline.ingest.pool import decode_all
-from pipeline.ingest.store import array_name, index_rows, recall_outcomes, recipes_of, refusals, write_store
+from pipeline.ingest.store import index_rows, recall_outcomes, recipes_of, refusals, write_store
 from pipeline.ingest.video_job import Outcome
 from pipeline.ingest.workers import WorkerDied
 from pipeline.params import DataParams, ExtractParams
-from pipeline.runtime.hashing import file_content_hash
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,10 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
     frames.mkdir(parents=True, exist_ok=True)
     cache = ContentCache(frames.parent / f".{frames.name}")
     recipes = recipes_of(extract)
+    place = LocalFrames(frames, cache, recipes)
     with cache.lock():
+        if extract.store_url is not None:
+            place = UploadedFrames(extract.store_url, frames, cache, recipes)
         entries = list_videos(videos, data.roots, cache, extract)
         if not entries:
             raise PipelineError(
@@ -45,19 +48,16 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
         hashes = content_hashes(entries, cache)
         contents = group_by_content(entries, hashes)
         recall_outcomes(contents, frames, cache, recipes)
+        place.check(contents)
         to_decode = [content for content in contents if content.outcome is None]
         logger.info("%d files under %s: %d to decode", len(entries), videos, len(to_decode))
 
         # closed at once when the stage is to stop, so that no worker goes on
-        with closing(decode_all(to_decode, cache, extract)) as results:
-            for content, result in results:
+        with closing(decode_all(to_decode, cache, extract)) as results, closing(place.placed(results)) as placed:
+            for content, result in placed:
                 if isinstance(result, WorkerDied):
                     content.outcome, content.lost_worker = Outcome("skipped", str(result)), True
                 else:
-                    if result.stored_frames:
-                        part = cache.part(content.content_hash)
-                        content.array_hash = file_content_hash(part)
-                        part.replace(frames / array_name(content, recipes))
                     recipe = recipes.by_reader[content.reader]
                     cache.record(recipe, content.content_hash, asdict(result), content.array_hash)
                     content.outcome = result
@@ -66,7 +66,7 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
             _stop_if_asked(videos / name, reason, extract)
 
         rows = index_rows(entries, contents, recipes)
-        write_store(frames, rows, contents)
+        write_store(frames, rows, contents, place.finish(row["array"] for row in rows if row["array"]))
         cache.clear_records()
     _stop_without_videos(videos, rows)
     counts = {name: sum(row["status"] == name for row in rows) for name in ("ok", "damaged", "skipped")}

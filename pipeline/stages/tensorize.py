@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -9,17 +10,18 @@ import pandas as pd
 from pipeline import stage
 from pipeline.data.clips import COLUMNS, SPLITS, windows, write_clips
 from pipeline.data.degradations import NEED_COLOR
-from pipeline.data.frames import FrameStore
+from pipeline.data.frames import FrameStore, StoredFrames
 from pipeline.data.task import make_task
 from pipeline.data.translation import Translation
 from pipeline.errors import DataError
 from pipeline.params import TensorizeParams, TranslateParams
-from pipeline.splitting.duplicates import content_hash, without_copies
+from pipeline.splitting.duplicates import ContentHash, without_copies
 from pipeline.splitting.shots import find_shots
 from pipeline.splitting.source_target_pairs import videos_of
 from pipeline.splitting.splits import Part, Ranges, Videos, assign_splits, check_none_is_empty, choose_split
 
 logger = logging.getLogger(__name__)
+THREADS = 8
 
 
 def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParams, translate: TranslateParams) -> None:
@@ -34,9 +36,11 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
 
     shots_of: dict[str, Ranges] = {}
     content: dict[str, str] = {}
-    for video in videos:
-        array = store.load(video)
-        shots_of[video], content[video] = find_shots(array, tensorize.shot_threshold), content_hash(array)
+    # from elsewhere many videos are fetched at a time
+    with ThreadPoolExecutor(THREADS if store.remote else 1) as executor:
+        found = executor.map(lambda video: _look_through(store.load(video), tensorize.shot_threshold), videos)
+        for video, (shots, frames_hash) in zip(videos, found, strict=True):
+            shots_of[video], content[video] = shots, frames_hash
     longest, video = max((stop - start, video) for video, ranges in shots_of.items() for start, stop in ranges)
     if longest < length:
         raise DataError(
@@ -71,6 +75,12 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
         *(len(videos), len(table), ", ".join(f"{split} {count}" for split, count in counts.items())),
         *(len(videos) - len(enough), len(enough) - len(parts)),
     )
+
+
+def _look_through(frames: StoredFrames, shot_threshold: float | None) -> tuple[Ranges, str]:
+    """The shots of a video and the content hash of its frames, which are read once."""
+    content = ContentHash(frames.shape)
+    return find_shots(frames, shot_threshold, content.update), content.hexdigest()
 
 
 def listed_splits(store: FrameStore, videos: Iterable[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ it is the same whatever the number of processes and pieces.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from pipeline.nn.rollout import draw_noise, teacher_forcing_mask
 from pipeline.params import TrainParams
 from pipeline.runtime.devices import device_of
 from pipeline.training.schedules import num_forced_inputs, teacher_forcing_probabilities
+
+BATCHES_AHEAD = 64  # whose frames are fetched while others are computed
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Batches:
         self.train_clips, self.recipe, self.train = train_clips, recipe, train
         self.accelerator, self.device = accelerator, device_of(accelerator)
         self.steps_per_epoch = -(-len(train_clips) // recipe.batch_size)
-        self._order: tuple[int, NDArray] = (-1, np.empty(0))  # epoch, its order of clips
+        self._order = lru_cache(2)(self._drawn)  # of the clips in an epoch; batches ahead may be of the next one
 
     def pieces(self, step: int, fraction_done: float) -> Iterator[Piece]:
         """The pieces of this process in the batch of `step`, counted from 0; frames are read one piece at a time."""
@@ -51,7 +54,8 @@ class Batches:
         teacher_forcing = self._teacher_forcing(len(indices), fraction_done, generator)
         noise = draw_noise(len(indices), self.train.noise_channels, generator)
         num_processes = self.accelerator.num_processes
-        own = np.array_split(np.arange(len(indices)), num_processes)[self.accelerator.process_index]
+        own = self._own(np.arange(len(indices)))
+        self._fetch_ahead(step)
         for positions in np.array_split(own, self.train.accumulate):
             if len(positions) == 0:
                 continue
@@ -77,10 +81,21 @@ class Batches:
     def _indices(self, step: int) -> NDArray:
         """Of the clips in the batch of `step`: (B,), fewer at the end of an epoch."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = epoch, self.train_clips.epoch(np.random.default_rng([self.train.seed, epoch]))
         start = position * self.recipe.batch_size
-        return self.train_clips.batch(self._order[1][start : start + self.recipe.batch_size])
+        return self.train_clips.batch(self._order(epoch)[start : start + self.recipe.batch_size])
+
+    def _drawn(self, epoch: int) -> NDArray:
+        return self.train_clips.epoch(np.random.default_rng([self.train.seed, epoch]))
+
+    def _own(self, clips: NDArray) -> NDArray:
+        """What this process takes of the clips of a batch."""
+        return np.array_split(clips, self.accelerator.num_processes)[self.accelerator.process_index]
+
+    def _fetch_ahead(self, step: int) -> None:
+        """Have the frames of this batch and the next ones fetched, where they come from elsewhere."""
+        if self.train_clips.is_remote:
+            ahead = range(step, step + BATCHES_AHEAD)
+            self.train_clips.fetch_ahead(np.concatenate([self._own(self._indices(each)) for each in ahead]))
 
     def _teacher_forcing(self, batch: int, fraction_done: float, generator: torch.Generator) -> Tensor | None:
         """Which inputs are the truth, (B, T); None: all."""

@@ -4,14 +4,12 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import boto3
-import httpx
 import pytest
 
-from tests.flows.conftest import free_port, task_runs
+from tests import s3
+from tests.flows.conftest import task_runs
 
 pytestmark = pytest.mark.slow
 
@@ -19,26 +17,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def bucket(monkeypatch):
     """The address of an S3 service with a bucket called foreframe."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            httpx.get(address, timeout=1)
-            break
-        except httpx.TransportError:
-            time.sleep(0.1)
-    boto3.client("s3", endpoint_url=address).create_bucket(Bucket="foreframe")
-    yield address
-    server.terminate()
-    server.wait()
+    for name, value in s3.environment("").items():
+        monkeypatch.setenv(name, value)  # and as it was, afterwards
+    with s3.service() as address:
+        yield address
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from pipeline.splitting.duplicates import content_hash, without_copies
+from pipeline.splitting.duplicates import ContentHash, without_copies
+
+
+def content_hash(frames):
+    state = ContentHash(frames.shape)
+    for start in range(0, len(frames), 3):
+        state.update(frames[start : start + 3])
+    return state.hexdigest()
 
 
 def test_a_hash_is_of_frames_and_shape(numbered):

@@ -38,6 +38,7 @@ def params(**changes):
         "camera": None,
         "decoder": "pyav",
         "store": "arrays",
+        "store_url": None,
     }
     return ExtractParams(**(values | changes))
 

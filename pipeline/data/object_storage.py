@@ -1,0 +1,96 @@
+"""Objects at an address that fsspec knows (s3://bucket/folder, gs://…, file:///mnt/…): fetched, uploaded, listed.
+
+Credentials and endpoints are where each kind of storage looks for them: of S3 in ~/.aws or AWS_… variables.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import fsspec
+
+from pipeline.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# seconds before each further try; half a minute in all
+DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0)
+# s3fs tries five times, twice over, what botocore tries five times: for minutes in all where nobody answers
+OPTIONS: dict[str, dict[str, Any]] = {
+    "s3": {"config_kwargs": {"retries": {"total_max_attempts": 1}}, "skip_instance_cache": True},
+    "file": {"auto_mkdir": True},
+    "local": {"auto_mkdir": True},
+}
+T = TypeVar("T")
+
+
+class ObjectStorage:
+    """The objects under one address."""
+
+    def __init__(self, url: str) -> None:
+        """Nothing is asked of the network; raises DataError where the kind of address is not known here."""
+        self.url = url.rstrip("/")
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(self.url, **OPTIONS.get(url.partition(":")[0], {}))
+        except (ImportError, ValueError) as error:
+            hint = "; pip install 'foreframe[s3]'" if url.startswith("s3:") else ""
+            raise DataError(f"{self.url}: is no address that can be opened ({_one_line(error)}){hint}") from error
+        if "s3" in self._files.protocol:
+            self._files.retries = 1
+        self._reached, self._gave_up = False, Event()
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each object, by name."""
+
+        def listed() -> dict[str, int]:
+            self._files.invalidate_cache()
+            try:
+                found = self._files.find(self._root, detail=True)
+            except FileNotFoundError:
+                # nothing was stored yet; or the bucket is not there, which an upload says
+                return {}
+            return {Path(path).name: int(facts["size"]) for path, facts in found.items()}
+
+        return self._tried(listed, self.url)
+
+    def fetch(self, name: str, start: int, stop: int) -> bytes:
+        """Bytes of the object `name` in the half-open range, fewer where it is shorter."""
+        path = f"{self._root}/{name}"
+        return self._tried(lambda: self._files.cat_file(path, start=start, end=stop), f"{self.url}/{name}")
+
+    def upload(self, path: Path, name: str) -> None:
+        """The file at `path` as the object `name`, in place of what is there."""
+        target = f"{self._root}/{name}"
+        self._tried(lambda: self._files.put_file(str(path), target), f"{self.url}/{name}")
+
+    def _tried(self, action: Callable[[], T], address: str) -> T:
+        """What `action` returns in the end; raises DataError where it cannot, at once if nothing was ever reached."""
+        delays = iter(DELAYS)
+        while True:
+            try:
+                result = action()
+            except FileNotFoundError as error:
+                raise DataError(
+                    f"{address}: is not there; `dvc repro --force extract` uploads what is missing"
+                ) from error
+            except PermissionError as error:
+                raise DataError(f"{address}: access is denied ({_one_line(error)}); check the credentials") from error
+            except Exception as error:  # each kind of storage has errors of its own
+                delay = next(delays, None) if self._reached else None
+                if delay is None or self._gave_up.is_set():
+                    self._gave_up.set()  # others that wait, in threads, try no more
+                    raise DataError(
+                        f"{address}: cannot be reached ({_one_line(error)}); check address, endpoint "
+                        "(AWS_ENDPOINT_URL), credentials and network, then run it again: it goes on where it was"
+                    ) from error
+                logger.warning("%s: %s; trying again in %g s", address, _one_line(error), delay)
+                self._gave_up.wait(delay)
+            else:
+                self._reached = True
+                return result
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
