@@ -14,10 +14,12 @@ from PIL import Image as PillowImage
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources.levels import BYTE, Range, check_numbers, chosen_range, suggested_range, to_levels
 from pipeline.sources.part import Limits, TimedPicture
+from pipeline.video.orientation import upright
 
 TIFF, WEBP, PNG = {".tif", ".tiff"}, {".webp"}, {".png"}
 SHORTEST_SECONDS, SHOWN_SECONDS = 0.011, 0.1  # browsers show a frame of less than the first for the second
 REDUCED_OR_MASK = 0b101  # bits of TIFF's tag 254: a page that is a thumbnail, or a mask, of another
+ORIENTATION = 274  # tag of TIFF and EXIF
 PAGES_AT_ONCE = 16  # that OpenCV decodes
 PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 
@@ -112,14 +114,14 @@ def _webp(
     PillowImage.MAX_IMAGE_PIXELS = None  # our own limit is told
     with PillowImage.open(path, formats=["WEBP"]) as image:
         limits.check_size(image.height, image.width)
-        start = 0.0
+        start, orientation = 0.0, int(image.getexif().get(ORIENTATION, 1))
         for number in range(getattr(image, "n_frames", 1)):
             heartbeat()
             image.seek(number)
             image.load()
             seconds = float(image.info.get("duration") or 0) / 1000
             seconds = seconds if seconds >= SHORTEST_SECONDS else SHOWN_SECONDS
-            picture = np.asarray(image.convert("RGBA"))
+            picture = upright(np.asarray(image.convert("RGBA")), orientation)
             yield TimedPicture(start, start + seconds, _on_black(picture), "webp")
             start += seconds
 
