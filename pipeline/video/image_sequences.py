@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from pipeline.errors import VideoError
+from pipeline.video.orientation import orientation_of, upright
 from pipeline.video.presentation_times import DecodedFrame
 from pipeline.video.side_data import display_matrix
 
@@ -124,6 +125,7 @@ def _plain_tiff(path: Path, max_pixels: int) -> av.VideoFrame | None:
             return None
         text = " ".join(str(error).split())[:200] or type(error).__name__
         raise VideoError(f"{path}: cannot be decoded as an image ({text})") from error
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))), format=kind)
+    values = upright(values.astype(values.dtype.newbyteorder("=")), orientation_of(page))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(values), format=kind)
     frame.color_range = FULL_RANGE
     return frame

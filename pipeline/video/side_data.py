@@ -26,7 +26,7 @@ def display_matrix(frame: av.VideoFrame) -> NDArray[np.int32] | None:
 
 def _without_unknown(frame: av.VideoFrame) -> av.VideoFrame:
     """The frame, its picture shared, without what PyAV cannot name."""
-    known = {kind.value for kind in Type}
+    known: set[Any] = {kind.value for kind in Type}
     graph = Graph()
     last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000))
     for number in range(MOST_KINDS):

@@ -1,4 +1,4 @@
-"""Pictures with EXIF, as cameras and phones save them: one by one, as an animation, copied into a video."""
+"""Pictures whose tags say what they mean: EXIF of cameras and phones, TIFF page by page, of inks, with thumbnails."""
 
 from fractions import Fraction
 from io import BytesIO
@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -87,6 +88,61 @@ def copied(container: str) -> Build:
     return build
 
 
+def page_by_page(path: Path) -> None:
+    """As a recording program appends pages, each of which tifffile takes for a series of its own."""
+    with tifffile.TiffWriter(path) as file:
+        for number in range(NUM_FRAMES):
+            file.write(picture(number), photometric="rgb", compression="zlib")
+
+
+def with_thumbnails(path: Path) -> None:
+    """A picture, its thumbnail, the next picture …"""
+    with tifffile.TiffWriter(path) as file:
+        for number in range(NUM_FRAMES):
+            file.write(picture(number), photometric="rgb", metadata=None)
+            file.write(picture(9)[::4, ::4], photometric="rgb", subfiletype=1, metadata=None)
+
+
+def of_inks(deep: bool) -> Build:
+    """Cyan, magenta, yellow and black for printing, of 8 or 16 bits, by hand: as much black as there can be."""
+
+    def build(path: Path) -> None:
+        frames = np.stack([picture(number) for number in range(NUM_FRAMES)]).astype(np.float64) / 255
+        black = frames.max(axis=-1, keepdims=True)
+        inks = np.concatenate([1 - frames / black, 1 - black], axis=-1)
+        values = np.rint(inks * (65535 if deep else 255)).astype(np.uint16 if deep else np.uint8)
+        tifffile.imwrite(path, values, photometric="separated")
+
+    return build
+
+
+def stored_as(orientation: int, single: bool = False) -> Build:
+    """A TIFF with the tag Orientation, of all pictures, or a folder of one for each."""
+
+    def build(path: Path) -> None:
+        frames = [np.ascontiguousarray(STORED[orientation](picture(number))) for number in range(NUM_FRAMES)]
+        tags = [(ORIENTATION, "H", 1, orientation, True)]
+        if not single:
+            path.mkdir()
+        for number, image in enumerate(frames):
+            file = path if single else path / f"{number}.tif"
+            tifffile.imwrite(file, image, append=single, photometric="rgb", metadata=None, extratags=tags)
+
+    return build
+
+
+def of_another_kind(path: Path) -> None:
+    """CIE L*a*b*, which is no RGB."""
+    tifffile.imwrite(path, np.zeros((3, HEIGHT, WIDTH, 3), np.uint8), photometric="cielab")
+
+
+def two_stacks(path: Path) -> None:
+    """Two volumes one after the other."""
+    with tifffile.TiffWriter(path) as file:
+        for start in (0, 3):
+            file.write(np.stack([picture(start + number) for number in range(3)]), photometric="rgb")
+
+
 UNTIMED = Expected(times=None)
 LOSSLESS = Expected(times=None, tolerance=RGB_TOLERANCE)
 
@@ -108,4 +164,13 @@ TAGGED: dict[str, Case] = {
     "exif.avi": (copied("avi"), Expected()),
     "exif.mov": (copied("mov"), Expected()),
     "exif.mkv": (copied("matroska"), Expected()),
+    "page_by_page.tif": (page_by_page, LOSSLESS),
+    "thumbnails_between.tif": (with_thumbnails, LOSSLESS),
+    "inks.tif": (of_inks(deep=False), LOSSLESS),
+    "inks16.tif": (of_inks(deep=True), LOSSLESS),
+    "tag_upright.tif": (stored_as(6, single=True), LOSSLESS),
+    "tag_transverse.tif": (stored_as(7, single=True), LOSSLESS),
+    "tag_upright_tiffs": (stored_as(8), LOSSLESS),
+    "lab.tif": (of_another_kind, skipped("its colours are CIELAB (3 x uint8), which are not read: save it as RGB")),
+    "two_stacks.tif": (two_stacks, skipped("holds 2 stacks of pictures")),
 }
