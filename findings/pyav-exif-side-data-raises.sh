@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 . "$work/venv/bin/activate"
-pip install -qq av==18.1.0 pillow==12.3.0
+pip install -qq av==18.1.0 pillow==13.0.0
 cat > "$work/exif.py" <<'PY'
 import io
 import sys
