@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pipeline.api import Generator
     from pipeline.errors import DataError, ModelError, PipelineError, VideoError
     from pipeline.model_dir import ModelCard
-    from pipeline.video import VideoInfo, probe, read_frames, write_video
+    from pipeline.sources.opening import probe, read_frames
+    from pipeline.video import VideoInfo, write_video
 
 __all__ = [
     "DataError",
@@ -35,8 +36,8 @@ _HOMES = {
     "VideoError": "pipeline.errors",
     "ModelCard": "pipeline.model_dir",
     "VideoInfo": "pipeline.video",
-    "probe": "pipeline.video",
-    "read_frames": "pipeline.video",
+    "probe": "pipeline.sources.opening",
+    "read_frames": "pipeline.sources.opening",
     "write_video": "pipeline.video",
 }
 

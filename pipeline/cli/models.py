@@ -67,9 +67,9 @@ def info(
 
         _say(voice, describe_model(path))
         return
-    from pipeline.project.listing import describe_folder, describe_video
+    from pipeline.project.listing import describe
 
-    _say(voice, dict(describe_folder(path)) if path.is_dir() else describe_video(path))
+    _say(voice, describe(path))
 
 
 def _say(voice: Voice, facts: Mapping[str, str]) -> None:

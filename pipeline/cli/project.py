@@ -19,6 +19,7 @@ def register(app: Typer) -> None:
         "make a project for your own videos",
         "foreframe init walks --videos ~/films/walks",
         "foreframe init walks --videos ~/films/walks --side 128 --minutes 60",
+        "foreframe init arms --videos ~/data/so101_push --set extract.camera=top    (one of two cameras)",
         "foreframe init .    (in a project that was cloned or moved: links it to this foreframe)",
     )(init)
     command(app, "say how a project stands", "foreframe status", "foreframe status --json")(status)
@@ -35,12 +36,19 @@ def register(app: Typer) -> None:
 
 def init(
     folder: Annotated[Path, Argument(metavar="FOLDER", help="the folder to make, or a project to link anew")],
-    videos: Annotated[Path | None, Option(metavar="PATH", help="the folder of your videos, searched through")] = None,
+    videos: Annotated[
+        Path | None,
+        Option(metavar="PATH", help="the folder of your videos, searched through; or a list, or a file"),
+    ] = None,
     side: Annotated[
         int | None,
         Option(metavar="PIXELS", min=16, max=1024, help="shorter side of the frames that are learnt (default: 64)"),
     ] = None,
     minutes: Annotated[float, Option(metavar="N", min=0.1, help="of training")] = 15,
+    settings: Annotated[
+        list[str] | None,
+        Option("--set", metavar="KEY=VALUE", help="write this into params.yaml, such as extract.camera=top"),
+    ] = None,
     vcs: Annotated[bool, Option("--vcs/--no-vcs", help="begin its history with git and DVC")] = True,
     json: Json = False,
     quiet: Quiet = False,
@@ -56,7 +64,7 @@ def init(
         voice.line(f"{folder}: {'is linked' if changed else 'was linked already'} to this foreframe")
         voice.facts({"folder": folder, "linked": changed})
         return
-    made = make_project(folder, videos, side=side, minutes=minutes, vcs=vcs)
+    made = make_project(folder, videos, side=side, minutes=minutes, vcs=vcs, settings=settings or ())
     voice.line(f"{folder}: a project for the videos in {videos} ({made.num_files})")
     for reason in made.choice.reasons:
         voice.line(f"  {reason}")

@@ -20,6 +20,7 @@ class Order:
     files: list[str]  # of a folder, that may be read
     axes: str | None  # extract.array_axes
     camera: str | None  # extract.camera
+    is_quick: bool = False  # without content hashes; of arrays only some values are looked at
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ def inspect(order: Order, heartbeat: Callable[[], None], _count_errors: Callable
     path = Path(order.path)
     try:
         if order.container == "lerobot":
-            inspection = lerobot.inspect(path, order.files, order.camera, heartbeat)
+            inspection = lerobot.inspect(path, order.files, order.camera, heartbeat, is_quick=order.is_quick)
         else:
-            inspection = sequences.inspect(path, order.axes, heartbeat)
+            inspection = sequences.inspect(path, order.axes, heartbeat, is_quick=order.is_quick)
     except VideoError as error:
         return Found([], without_path(order.path, error), is_final=not isinstance(error, MissingPackage))
     return Found([asdict(part) for part in inspection.parts], inspection.reason)

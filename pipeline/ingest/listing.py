@@ -12,10 +12,12 @@ from pipeline.ingest.folder import Entry, entries_at, list_folder
 from pipeline.ingest.inspection import Found, Order
 from pipeline.ingest.paths import allowed_folders, printable
 from pipeline.params import ExtractParams
+from pipeline.sources.levels import Range
 from pipeline.sources.lists import Row, is_list, read_list
 from pipeline.sources.part import Part
 
 INSPECTORS = 2  # processes; a disk seldom feeds more
+READ_BYTES = 2**28  # of an array that is read whole only to say what it is
 SOURCE, TARGET = "source", "target"  # folders in the index of a list with targets
 
 
@@ -25,8 +27,41 @@ def list_videos(videos: Path, roots: Sequence[str], cache: ContentCache, params:
     Arrays and data sets are looked into, by worker processes; what was found is kept in `cache`. Raises DataError where
     `videos` is a list with a mistake.
     """
-    listed = list_rows(videos, roots) if is_list(videos) else list_folder(videos, roots)
-    named = (replace(entry, name=f"{entry.name}{entry.fragment}") for entry in _looked_into(listed, cache, params))
+    return _sorted(_looked_into(_listed(videos, roots), cache, params))
+
+
+def list_here(
+    videos: Path, *, axes: str | None = None, camera: str | None = None, levels: Range | None = None
+) -> list[Entry]:
+    """As list_videos, by this process and at once: nothing is hashed or kept, of large arrays only some values read.
+
+    `axes`, `camera` and `levels` are extract.array_axes, extract.camera and extract.array_range.
+    """
+    entries: list[Entry] = []
+    for entry in _listed(videos, ()):
+        if not entry.container:
+            entries.append(entry)
+            continue
+        is_quick = entry.container == "lerobot" or sum(path.stat().st_size for path in entry.paths) > READ_BYTES
+        order = _order(entry, axes, camera)
+        entries += _parts(entry, asdict(inspection.inspect(replace(order, is_quick=is_quick), lambda: None, lambda: 0)))
+    return _sorted(entries if levels is None else [_with_levels(entry, levels) for entry in entries])
+
+
+def _with_levels(entry: Entry, levels: Range) -> Entry:
+    """The entry, black and white of its pictures being `levels`, where its values do not say so."""
+    part = entry.part
+    if part is None or part.reader == "video" or (part.reader == "array" and not part.reason):
+        return entry
+    return replace(entry, part=replace(part, value_range=(levels[0], levels[1]), reason=""))
+
+
+def _listed(videos: Path, roots: Sequence[str]) -> list[Entry]:
+    return list_rows(videos, roots) if is_list(videos) and videos.is_file() else list_folder(videos, roots)
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    named = (replace(entry, name=f"{entry.name}{entry.fragment}") for entry in entries)
     return sorted(named, key=lambda entry: entry.name)
 
 
@@ -108,22 +143,18 @@ def _inspected(containers: Sequence[Entry], params: ExtractParams) -> Iterator[d
         params.timeout_seconds,
         params.max_memory_mb,
     )
-    orders = [
-        Order(
-            entry.container,
-            str(entry.source),
-            [str(path) for path in entry.paths] if entry.place else [],
-            params.array_axes,
-            params.camera,
-        )
-        for entry in containers
-    ]
+    orders = [_order(entry, params.array_axes, params.camera) for entry in containers]
     results: dict[int, Found] = {}
     with workers.local(task, min(INSPECTORS, len(orders))) as run:
         for number, result in run(orders):
             results[number] = Found([], str(result), False) if isinstance(result, workers.WorkerDied) else result
     for number in range(len(orders)):
         yield asdict(results[number])
+
+
+def _order(entry: Entry, axes: str | None, camera: str | None) -> Order:
+    files = [str(path) for path in entry.paths] if entry.place else []
+    return Order(entry.container, str(entry.source), files, axes, camera)
 
 
 def _parts(entry: Entry, found: dict[str, Any]) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ with one line. A thread of the caller waits for each process; under Dask a task 
 import ctypes
 import importlib
 import json
+import logging
 import os
 import resource
 import signal
@@ -18,12 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
 from pipeline.errors import PipelineError, told
 from pipeline.video import log_errors_to_stderr
+
+logger = logging.getLogger(__name__)
 
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -41,7 +45,7 @@ class Task:
 
 
 class WorkerDied(Exception):
-    """A worker was lost over a job; the message says how, for a person."""
+    """A worker was lost over a job, or failed in a way that nobody foresaw; the message says how, for a person."""
 
 
 class Worker:
@@ -90,7 +94,8 @@ class Worker:
             raise WorkerDied(self._cause_of_death(code))
         result = json.loads(answer)
         if "bug" in result:
-            raise RuntimeError(f"in a worker:\n{result['bug']}")
+            logger.debug("in a worker:\n%s", result["trace"])
+            raise WorkerDied(f"the decoder failed: {result['bug']}")
         if "file_error" in result:
             raise PipelineError(result["file_error"])
         if "out_of_memory" in result:
@@ -193,9 +198,9 @@ def serve(task: Task) -> None:
             answer = {"out_of_memory": True}
         except OSError as error:
             # a full disk, say; without a file it is a bug
-            answer = {"file_error": told(error)} if error.filename else _bug()
-        except Exception:
-            answer = _bug()
+            answer = {"file_error": told(error)} if error.filename else _bug(error)
+        except Exception as error:
+            answer = _bug(error)
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.ftruncate(log.fileno(), 0)
         os.lseek(log.fileno(), 0, os.SEEK_SET)
@@ -203,8 +208,12 @@ def serve(task: Task) -> None:
         answers.flush()
 
 
-def _bug() -> dict[str, Any]:
-    return {"bug": traceback.format_exc()}
+def _bug(error: Exception) -> dict[str, Any]:
+    """An exception that nobody foresaw, in one line with the place of it, and whole; it concerns one job alone."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())[:200]
+    line = f"{type(error).__name__}{': ' if text else ''}{text} ({Path(place.filename).name}, line {place.lineno})"
+    return {"bug": line, "trace": traceback.format_exc()}
 
 
 if __name__ == "__main__":

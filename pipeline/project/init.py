@@ -4,20 +4,23 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.errors import PipelineError
-from pipeline.params import load_params
+from pipeline.errors import ParamsError, PipelineError
+from pipeline.params import parse_params
 from pipeline.project import template
 from pipeline.project.survey import Choice, choose, survey
 from pipeline.runtime.files import write_text
+from pipeline.runtime.yaml_file import parse_yaml
 
 FILES = ("dvc.yaml", "params.yaml", "prefect.toml", ".gitignore", ".dvcignore")
 IDENTITY = ("foreframe", "foreframe@localhost")  # signs the first commit where git knows nobody
+OF_SURVEY = {"axes": "extract.array_axes", "camera": "extract.camera", "levels": "extract.array_range"}
 MINUTES = 15.0  # of training, where a person does not say
 
 
@@ -32,12 +35,19 @@ class Made:
 
 
 def make_project(
-    folder: Path, videos: Path, *, side: int | None = None, minutes: float | None = MINUTES, vcs: bool = True
+    folder: Path,
+    videos: Path,
+    *,
+    side: int | None = None,
+    minutes: float | None = MINUTES,
+    vcs: bool = True,
+    settings: Sequence[str] = (),
 ) -> Made:
-    """Make `folder` a project for the videos in the folder `videos`: its files, then git and DVC unless not `vcs`.
+    """Make `folder` a project for the videos in the folder or file `videos`: its files, then git and DVC if `vcs`.
 
-    `side` is the shorter side of a frame in pixels, `minutes` bounds training (None: the recipe's epochs do). Raises
-    PipelineError where `folder` is a project already, `videos` holds none, or git is missing; then nothing is written.
+    `side` is the shorter side of a frame in pixels, `minutes` bounds training (None: the recipe's epochs do),
+    `settings` are written into params.yaml last, as KEY=VALUE. Raises PipelineError where `folder` is a project
+    already, `videos` holds none, or git is missing; then nothing is written.
     """
     if present := [name for name in FILES if (folder / name).exists()]:
         raise PipelineError(f"{folder / present[0]}: is there already; name a new folder")
@@ -45,24 +55,46 @@ def make_project(
         raise PipelineError(
             "git: is not installed; install it, or use --no-vcs and run `git init` and `dvc init` later"
         )
-    found = survey(videos)
+    stated = parsed(settings)
+    _params(stated)  # told before any work
+    found = survey(videos, **{name: stated[key] for name, key in OF_SURVEY.items() if stated.get(key)})
     choice = choose(found, side, _batch_size())
     inside = videos.resolve().is_relative_to(folder.resolve())
     named = videos.resolve().relative_to(folder.resolve()) if inside else videos.resolve()
     texts = {
         "dvc.yaml": template.dvc_yaml(),
-        "params.yaml": template.params_yaml(_values(choice, named.as_posix(), minutes)),
+        "params.yaml": _params(_values(choice, named.as_posix(), minutes) | stated),
         "prefect.toml": template.prefect_toml(),
-        ".gitignore": template.IGNORED_BY_GIT + (f"# the videos\n/{named}/\n" if inside else ""),
+        ".gitignore": template.IGNORED_BY_GIT + (f"# the videos\n/{named}{'/' * videos.is_dir()}\n" if inside else ""),
         ".dvcignore": template.IGNORED_BY_DVC,
     }
     for name, text in texts.items():
         write_text(folder / name, text)
-    load_params(folder / "params.yaml")
     link_code(folder)
     if vcs:
         _version(folder)
     return Made(folder, choice, found.unreadable, found.num_files)
+
+
+def parsed(settings: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE, the value as YAML has it, by key; raises ParamsError where one is not so."""
+    values = {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign or not key.strip():
+            raise ParamsError(f"--set {setting}: should be KEY=VALUE, such as extract.camera=top")
+        values[key.strip()] = parse_yaml(text, f"--set {key}")
+    return values
+
+
+def _params(values: Mapping[str, Any]) -> str:
+    """The text of params.yaml with `values`; raises ParamsError where they are not as they should be."""
+    try:
+        text = template.params_yaml(values)
+    except KeyError as error:
+        raise ParamsError(f"--set {error.args[0]}: params.yaml has no such key") from error
+    parse_params(parse_yaml(text, "params.yaml"), Path("params.yaml"))
+    return text
 
 
 def link_code(folder: Path) -> bool:

@@ -1,19 +1,24 @@
 """What some videos are like, and the parameters that suit them: size, colour, rate, length of clips."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import VideoError
-from pipeline.ingest.folder import list_folder
+from pipeline.ingest.folder import Entry
+from pipeline.ingest.listing import list_here
+from pipeline.ingest.looking import frames_of, info_of, reason_in
 from pipeline.splitting.splits import ENOUGH_VIDEOS
-from pipeline.video import Image, probe, read_frames
+from pipeline.video import Image
 
+KEY = re.compile(r"extract\.(camera|array_axes|array_range)")  # that a reason may ask for
 MOST_PROBED = 60  # videos, evenly over the folder
 MOST_COLOURED = 12  # of those, whose pictures are looked at
 LOOKED_AT = 25  # frames of each: a film may begin black
@@ -46,11 +51,7 @@ class Survey:
     num_files: int  # that could be videos
     unreadable: list[str]  # why, one line per file
     coloured: bool
-
-    @property
-    def share(self) -> float:
-        """How many videos stand for one that was looked at."""
-        return self.num_files / (len(self.videos) + len(self.unreadable))
+    share: float = 1.0  # how many videos stand for one that was looked at
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,33 @@ class Choice:
     reasons: list[str]  # one line per choice
 
 
-def survey(folder: Path) -> Survey:
-    """Look at the videos in `folder`; raises VideoError where there is no folder, or no video in it."""
-    if not folder.is_dir():
+def survey(folder: Path, **stated: Any) -> Survey:
+    """Look at the videos in `folder`, or in a file of several, or in a list, as extraction would read them.
+
+    `stated` is what list_here takes. Raises VideoError where there is no folder, or no video in it.
+    """
+    if not folder.exists():
         raise VideoError(f"{folder}: is no folder; name the one that your videos are in")
-    entries = [entry for entry in list_folder(folder) if entry.paths]
-    chosen = entries[:: max(1, math.ceil(len(entries) / MOST_PROBED))]
-    videos, paths, unreadable = [], [], []
+    entries = [entry for entry in list_here(folder, **stated) if not entry.is_hidden]
+    readable = [entry for entry in entries if entry.paths]
+    chosen = readable[:: max(1, math.ceil(len(readable) / MOST_PROBED))]
+    unreadable = [f"{entry.name}: {entry.reason}" for entry in entries if not entry.paths]
+    videos, seen = [], []
     for entry in chosen:
-        path = entry.paths[0].parent if entry.is_sequence else entry.paths[0]
         try:
-            info = probe(path)
+            info = info_of(entry)
         except VideoError as error:
-            unreadable.append(str(error))
+            unreadable.append(f"{entry.name}: {reason_in(entry, error)}")
             continue
         videos.append(Video(info.height, info.width, info.fps, info.duration_seconds))
-        paths.append(path)
+        seen.append(entry)
     if not videos:
         found = f"the first of {len(unreadable)} files says: {unreadable[0]}" if unreadable else "it holds no file"
-        raise VideoError(f"{folder}: holds no video that can be read ({found})")
-    coloured = any(_is_coloured(path) for path in paths[:: max(1, math.ceil(len(paths) / MOST_COLOURED))])
-    return Survey(videos, len(entries), unreadable, coloured)
+        asked = KEY.search(found)
+        hint = f"; --set writes it, such as --set {asked[0]}=…" if asked else ""
+        raise VideoError(f"{folder}: holds no video that can be read ({found}){hint}")
+    coloured = any(_is_coloured(entry) for entry in seen[:: max(1, math.ceil(len(seen) / MOST_COLOURED))])
+    return Survey(videos, len(readable), unreadable, coloured, len(readable) / len(chosen))
 
 
 def choose(found: Survey, side: int | None = None, batch_size: int = 16) -> Choice:
@@ -118,10 +125,10 @@ def choose(found: Survey, side: int | None = None, batch_size: int = 16) -> Choi
     )
 
 
-def _is_coloured(path: Path) -> bool:
+def _is_coloured(entry: Entry) -> bool:
     """Whether a picture among the first of a video has channels that differ by more than compression makes them."""
     try:
-        pictures: list[Image] = [image for _, image in islice(read_frames(path), 0, LOOKED_AT, 8)]
+        pictures: list[Image] = [frame.image for frame in islice(frames_of(entry), 0, LOOKED_AT, 8)]
     except VideoError:  # damaged after its first frame
         return False
     return any(float(np.ptp(picture, axis=-1).mean()) > COMPRESSION_COLOUR for picture in pictures)

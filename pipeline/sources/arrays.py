@@ -57,12 +57,23 @@ def keys(path: Path) -> list[str]:
             return sorted(found)
 
 
-@lru_cache(maxsize=2)
 def open_array(path: Path, key: str) -> Array:
     """The array `key` of the file at `path`; raises VideoError where it cannot be opened, or holds no numbers.
 
-    It stays open for the next call in this process.
+    It stays open for the next call in this process, unless the file changes.
     """
+    return _opened(path, key, state_of(path))
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """Numbers that are others after the file, or the array in the folder, at `path` was written anew."""
+    files = [path, *(path / name for name in sorted(ZARR) if path.is_dir())]
+    states = [file.stat() for file in files if file.exists()]
+    return tuple(number for state in states for number in (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, key: str, _state: tuple[int, ...]) -> Array:
     with _told(path):
         array: Any
         if path.suffix.lower() == ".npy":

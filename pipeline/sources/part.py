@@ -32,7 +32,7 @@ class Part:
     key: str = ""  # of the array in its file
     axes: str = ""  # of the array, such as TNHW
     number: int | None = None  # along N
-    value_range: Range | None = None  # black and white, as its values suggest
+    value_range: Range | None = None  # black and white, as its values suggest; of a stack, as a person says
     start_seconds: float | None = None  # of a longer video; a half-open range
     stop_seconds: float | None = None
     num_frames: int | None = None  # that it should have

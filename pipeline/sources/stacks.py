@@ -14,10 +14,13 @@ from PIL import Image as PillowImage
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources.levels import BYTE, Range, check_numbers, chosen_range, suggested_range, to_levels
 from pipeline.sources.part import Limits, TimedPicture
+from pipeline.sources.tiff_colours import check_colours, shown
+from pipeline.video.orientation import ORIENTATION, orientation_of, upright
 
 TIFF, WEBP, PNG = {".tif", ".tiff"}, {".webp"}, {".png"}
 SHORTEST_SECONDS, SHOWN_SECONDS = 0.011, 0.1  # browsers show a frame of less than the first for the second
 REDUCED_OR_MASK = 0b101  # bits of TIFF's tag 254: a page that is a thumbnail, or a mask, of another
+MOST_THUMBNAILS = 64  # pages of that kind that are passed over to find another picture
 PAGES_AT_ONCE = 16  # that OpenCV decodes
 PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 
@@ -43,7 +46,7 @@ def is_stack(path: Path) -> bool:
 
 
 def _has_pages(file: BinaryIO) -> bool:
-    """Whether a second page of a TIFF is a picture of its own."""
+    """Whether a page of a TIFF after the first is a picture of its own."""
     order = {b"II": "<", b"MM": ">"}[file.read(2)]
     is_big = struct.unpack(f"{order}H", file.read(2))[0] == 43  # BigTIFF
     pointer, count, entry = ("Q", "Q", 20) if is_big else ("I", "H", 12)
@@ -54,15 +57,19 @@ def _has_pages(file: BinaryIO) -> bool:
     file.seek(8 if is_big else 4)
     file.seek(read(pointer))
     file.seek(read(count) * entry, 1)
-    second = read(pointer)
-    if not second:
-        return False
-    file.seek(second)
-    for _ in range(read(count)):
-        tag = file.read(entry)
-        if struct.unpack(f"{order}H", tag[:2])[0] == 254:  # NewSubfileType
-            return not int(struct.unpack(f"{order}I", tag[-pointer_size(is_big) :][:4])[0]) & REDUCED_OR_MASK
-    return True
+    for _ in range(MOST_THUMBNAILS):
+        place = read(pointer)
+        if not place:
+            return False
+        file.seek(place)
+        kinds = 0
+        for _ in range(read(count)):
+            tag = file.read(entry)
+            if struct.unpack(f"{order}H", tag[:2])[0] == 254:  # NewSubfileType
+                kinds = int(struct.unpack(f"{order}I", tag[-pointer_size(is_big) :][:4])[0])
+        if not kinds & REDUCED_OR_MASK:
+            return True
+    return False
 
 
 def pointer_size(is_big: bool) -> int:
@@ -112,14 +119,14 @@ def _webp(
     PillowImage.MAX_IMAGE_PIXELS = None  # our own limit is told
     with PillowImage.open(path, formats=["WEBP"]) as image:
         limits.check_size(image.height, image.width)
-        start = 0.0
+        start, orientation = 0.0, image.getexif().get(ORIENTATION, 1)
         for number in range(getattr(image, "n_frames", 1)):
             heartbeat()
             image.seek(number)
             image.load()
             seconds = float(image.info.get("duration") or 0) / 1000
             seconds = seconds if seconds >= SHORTEST_SECONDS else SHOWN_SECONDS
-            picture = np.asarray(image.convert("RGBA"))
+            picture = upright(np.asarray(image.convert("RGBA")), orientation)
             yield TimedPicture(start, start + seconds, _on_black(picture), "webp")
             start += seconds
 
@@ -136,26 +143,43 @@ def _tiff(
     path: Path, fps: float, stated_range: Range | None, limits: Limits, heartbeat: Callable[[], None]
 ) -> Iterator[TimedPicture]:
     with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        page: Any = series.pages[0]
+        series = _series(file)
+        page: Any = series[0].pages[0]
         assert page is not None
-        dtype = np.dtype(series.dtype)
+        dtype = np.dtype(series[0].dtype)
         check_numbers(dtype)
-        _check_axes(series)
+        _check_axes(series[0])
+        check_colours(page)
         limits.check_size(page.imagelength, page.imagewidth)
         step = float((file.imagej_metadata or {}).get("finterval") or 0) or 1 / fps
         what = f"tiff {dtype}"
         black_and_white = _range_of(path, series, stated_range, heartbeat)
         for number, picture in enumerate(_pages(path, series)):
             heartbeat()
-            levels = to_levels(_shown(picture, page), black_and_white)
+            levels = upright(to_levels(shown(picture, page), black_and_white), orientation_of(page))
             yield TimedPicture(number * step, (number + 1) * step, levels, what)
 
 
-def _range_of(path: Path, series: Any, stated: Range | None, heartbeat: Callable[[], None]) -> Range:
+def _series(file: tifffile.TiffFile) -> list[Any]:
+    """The first series of a TIFF, and those of the same form: a program that writes page by page makes one of each.
+
+    Pages of another size, such as thumbnails, are left out. Raises VideoError where several are stacks themselves.
+    """
+    first, *others = file.series
+
+    def form(series: Any) -> tuple[Any, ...]:
+        return series.kind, series.axes, series.dtype, _picture_shape(series)
+
+    alike = [first, *(other for other in others if form(other) == form(first))]
+    if len(alike) > 1 and first.size > np.prod(_picture_shape(first)):
+        raise VideoError(f"holds {len(alike)} stacks of pictures: save each, or all as one, in a file of its own")
+    return alike
+
+
+def _range_of(path: Path, series: list[Any], stated: Range | None, heartbeat: Callable[[], None]) -> Range:
     """What is black and white in a TIFF: as stated, or as all of its values suggest."""
-    dtype = np.dtype(series.dtype)
-    if series.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE:
+    dtype = np.dtype(series[0].dtype)
+    if series[0].pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE:
         return BYTE
     low, high = np.inf, -np.inf
     pictures = _pages(path, series)
@@ -193,22 +217,25 @@ def _check_axes(series: Any) -> None:
         raise VideoError("stores its colours in planes; save it with one pixel's colours together")
 
 
-def _pages(path: Path, series: Any) -> Iterator[NDArray]:
+def _pages(path: Path, series: list[Any]) -> Iterator[NDArray]:
     """The pictures of a TIFF as they are stored, (H, W) or (H, W, C)."""
-    if series.dataoffset is not None:  # one uncompressed block, of which a large file may list the first page alone
-        dtype = np.dtype(series.dtype).newbyteorder(series.pages[0].parent.byteorder)
-        block = np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
-        yield from np.asarray(block).reshape(-1, *_picture_shape(series))
+    first = series[0]
+    if len(series) == 1 and first.dataoffset is not None:
+        # one uncompressed block, of which a large file may list the first page alone
+        dtype = np.dtype(first.dtype).newbyteorder(first.pages[0].parent.byteorder)
+        block = np.memmap(path, dtype, "r", first.dataoffset, tuple(first.shape))
+        yield from np.asarray(block).reshape(-1, *_picture_shape(first))
         return
     try:
-        for page in series.pages:
-            yield page.asarray()
+        for each in series:
+            for page in each.pages:
+                yield page.asarray()
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
-        if series.pages[0].photometric not in PLAIN:
+        if first.pages[0].photometric not in PLAIN or len(series) > 1:
             raise VideoError(f"{error}: pip install imagecodecs") from error
-        yield from _pages_by_opencv(path, len(series.pages))
+        yield from _pages_by_opencv(path, len(first.pages))
 
 
 def _picture_shape(series: Any) -> tuple[int, ...]:
@@ -224,12 +251,3 @@ def _pages_by_opencv(path: Path, count: int) -> Iterator[NDArray]:
             yield picture if picture.ndim == 2 else cv2.cvtColor(picture[:, :, :3], cv2.COLOR_BGR2RGB)
         if not found or len(pictures) < pages:
             raise OSError("OpenCV cannot decode a page")
-
-
-def _shown(picture: NDArray, page: Any) -> NDArray:
-    """What a viewer shows of the stored values: palettes looked up, white as the lowest value turned round."""
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        return np.moveaxis(page.colormap[:, picture] >> 8, 0, -1).astype(np.uint8)
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and picture.dtype.kind == "u":
-        return np.iinfo(picture.dtype).max - picture
-    return picture

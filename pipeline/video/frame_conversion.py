@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 import av
 import cv2
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import VideoError
 from pipeline.video.light import Light, light_of
+from pipeline.video.side_data import display_matrix
 
 Image = NDArray[np.uint8]
 
@@ -100,11 +101,10 @@ class FrameConverter:
 
 def display_of(frame: av.VideoFrame, pixel_aspect: Fraction) -> Display:
     """How a player shows the first frame of a video; `pixel_aspect` is as stored."""
-    # asked of one frame only: asking makes a cycle, and the memory of the picture then waits for the garbage collector
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix = display_matrix(frame)
     if matrix is None:
         return Display(0, False, pixel_aspect)
-    a, b, _, c, d, *_ = np.frombuffer(cast(Any, matrix), dtype=np.int32).tolist()
+    a, b, _, c, d, *_ = matrix.tolist()
     mirrored = a * d - b * c < 0
     if mirrored:  # undone first, so that a turn is left
         a, b = -a, -b

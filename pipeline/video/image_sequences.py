@@ -9,7 +9,9 @@ import av
 import numpy as np
 
 from pipeline.errors import VideoError
+from pipeline.video.orientation import orientation_of, upright
 from pipeline.video.presentation_times import DecodedFrame
+from pipeline.video.side_data import display_matrix
 
 CODECS = {
     ".png": "png",
@@ -67,9 +69,10 @@ def decode_images(
 ) -> Generator[DecodedFrame]:
     """The images as frames, `fps` per second; `heartbeat` is called before each.
 
-    Raises VideoError that names a file that is broken or of another size.
+    Raises VideoError that names a file that is broken, of another size, or turned in another way (by EXIF).
     """
     size: tuple[int, int] | None = None
+    matrix: bytes | None = None
     for count, path in enumerate(paths):
         heartbeat()
         codec = CODECS[path.suffix.lower()]
@@ -78,6 +81,10 @@ def decode_images(
         size = size or (frame.height, frame.width)
         if (frame.height, frame.width) != size:
             raise VideoError(f"{path}: is {frame.height} x {frame.width} pixels, the first was {size[0]} x {size[1]}")
+        turned = display_matrix(frame)
+        matrix, first_matrix = b"" if turned is None else turned.tobytes(), matrix
+        if first_matrix not in (None, matrix):
+            raise VideoError(f"{path}: its EXIF turns it in another way than the one before: save all upright")
         yield DecodedFrame(count / fps, (count + 1) / fps, frame, None, codec)
 
 
@@ -118,6 +125,7 @@ def _plain_tiff(path: Path, max_pixels: int) -> av.VideoFrame | None:
             return None
         text = " ".join(str(error).split())[:200] or type(error).__name__
         raise VideoError(f"{path}: cannot be decoded as an image ({text})") from error
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))), format=kind)
+    values = upright(values.astype(values.dtype.newbyteorder("=")), orientation_of(page))
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(values), format=kind)
     frame.color_range = FULL_RANGE
     return frame

@@ -8,6 +8,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from numpy.typing import ArrayLike
 
 from pipeline.video.presentation_times import REORDERING, PresentationTimes
 
@@ -35,12 +36,18 @@ def measured(container: InputContainer, stream: VideoStream) -> Timing:
         return Timing(len(shown), 0.0, 0.0, is_variable=False)
     seconds = shown[-1].stop_seconds
     steps = np.diff([frame.pts_seconds for frame in shown])
-    usual = float(np.median(steps))
-    is_variable = bool(steps.max() > UNEVEN * usual or steps.min() * UNEVEN < usual)
+    is_variable = are_uneven(steps)
     rate, fps = stream.average_rate, len(shown) / seconds if seconds else 0.0
     if rate and not is_variable and abs(fps / rate - 1) < ROUNDING:
         fps = float(rate)
     return Timing(len(shown), seconds, fps, is_variable)
+
+
+def are_uneven(steps: ArrayLike) -> bool:
+    """Whether some of the times between frames, (N,), are much longer or shorter than usual."""
+    lengths = np.asarray(steps)
+    usual = float(np.median(lengths))
+    return bool(lengths.max() > UNEVEN * usual or lengths.min() * UNEVEN < usual)
 
 
 def stated(container: InputContainer, stream: VideoStream) -> Timing:

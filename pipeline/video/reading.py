@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -65,15 +65,19 @@ class TimedFrame(NamedTuple):
     image: Image
 
 
-def probe(path: Path) -> VideoInfo:
-    """What the video at `path`, a file or a folder of numbered images, says of itself; VideoError if it is none."""
-    first = next(iter(_decoded(path)), None)
+def probe(path: Path, images: Sequence[Path] = ()) -> VideoInfo:
+    """What the video at `path`, a file or a folder of numbered images, says of itself; VideoError if it is none.
+
+    `images` are those of the folder, where they are known.
+    """
+    images = images or (_images(path) if path.is_dir() else ())
+    first = next(iter(_decoded(path, images)), None)
     assert first is not None  # decode raises where there is no frame
     assert first.frame is not None
     display_size = FrameConverter(AS_SHOWN, first.pixel_aspect).display_size(first.frame)
-    if path.is_dir():
+    if images:
         step = 1 / Fraction(SEQUENCE_FPS)
-        count = len(_images(path))
+        count = len(images)
         return VideoInfo(*display_size, SEQUENCE_FPS, count / SEQUENCE_FPS, first.codec, step, count)
     with opened(path, MAX_PIXELS) as (container, stream, file):
         timing = measured(container, stream) if os.fstat(file).st_size <= MEASURED_BYTES else stated(container, stream)
@@ -99,11 +103,14 @@ def read_frames(path: Path) -> Iterator[tuple[float, Image]]:
         yield decoded.pts_seconds, image
 
 
-def read_timed_frames(path: Path) -> Iterator[TimedFrame]:
-    """As read_frames, each frame with the time until which it is shown."""
+def read_timed_frames(path: Path, images: Sequence[Path] = (), start_seconds: float = 0.0) -> Iterator[TimedFrame]:
+    """As read_frames, each frame with the time until which it is shown.
+
+    `images` are those of a folder, where they are known. Frames before `start_seconds` may be left out; times stay.
+    """
     previous: tuple[DecodedFrame, Image] | None = None
     try:
-        for decoded, image in _converted(path):
+        for decoded, image in _converted(path, images, start_seconds):
             if previous is not None:
                 yield TimedFrame(previous[0].pts_seconds, decoded.pts_seconds, previous[1])
             previous = decoded, image
@@ -115,9 +122,11 @@ def read_timed_frames(path: Path) -> Iterator[TimedFrame]:
         yield TimedFrame(previous[0].pts_seconds, previous[0].stop_seconds, previous[1])
 
 
-def _converted(path: Path) -> Iterator[tuple[DecodedFrame, Image]]:
+def _converted(
+    path: Path, images: Sequence[Path] = (), start_seconds: float = 0.0
+) -> Iterator[tuple[DecodedFrame, Image]]:
     converter: FrameConverter | None = None
-    for decoded in _decoded(path):
+    for decoded in _decoded(path, images, start_seconds):
         is_first = converter is None
         assert decoded.frame is not None
         converter = converter or FrameConverter(AS_SHOWN, decoded.pixel_aspect)
@@ -129,20 +138,25 @@ def _converted(path: Path) -> Iterator[tuple[DecodedFrame, Image]]:
 
 
 def _images(path: Path) -> list[Path]:
-    return numbered(sorted(path.iterdir()))
+    images = numbered(sorted(path.iterdir()))
+    if not images:
+        raise VideoError(f"{path}: holds no numbered images")
+    return images
 
 
-def _decoded(path: Path) -> Iterator[DecodedFrame]:
-    if path.is_dir():
-        images = _images(path)
-        if not images:
-            raise VideoError(f"{path}: holds no numbered images")
-        return decode_images(images, fps=SEQUENCE_FPS, max_pixels=MAX_PIXELS)
-    return _decoded_once(path)
+def _decoded(path: Path, images: Sequence[Path], start_seconds: float = 0.0) -> Iterator[DecodedFrame]:
+    if images or path.is_dir():
+        return decode_images(images or _images(path), fps=SEQUENCE_FPS, max_pixels=MAX_PIXELS)
+    return _decoded_once(path, start_seconds)
 
 
-def _decoded_once(path: Path) -> Iterator[DecodedFrame]:
-    limits: dict[str, Any] = {"threads": 1, "max_pixels": MAX_PIXELS, "max_seconds": float("inf")}
+def _decoded_once(path: Path, start_seconds: float) -> Iterator[DecodedFrame]:
+    limits: dict[str, Any] = {
+        "threads": 1,
+        "max_pixels": MAX_PIXELS,
+        "max_seconds": float("inf"),
+        "start_seconds": start_seconds,
+    }
     try:
         deque(islice(decode(path, **limits), LOOKED_AT), maxlen=0)
     except StampsGoBack:

@@ -54,9 +54,15 @@ def test_errors_of_one_job_are_not_counted_in_the_next():
     assert [results[0].doubled, results[1].doubled] == [24, 24]
 
 
-def test_a_bug_is_a_traceback_and_a_full_disk_one_line():
-    with pytest.raises(RuntimeError, match="a mistake of ours"), local(task(), 1) as run:
-        list(run([Job("bug")]))
+def test_what_nobody_foresaw_is_told_of_its_job_alone():
+    with local(task(), 1) as run:
+        results = dict(run([Job("bug"), Job("double", 3)]))
+    assert isinstance(results[0], WorkerDied)
+    assert str(results[0]).startswith("the decoder failed: KeyError: 'a mistake of ours' (worker_tasks.py, line ")
+    assert results[1].doubled == 6
+
+
+def test_a_full_disk_ends_all_in_one_line():
     with pytest.raises(PipelineError, match=r"x\.npy: No space left"), local(task(), 1) as run:
         list(run([Job("disk")]))
 

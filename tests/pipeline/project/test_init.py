@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -9,16 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from ruamel.yaml import YAML
 
 from pipeline.cli import main
+from pipeline.data.frames import FrameStore
 from pipeline.errors import PipelineError
 from pipeline.params import load_params
 from pipeline.project import template
 from pipeline.project.init import is_project, link_code, make_project
 from pipeline.project.survey import Survey, Video, choose
 from pipeline.runtime.yaml_file import with_values
+from pipeline.stages.extract import extract
 from pipeline.video import write_video
+from tests.corpus.sources import squares, write_lerobot
+from tests.corpus.tagged import TAGGED
 
 
 def write_clip(path, number, num_frames=70, size=(24, 32)):
@@ -114,6 +120,93 @@ def test_a_project_that_was_cloned_is_linked_to_the_foreframe_that_runs(films, t
     with pytest.raises(SystemExit) as ending:  # no videos, and no project: wrong usage
         main(["init", str(tmp_path / "other")])
     assert ending.value.code == 2
+
+
+def one_array(folder):
+    np.save(folder / "a.npy", squares(4, 20))
+
+
+def one_webp(folder):
+    TAGGED["exif_upright.webp"][0](folder / "a.webp")
+
+
+def one_tiff(folder):
+    TAGGED["page_by_page.tif"][0](folder / "a.tif")
+
+
+def one_data_set(folder):
+    write_lerobot(folder / "push", [20, 12])
+
+
+def one_zarr(folder):
+    zarr.save(str(folder / "clips.zarr"), np.stack([squares(2, 20)] * 3, axis=-1))
+
+
+ODD = {one_array: 4, one_webp: 1, one_tiff: 1, one_data_set: 2, one_zarr: 2}
+
+
+@pytest.mark.parametrize("write", ODD, ids=lambda write: write.__name__)
+def test_whatever_extraction_reads_makes_a_project(write, tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in")
+    made = make_project(tmp_path / "out", tmp_path / "in", vcs=False)
+    assert (made.num_files, made.unreadable) == (ODD[write], [])
+
+
+def test_a_project_of_mixed_files_leaves_out_none_that_extraction_reads(films, tmp_path):
+    shutil.copytree(films, tmp_path / "in")
+    for write in ODD:
+        write(tmp_path / "in")
+    made = make_project(tmp_path / "out", tmp_path / "in", vcs=False)
+    assert made.num_files == 4 + sum(ODD.values())
+    assert [line.partition(":")[0] for line in made.unreadable] == ["notes.txt"]
+    store = tmp_path / "frames"
+    data = load_params(tmp_path / "out/params.yaml")
+    extract(store, data=data.data, extract=data.extract)
+    index = FrameStore(store).index
+    assert set(index.loc[index["status"] == "skipped", "path"]) == {"notes.txt"}
+    assert len(index) == made.num_files
+
+
+def test_a_file_and_a_list_make_projects_too(films, tmp_path):
+    np.save(tmp_path / "a.npy", squares(4, 20))
+    made = make_project(tmp_path / "a", tmp_path / "a.npy", vcs=False)
+    assert (made.num_files, made.choice.size, made.choice.color) == (4, (16, 16), "gray")
+    listed = tmp_path / "list.csv"
+    rows = [f"{film},0,{stop}" for film, stop in zip(sorted(films.glob("*.mp4")), (2, 3, 4), strict=True)]
+    listed.write_text("\n".join(["path,start_seconds,stop_seconds", *rows]) + "\n")
+    (tmp_path / "in").mkdir()
+    shutil.copytree(films, tmp_path / "in", dirs_exist_ok=True)
+    listed.write_text(listed.read_text().replace(str(films), "in"))
+    made = make_project(tmp_path / "b", listed, vcs=False)
+    assert (made.num_files, made.choice.steps) == (3, 5)  # the longest part has 40 frames
+    assert load_params(tmp_path / "b/params.yaml").data.videos == str(listed)
+
+
+def test_what_must_be_said_of_the_videos_is_said_by_set(tmp_path):
+    write_lerobot(tmp_path / "in", [20, 12], ("observation.images.top", "observation.images.wrist"))
+    asked = r"has 2 cameras: write one of observation.images.top, .* as extract.camera\); --set writes it"
+    with pytest.raises(PipelineError, match=asked):
+        make_project(tmp_path / "out", tmp_path / "in", vcs=False)
+    for setting, mistake in {
+        "extract.camera": "should be KEY=VALUE",
+        "extract.lens=top": "--set extract.lens: params.yaml has no such key",
+        "extract.fps=often": "extract.fps: .*often",
+    }.items():
+        with pytest.raises(PipelineError, match=mistake):
+            make_project(tmp_path / "out", tmp_path / "in", vcs=False, settings=[setting])
+    assert not (tmp_path / "out").exists()
+    made = make_project(tmp_path / "out", tmp_path / "in", vcs=False, settings=["extract.camera=wrist"])
+    assert made.num_files == 2
+    assert load_params(tmp_path / "out/params.yaml").extract.camera == "wrist"
+
+
+def test_a_stated_range_makes_deep_pictures_readable(tmp_path):
+    np.save(tmp_path / "a.npy", squares(1, 20)[0].astype(np.uint16) * 16)
+    with pytest.raises(PipelineError, match=r"extract.array_range, .*; --set writes it, such as --set extract.array_r"):
+        make_project(tmp_path / "out", tmp_path / "a.npy", vcs=False)
+    settings = ["extract.array_range=[0, 4095]"]
+    assert make_project(tmp_path / "out", tmp_path / "a.npy", vcs=False, settings=settings).num_files == 1
 
 
 def surveyed(*videos, coloured=False):

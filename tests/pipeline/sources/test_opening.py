@@ -3,12 +3,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import pipeline
 from pipeline.cli import app
 from pipeline.errors import VideoError
 from pipeline.inference.output import write_frames
 from pipeline.sources.opening import probe, read_frames
 from tests.conftest import CONTEXT, moving_bar
-from tests.corpus.sources import squares
+from tests.corpus.build import HEIGHT, NUM_FRAMES, WIDTH, level, picture
+from tests.corpus.sources import squares, write_lerobot
+from tests.corpus.tagged import TAGGED
 
 
 def test_a_sequence_is_named_by_its_number(tmp_path):
@@ -51,3 +54,34 @@ def test_predict_takes_an_array_and_writes_one(tmp_path, tiny):
     assert (written.shape, written.dtype) == ((CONTEXT + 6, 8, 8), np.uint8)
     np.testing.assert_array_equal(written[: CONTEXT + 2], moving_bar(CONTEXT + 2, 1)[..., 0])
     np.testing.assert_array_equal(written[CONTEXT + 2 :] > 127, moving_bar(4, CONTEXT + 3)[..., 0] > 127)
+
+
+def test_python_reads_what_extraction_reads(tmp_path):
+    np.save(tmp_path / "a.npy", squares(1, 10)[0])
+    assert pipeline.probe(tmp_path / "a.npy").num_frames == 10
+    frames = [image[..., 0] for _, image in pipeline.read_frames(tmp_path / "a.npy")]
+    np.testing.assert_array_equal(frames, squares(1, 10)[0])
+    for name in ("exif_upright.webp", "page_by_page.tif"):
+        TAGGED[name][0](tmp_path / name)
+        info = pipeline.probe(tmp_path / name)
+        assert (info.num_frames, info.height, info.width) == (NUM_FRAMES, HEIGHT, WIDTH)
+        frames = [image for _, image in pipeline.read_frames(tmp_path / name)]
+        np.testing.assert_array_equal(frames, [picture(number) for number in range(NUM_FRAMES)])
+
+
+def test_an_array_that_was_written_anew_is_read_anew(tmp_path):
+    np.save(tmp_path / "a.npy", squares(1, 10)[0])
+    assert len(list(read_frames(tmp_path / "a.npy"))) == 10
+    np.save(tmp_path / "a.npy", squares(1, 7, side=20)[0])
+    assert [image.shape for _, image in read_frames(tmp_path / "a.npy")] == [(20, 20, 3)] * 7
+
+
+def test_an_episode_of_a_data_set_is_named_by_its_number(tmp_path):
+    write_lerobot(tmp_path / "push", [4, 3, 2])
+    info = probe(tmp_path / "push/episode_000001")
+    assert (info.num_frames, info.duration_seconds) == (3, pytest.approx(0.3))
+    frames = list(read_frames(tmp_path / "push/episode_000001"))
+    assert [pts for pts, _ in frames] == pytest.approx([0, 0.1, 0.2])
+    assert [image[50, 50, 0] for _, image in frames] == pytest.approx([level(4), level(5), level(6)], abs=6)
+    with pytest.raises(VideoError, match=r"push: holds 3 videos; name one of them, such as .*push/episode_000000$"):
+        next(read_frames(tmp_path / "push"))

@@ -14,12 +14,13 @@ from tests.corpus.colors import COLORS
 from tests.corpus.refused import BAD
 from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import PICTURES, STREAMS
+from tests.corpus.tagged import TAGGED
 from tests.corpus.uploads import UPLOADS
 from tests.corpus.videos import GOOD
 from tests.pipeline.stages.test_extract import params
 
 DECODERS = ("pyav", "opencv", "auto")
-CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | UPLOADS | BAD
+CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | UPLOADS | TAGGED | BAD
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def luma(colour):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 233
+    assert len(CASES) >= 259
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
