@@ -108,7 +108,9 @@ def _rows(
     """
     found = {"model": scores["candidate"]["means"]}
     if champion := scores.get("champion"):
-        found[f"champion {champion['version']}"] = champion["means"]
+        method = f"champion {champion['version']}"
+        found[method] = champion["means"]
+        intervals = intervals | {(method, name): (low, high) for name, (low, high) in champion["intervals"].items()}
     found |= {name: row for name, row in measured.items() if isinstance(row, dict) and name != "model"}
     names = [name for name in MEASURES if all(name in row for row in found.values())]
     shown = {method: {name: row[name] for name in names} for method, row in found.items()}

@@ -127,9 +127,10 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
 
     Both are measured on the present test clips. A champion that is whole and not made for them (another task or size)
     counts as none; one that is damaged or lost raises ModelError. The second value holds the mean of every metric for
-    the candidate and, where it can be run, the champion, and the candidate's mean error on every video.
+    the candidate and, where it can be run, the champion, here with its interval, and the candidate's mean error on
+    every video.
     """
-    from pipeline.measuring.scoring import score  # torch takes two seconds to import
+    from pipeline.measuring.scoring import mean_intervals, means, score  # torch takes two seconds to import
 
     clips = (DATA / "frames", DATA / "clips", params.evaluate)
     watched, *_ = params.promote.metrics
@@ -147,18 +148,15 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
                 "so the candidate is compared with the non-learned baselines: "
             )
         else:
-            scores["champion"] = {"version": current.name, "means": means(champion)}
+            scores["champion"] = {
+                "version": current.name, "means": means(champion), "intervals": mean_intervals(champion),
+            }  # fmt: skip
             new, old = (
                 {name: table[name].to_numpy() for name in params.promote.metrics} for table in (candidate, champion)
             )
             return model_versions.is_better(new, old, candidate["video"].to_numpy(), params.promote), scores
     verdict = model_versions.beats_baselines(figures.read_summary(report.METRICS), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
-
-
-def means(scores: Any) -> dict[str, float]:
-    """The mean of every metric in a table of pipeline.measuring.scoring."""
-    return scores.drop(columns=["clip", "video"]).mean().to_dict()
 
 
 def known_videos() -> list[str]:
