@@ -18,8 +18,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import champions, news, promotion, report, videos
+from flows import champions, news, promotion, report, trials, videos
 from flows.news import CANDIDATE, JUDGED, NOTHING, judgement
+from flows.overrides import are_in_force
 from flows.prefect_dvc import command, execution, graph
 from flows.prefect_dvc.graph import Stage
 from flows.run_names import what_changed
@@ -44,8 +45,8 @@ DATA = Path("data")
 def retrain(overrides: list[str] | None = None) -> State[Any]:
     """Bring the pipeline up to date, and promote its model if it is better than the champion.
 
-    `overrides`, such as `model.name=lstm`, are written into params.yaml, and stay there unless the run fails; folders
-    among them lie in the workspace or under data.roots.
+    `overrides`, such as `model.name=lstm`, are written into params.yaml, and stay there if the model is promoted; else
+    the workspace is as it was (trials.py). Folders among them lie in the workspace or under data.roots.
     """
     with news.looked(overrides or []) as found:
         params, stages = found.params, found.stages
@@ -57,6 +58,8 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         if absent(stages) and graph.has_remote():
             pull(absent(stages))
             stages = graph.plan()
+        before = trials.read_state(stages, [report.PREVIOUS])
+        is_trial = are_in_force() and before.is_whole(stages)
         with report.keeping_previous(stages):
             outcome = execution.run(stages)
         verdict, scores = compare(params)
@@ -66,9 +69,13 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
             version = promotion.promote(
                 CANDIDATE, facts, tracked(stages), message(verdict, stages), commit=params.promote.commit
             )
-        write_json(JUDGED, {**judgement(params), **asdict(verdict)})
+        leaves = is_trial and version is None
+        if not leaves:
+            write_json(JUDGED, {**judgement(params), **asdict(verdict)})
         label(version, changed)
-        report.publish(verdict, version, stages, outcome, scores)
+        report.publish(verdict, version, stages, outcome, scores, refused=overrides or [] if leaves else [])
+        if leaves and not trials.go_back(before):
+            write_json(JUDGED, {**judgement(params), **asdict(verdict)})
     return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
 
 
