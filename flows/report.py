@@ -153,8 +153,9 @@ def _markdown(
     shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
     lines = [f"**{verdict.reason}.**", ""]
     if measured.get("better_than_start") is False:
+        why = f": {measured['start_kept_because']}" if measured.get("start_kept_because") else ""
         lines += [
-            "Training was not surely better than its start: the candidate has the weights that it began with.",
+            f"Training was not surely better than its start, the candidate has the weights that it began with{why}.",
             "",
         ]
     if refused:

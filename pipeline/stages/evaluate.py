@@ -68,8 +68,12 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     for method, found in ends(between).items():
         summary[method]["intervals"] = found
     if not card.better_than_start:
-        summary["better_than_start"] = False  # a key that is there only where it is so
-        logger.warning("training was not surely better than its start: these are the weights that it began with")
+        summary["better_than_start"] = False  # keys that are there only where it is so
+        summary["start_kept_because"] = card.start_kept_because
+        logger.warning(
+            "training was not surely better than its start: these are the weights that it began with (%s)",
+            card.start_kept_because,
+        )
 
     _write_csv(metrics / "horizon.csv", table)
     _write_csv(metrics / "clip_scores.csv", scores)
