@@ -225,6 +225,8 @@ def server(port: int, host: str = "127.0.0.1") -> Iterator[None]:
     address = url(host, port)
     if _healthy(address):  # a predecessor that was killed left it, or it is somebody else's
         check_running(address, running_server.home())
+    else:
+        print("Prefect's server starts, which takes some seconds", flush=True)  # noqa: T201 -- as below
     stopping = threading.Event()
     started: list[subprocess.Popen[bytes]] = []
 
@@ -329,6 +331,7 @@ def main() -> None:
                 with server(arguments.port, arguments.host):
                     serve(params, alone=True)
     except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)  # noqa: T201
         sys.exit(130)  # the shells' exit code for Ctrl-C
     except PipelineError as error:
         sys.exit(f"deploy: {error}")

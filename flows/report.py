@@ -3,7 +3,8 @@
 import base64
 import logging
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,21 @@ MOST_CHANGES = 8  # that are told
 
 
 def publish(
-    verdict: Verdict, version: str | None, stages: list[Stage], outcome: dict[str, str], scores: dict[str, Any]
+    verdict: Verdict,
+    version: str | None,
+    stages: list[Stage],
+    outcome: dict[str, str],
+    scores: dict[str, Any],
+    refused: Sequence[str] = (),
 ) -> None:
-    """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion."""
+    """Inside a flow: publish report, metrics and a link to the rendered page as artifacts; notify of a promotion.
+
+    `refused` are overrides that leave params.yaml after this run, and the page data/renders with them.
+    """
     measured = figures.read_summary(METRICS)
     rows = _rows(scores, measured, figures.read_intervals(METRICS))
     title = f"{version} is the new champion" if version else "The champion stays"
-    text = _markdown(verdict, stages, outcome, rows, measured)
+    text = _markdown(verdict, stages, outcome, rows, measured, refused)
     create_markdown_artifact(text, key="report", description=title)
     in_brackets = [
         {
@@ -51,7 +60,7 @@ def publish(
     ]
     create_table_artifact(in_brackets, key="metrics", description="On today's test clips, means over the horizon")
     page = RENDERS / "index.html"
-    if page.exists():
+    if page.exists() and not refused:
         link = f"{os.environ[PAGES]}/{page.name}" if PAGES in os.environ else page.resolve().as_uri()
         create_link_artifact(link, link_text="Rendered test clips", key="rendered-page", description=ABOUT_PAGE)
     if version:
@@ -108,7 +117,9 @@ def _rows(
     """
     found = {"model": scores["candidate"]["means"]}
     if champion := scores.get("champion"):
-        found[f"champion {champion['version']}"] = champion["means"]
+        method = f"champion {champion['version']}"
+        found[method] = champion["means"]
+        intervals = intervals | {(method, name): (low, high) for name, (low, high) in champion["intervals"].items()}
     found |= {name: row for name, row in measured.items() if isinstance(row, dict) and name != "model"}
     names = [name for name in MEASURES if all(name in row for row in found.values())]
     shown = {method: {name: row[name] for name in names} for method, row in found.items()}
@@ -135,14 +146,24 @@ def _markdown(
     outcome: dict[str, str],
     rows: dict[str, dict[str, figures.Cell]],
     measured: dict[str, Any],
+    refused: Sequence[str] = (),
 ) -> str:
     """The text of the report: verdict, preview, table, then all else; the dashboard shows its title above it."""
     changes = [change for stage in stages for change in stage.changes]
     shown = "; ".join(changes[:MOST_CHANGES]) + (" …" if len(changes) > MOST_CHANGES else "")
     lines = [f"**{verdict.reason}.**", ""]
     if measured.get("better_than_start") is False:
+        why = f": {measured['start_kept_because']}" if measured.get("start_kept_because") else ""
         lines += [
-            "Training was not surely better than its start: the candidate has the weights that it began with.",
+            f"Training was not surely better than its start, the candidate has the weights that it began with{why}.",
+            "",
+        ]
+    if refused:
+        lines += [
+            "Its parameters, outputs and page left the workspace with it. From DVC's cache, without training anew, "
+            "this brings them back:",
+            "",
+            f"    python -m flows.repro {' '.join(f'-S {shlex.quote(override)}' for override in refused)}",
             "",
         ]
     preview, sheet = (_picture(RENDERS / name) for name in PICTURES)

@@ -18,8 +18,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import champions, news, promotion, report, videos
+from flows import champions, news, promotion, report, trials, videos
 from flows.news import CANDIDATE, JUDGED, NOTHING, judgement
+from flows.overrides import are_in_force
 from flows.prefect_dvc import command, execution, graph
 from flows.prefect_dvc.graph import Stage
 from flows.run_names import what_changed
@@ -44,8 +45,8 @@ DATA = Path("data")
 def retrain(overrides: list[str] | None = None) -> State[Any]:
     """Bring the pipeline up to date, and promote its model if it is better than the champion.
 
-    `overrides`, such as `model.name=lstm`, are written into params.yaml, and stay there unless the run fails; folders
-    among them lie in the workspace or under data.roots.
+    `overrides`, such as `model.name=lstm`, are written into params.yaml, and stay there if the model is promoted; else
+    the workspace is as it was (trials.py). Folders among them lie in the workspace or under data.roots.
     """
     with news.looked(overrides or []) as found:
         params, stages = found.params, found.stages
@@ -57,6 +58,8 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         if absent(stages) and graph.has_remote():
             pull(absent(stages))
             stages = graph.plan()
+        before = trials.read_state(stages, [report.PREVIOUS])
+        is_trial = are_in_force() and before.is_whole(stages)
         with report.keeping_previous(stages):
             outcome = execution.run(stages)
         verdict, scores = compare(params)
@@ -66,9 +69,13 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
             version = promotion.promote(
                 CANDIDATE, facts, tracked(stages), message(verdict, stages), commit=params.promote.commit
             )
-        write_json(JUDGED, {**judgement(params), **asdict(verdict)})
+        leaves = is_trial and version is None
+        if not leaves:
+            write_json(JUDGED, {**judgement(params), **asdict(verdict)})
         label(version, changed)
-        report.publish(verdict, version, stages, outcome, scores)
+        report.publish(verdict, version, stages, outcome, scores, refused=overrides or [] if leaves else [])
+        if leaves and not trials.go_back(before):
+            write_json(JUDGED, {**judgement(params), **asdict(verdict)})
     return Completed(name=f"Promoted {version}" if version else "Refused", message=verdict.reason)
 
 
@@ -127,9 +134,10 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
 
     Both are measured on the present test clips. A champion that is whole and not made for them (another task or size)
     counts as none; one that is damaged or lost raises ModelError. The second value holds the mean of every metric for
-    the candidate and, where it can be run, the champion, and the candidate's mean error on every video.
+    the candidate and, where it can be run, the champion, here with its interval, and the candidate's mean error on
+    every video.
     """
-    from pipeline.measuring.scoring import score  # torch takes two seconds to import
+    from pipeline.measuring.scoring import mean_intervals, means, score  # torch takes two seconds to import
 
     clips = (DATA / "frames", DATA / "clips", params.evaluate)
     watched, *_ = params.promote.metrics
@@ -147,18 +155,15 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
                 "so the candidate is compared with the non-learned baselines: "
             )
         else:
-            scores["champion"] = {"version": current.name, "means": means(champion)}
+            scores["champion"] = {
+                "version": current.name, "means": means(champion), "intervals": mean_intervals(champion),
+            }  # fmt: skip
             new, old = (
                 {name: table[name].to_numpy() for name in params.promote.metrics} for table in (candidate, champion)
             )
             return model_versions.is_better(new, old, candidate["video"].to_numpy(), params.promote), scores
     verdict = model_versions.beats_baselines(figures.read_summary(report.METRICS), params.promote)
     return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
-
-
-def means(scores: Any) -> dict[str, float]:
-    """The mean of every metric in a table of pipeline.measuring.scoring."""
-    return scores.drop(columns=["clip", "video"]).mean().to_dict()
 
 
 def known_videos() -> list[str]:

@@ -60,6 +60,7 @@ class ModelCard(BaseModel):
     metrics: dict[str, float]  # of validation, at the weights that were kept
     start: str = "scratch"  # what training began from: pretrained, a champion's version, scratch
     better_than_start: bool = True  # False: training only spoilt the weights that it began with, and they were kept
+    start_kept_because: str = ""  # why, and what to change
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -116,6 +117,8 @@ def save(model_dir: Path, model: nn.Module, card: ModelCard) -> None:
     fields = card.model_dump(mode="json")
     if card.better_than_start:
         del fields["better_than_start"]  # it is said where it is not so
+    if not card.start_kept_because:
+        del fields["start_kept_because"]
     fields |= {"format_version": FORMAT_VERSION, "sha256": content_hash(weights)}
     fields["card_sha256"] = card_checksum(fields)
     write_bytes(model_dir / WEIGHTS, weights)

@@ -85,7 +85,8 @@ def _yaml(content: dict[str, Any]) -> str:
 
 def _result(card: ModelCard, data: str, measured: dict[str, Any]) -> dict[str, Any]:
     """An entry of the front matter's `model-index`: of the test set where it was measured, else of validation."""
-    values = measured.get("model") or {name.removeprefix("val_"): value for name, value in card.metrics.items()}
+    own = measured.get("model") or {name.removeprefix("val_"): value for name, value in card.metrics.items()}
+    values = {name: value for name, value in own.items() if not isinstance(value, dict)}  # no intervals
     return {
         "task": {"type": "video-to-video", "name": card.made_for.description},
         "dataset": {"type": "videos", "name": data or "own videos", "split": "test" if measured else "validation"},

@@ -8,6 +8,7 @@ from pipeline import model_dir
 from pipeline.data.clips import ClipDataset, read_settings, write_clips
 from pipeline.data.frames import FrameStore
 from pipeline.errors import TooShort
+from pipeline.measuring import tables
 from pipeline.measuring.evaluation import check_fit, mean, measure, pick, predictor
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
@@ -30,6 +31,16 @@ def score(directory: Path, frames: Path, clips: Path, evaluate: EvaluateParams) 
     )["model"]
     table = {"clip": dataset.names(indices), "video": [video for video, _ in dataset.places(indices)]}
     return pd.DataFrame(table | {metric: mean(metric, values, axis=1) for metric, values in measured.items()})
+
+
+def means(scores: pd.DataFrame) -> dict[str, float]:
+    """The mean over the clips of every metric in a table of `score`."""
+    return scores.drop(columns=["clip", "video"]).mean().to_dict()
+
+
+def mean_intervals(scores: pd.DataFrame) -> dict[str, list[float]]:
+    """The 95 % interval [low, high] of each of `means` that is known: whole videos are drawn anew."""
+    return tables.ends(tables.intervals(scores.assign(start=0, method="model"))).get("model", {})
 
 
 def all_for_test(frames: Path, clips: Path, like: Path) -> None:

@@ -44,9 +44,9 @@ def clip_scores(measured: Measured, indices: Sequence[int], places: Sequence[tup
 def intervals(scores: pd.DataFrame) -> pd.DataFrame:
     """The content of intervals.csv: the mean of each metric of each method over the clips, and its 95 % interval.
 
-    `scores` has the columns of clip_scores.csv.
+    `scores` has the columns of clip_scores.csv, in any order.
     """
-    metrics = list(scores.columns[4:])
+    metrics = [name for name in scores.columns if name in METRICS]
     tables = []
     for method, rows in scores.groupby("method", sort=False):
         low, high = bootstrap(rows[metrics].to_numpy(), rows["video"].to_numpy())
@@ -54,6 +54,17 @@ def intervals(scores: pd.DataFrame) -> pd.DataFrame:
         low[np.isnan(means)] = high[np.isnan(means)] = np.nan
         tables.append(pd.DataFrame({"method": method, "metric": metrics, "mean": means, "low": low, "high": high}))
     return pd.concat(tables, ignore_index=True)
+
+
+def ends(table: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    """The 95 % intervals [low, high] in a table like intervals.csv, by method and metric; those that are known.
+
+    Six digits are kept, as of the means.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in table.dropna(subset=["low", "high"]).itertuples():
+        found.setdefault(row.method, {})[row.metric] = [float(f"{end:.6g}") for end in (row.low, row.high)]
+    return found
 
 
 def summarize(table: pd.DataFrame) -> dict[str, dict[str, float] | int]:

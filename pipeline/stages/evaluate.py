@@ -15,7 +15,7 @@ from pipeline.data.task import Task
 from pipeline.measuring.baselines import background, baseline
 from pipeline.measuring.evaluation import Predictor, check_fit, measure, pick, predictor, stateless
 from pipeline.measuring.lpips import lpips_by
-from pipeline.measuring.tables import clip_scores, headline, intervals, summarize, tabulate
+from pipeline.measuring.tables import clip_scores, ends, headline, intervals, summarize, tabulate
 from pipeline.metrics import METRICS
 from pipeline.params import EvaluateParams
 from pipeline.runtime.devices import best_device
@@ -61,22 +61,32 @@ def evaluate(frames: Path, clips: Path, model: Path, metrics: Path, *, evaluate:
     measured = measure(predictors, dataset, indices, evaluate.batch_size, more, progress)
     table = tabulate(measured)
     scores = clip_scores(measured, indices, dataset.places(indices))
+    between = intervals(scores)
     summary: dict[str, Any] = {**summarize(table)}
+    # the columns of `dvc exp show`, where those of every baseline would be too many
+    columns = {**summary["model"], "useful_horizon": summary["useful_horizon"]}
+    for method, found in ends(between).items():
+        summary[method]["intervals"] = found
     if not card.better_than_start:
-        summary["better_than_start"] = False  # a key that is there only where it is so
-        logger.warning("training was not surely better than its start: these are the weights that it began with")
+        summary["better_than_start"] = False  # keys that are there only where it is so
+        summary["start_kept_because"] = card.start_kept_because
+        logger.warning(
+            "training was not surely better than its start: these are the weights that it began with (%s)",
+            card.start_kept_because,
+        )
 
     _write_csv(metrics / "horizon.csv", table)
     _write_csv(metrics / "clip_scores.csv", scores)
-    _write_csv(metrics / "intervals.csv", intervals(scores))
+    _write_csv(metrics / "intervals.csv", between)
     write_json(metrics / "metrics.json", summary)
-    # the columns of `dvc exp show`, where those of every baseline would be too many
-    write_json(metrics / "summary.json", {**summary["model"], "useful_horizon": summary["useful_horizon"]})
+    write_json(metrics / "summary.json", columns)
     with replacing(metrics / "horizon.png") as part:
         draw(table).savefig(part, format="png", dpi=110, metadata={"Software": None})  # no version: the same bytes
     for name, row in summary.items():
         if isinstance(row, dict):
-            logger.info("%-12s %s", name, "  ".join(f"{metric} {value:.4g}" for metric, value in row.items()))
+            logger.info(
+                "%-12s %s", name, "  ".join(f"{metric} {row[metric]:.4g}" for metric in METRICS if metric in row)
+            )
     if len(scores["video"].unique()) == 1:
         logger.info("one test video: its clips overlap, so that no interval says how another video would do")
     logger.info("%s", headline(summary, int(table["step"].max())))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -87,7 +87,8 @@ def train(
         return
     generator = generator.cpu()
     generator.load_state_dict(fitted.weights)
-    outcome = {"metrics": fitted.best, "better_than_start": fitted.best_epoch > 0}
+    outcome: dict[str, Any] = {"metrics": fitted.best, "better_than_start": fitted.best_epoch > 0}
+    outcome["start_kept_because"] = fitted.start_kept_because
     save(model_dir, generator, card.model_copy(update=outcome))
     norms["after"] = gradient_norms(generator, inputs, targets)
     norms.index = pd.RangeIndex(1, len(norms) + 1, name="steps_back")

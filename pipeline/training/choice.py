@@ -33,8 +33,11 @@ def try_mixtures(model: nn.Module, start: Weights, end: Weights, validation: Val
         logger.info("%.0f %% trained, the rest as it began: %s%s", 100 * share, described(errors), said)
 
 
-def keep_start_unless_sure(model: nn.Module, start: Weights, validation: Validation, progress: Progress) -> None:
-    """Keep the weights that training began with unless, beyond chance, validation says that the best are better."""
+def keep_start_unless_sure(model: nn.Module, start: Weights, validation: Validation, progress: Progress) -> str:
+    """Keep the weights that training began with unless, beyond chance, validation says that the best are better.
+
+    Returns why they are kept; empty where they are not.
+    """
     errors = []
     for weights in (start, progress.best_weights):
         model.load_state_dict(weights)
@@ -43,14 +46,13 @@ def keep_start_unless_sure(model: nn.Module, start: Weights, validation: Validat
     clips = validation.clips
     groups = stretches(clips.places(validation.indices), clips.context + clips.horizon)
     if beyond_chance(before[:, 0] - after[:, 0], groups):
-        return
+        return ""
     progress.best_weights, progress.best_epoch = start, 0
     progress.best_row = dict(zip(("val_mse", "val_ssim"), before.mean(axis=0).tolist(), strict=True))
-    logger.warning(
-        "trained weights have %.3g %% less error in validation, but in %d stretches of video that may be chance: the "
-        "weights it began with are kept; more video, or a larger tensorize.val_fraction, would tell",
-        100 * (1 - after[:, 0].mean() / before[:, 0].mean()),
-        groups.max() + 1,
+    gain = 100 * (1 - after[:, 0].mean() / before[:, 0].mean())
+    return (
+        f"trained weights have {gain:.3g} % less error in validation, but in {groups.max() + 1} stretches of video "
+        "that may be chance; more video, or a larger tensorize.val_fraction, would tell"
     )
 
 

@@ -32,6 +32,7 @@ from pipeline.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_SAVES = 30.0
+FEW_STEPS = 100  # from which hardly any recipe learns
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Fitted:
     history: list[Row]
     steps: int
     seconds: float  # spent on steps and validation
+    start_kept_because: str  # where best_epoch is 0: why, and what to change
 
 
 def fit(
@@ -98,12 +100,15 @@ def fit(
         with training.ema.in_place():
             end = {name: value.clone() for name, value in model.state_dict().items()}
         try_mixtures(model, training.start, end, training.validation, progress)
+    start_kept_because = ""
     if progress.best_epoch == 0:
-        logger.warning(
-            "training never got better than its start: the weights it began with are kept; %s", training.remedy
-        )
+        start_kept_because = f"training never got better than its start; {training.remedy_without_gain}"
     elif training.start:
-        keep_start_unless_sure(model, training.start, training.validation, progress)
+        start_kept_because = keep_start_unless_sure(model, training.start, training.validation, progress)
+        if start_kept_because and training.is_short:
+            start_kept_because += f"; {training.remedy_without_gain}"
+    if start_kept_because:
+        logger.warning("the weights it began with are kept: %s", start_kept_because)
     assert progress.best_row is not None
     return Fitted(
         progress.best_weights,
@@ -112,6 +117,7 @@ def fit(
         progress.history,
         progress.step,
         progress.seconds,
+        start_kept_because,
     )
 
 
@@ -172,6 +178,22 @@ class Training:
         if self.objective.adversary is not None:
             keys += f", or train.adversary.learning_rate ({self.train.adversary.learning_rate:g})"
         return f"lower {keys}"
+
+    @property
+    def is_short(self) -> bool:
+        """Whether training ended long before its recipe has it end, or has hardly any steps."""
+        return self.progress.step < max(FEW_STEPS, self.num_steps / 2)
+
+    @property
+    def remedy_without_gain(self) -> str:
+        """What to change where training got no better than its start: the cause is named where it is known."""
+        steps, planned = self.progress.step, self.num_steps
+        if not self.is_short:
+            return self.remedy
+        if steps < planned:
+            minutes = f"train.max_minutes ({self.train.max_minutes:g})"
+            return f"{minutes} ended it after {steps:,} of {planned:,} steps: raise it"
+        return f"{steps:,} steps are few: add video, raise the recipe's epochs ({self.recipe.epochs}), or {self.remedy}"
 
     @property
     def fraction_done(self) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.overrides import prepared, set_params
+from flows.overrides import JOURNAL, are_in_force, prepared, set_params, take_back
 from flows.prefect_dvc.guards import StageError
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import load_params
@@ -55,6 +55,43 @@ def test_what_somebody_writes_into_params_yaml_during_a_run_that_fails_stays(dia
     with pytest.raises(StageError):
         fail(StageError("count failed"), "# mine\n")
     assert Path("params.yaml").read_text().endswith("# mine\n")
+
+
+def test_overrides_of_a_run_that_was_killed_leave_with_the_next_one(diamond):
+    before = Path("params.yaml").read_bytes()
+    killed = prepared(["train.seed=5"])
+    killed.__enter__()  # and never left
+    assert Path("params.yaml").read_bytes() != before
+    assert are_in_force()
+    with prepared([]) as (params, _):
+        assert params.train.seed == 0
+        assert not are_in_force()
+    assert Path("params.yaml").read_bytes() == before
+    assert not JOURNAL.exists()
+
+
+def test_an_override_that_says_what_is_there_already_is_none(diamond):
+    with prepared(["train.seed=0"]):
+        assert not are_in_force()
+    JOURNAL.write_text("{")  # damaged
+    assert not are_in_force()
+    assert not take_back()
+    assert not JOURNAL.exists()
+
+
+def test_nothing_but_the_value_is_written(diamond):
+    path = Path("params.yaml")
+    text = (
+        path.read_text().replace("train:\n", "train:   # my own\n\n", 1).replace("\n  seed: 0 ", "\n  seed:    0 ", 1)
+    )
+    text = text.replace("size: [32, 32]", "size:   [ 32,32 ]").replace("\n", "\r\n").rstrip("\r\n")
+    path.write_bytes(text.encode())
+    set_params(["extract.size=[8, 8]", "model.name=lstm", "train.max_minutes=null"])
+    changed = path.read_bytes().decode()
+    different = [(old, new) for old, new in zip(text.split("\r\n"), changed.split("\r\n"), strict=True) if old != new]
+    assert [new.split("#")[0].strip() for _, new in different] == ["size:   [8, 8]", "name: lstm"]
+    columns = [(old.find("#"), new.find("#")) for old, new in different]
+    assert all(old == new for old, new in columns), columns
 
 
 def fail(end, added):

@@ -76,6 +76,13 @@ def test_the_report_has_intervals_the_change_and_where_a_baseline_is_ahead(folde
     assert re.search(r"\| MSE +\| 2\.00 +\| 1\.50 +\| -0\.500 \(better\) \|", text)
 
 
+def test_the_champion_has_its_intervals_beside_its_means_too(folders):
+    champion = {"version": "v1.0.0", "means": folders["last_frame"], "intervals": {"mse": [1.75, 2.25]}}
+    rows = report._rows({"candidate": {"means": folders["model"]}, "champion": champion}, folders, {})
+    assert (rows["champion v1.0.0"]["MSE"].text, rows["champion v1.0.0"]["MSE"].interval) == ("2.00", "1.75 to 2.25")
+    assert rows["candidate"]["MSE"].interval == ""
+
+
 def test_a_damaged_picture_is_told_and_the_report_is_there(folders):
     (report.RENDERS / "sheet.png").write_bytes(b"no picture")
     assert "data/renders/sheet.png cannot be shown" in text_of(folders)

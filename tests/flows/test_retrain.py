@@ -26,7 +26,7 @@ from pipeline.errors import ModelError
 from pipeline.model_dir import ModelCard
 from pipeline.params import load_params
 from tests.damage import flip_bit
-from tests.flows.conftest import ROOT, ask, git_and_dvc, task_runs
+from tests.flows.conftest import ROOT, ask, git_and_dvc, logs, task_runs
 from tests.flows.test_promotion import git, in_force
 
 PIPELINE = """
@@ -289,6 +289,65 @@ def test_a_champion_link_that_leads_nowhere_stops(workspace):
     with pytest.raises(ModelError, match=r"champion: leads to v9\.0\.0, which is not there"):
         compared()
     assert champions.restore() == "v1.0.0"
+
+
+def prepare_trial() -> None:
+    """The model of train.seed 0 is good, that of 1 worse, that of 2 better."""
+    for seed, shade in ((1, 0.2), (2, 0.48), (0, 0.4)):  # that of 1 is worse than the baselines, too
+        prepare_model(shade)
+        shutil.copytree("prepared/model", f"prepared/model-{seed}")
+        shutil.copy("prepared/metrics.json", f"prepared/metrics-{seed}.json")
+    text = PIPELINE.replace("cp -r prepared/model data/model", '"cp -r prepared/model-${train.seed} data/model"')
+    text = text.replace("prepared/model]", '"prepared/model-${train.seed}"]')
+    Path("dvc.yaml").write_text(text.replace("prepared/metrics.json", "prepared/metrics-${train.seed}.json"))
+
+
+def contents() -> dict[str, bytes]:
+    """What a run may change, less what is Prefect's, DVC's and the models'."""
+    paths = [Path("params.yaml"), Path("dvc.lock"), *Path("data").rglob("*"), *Path("models").glob("*.json")]
+    return {str(path): path.read_bytes() for path in paths if path.is_file()}
+
+
+@pytest.mark.slow
+def test_after_a_refused_run_with_overrides_all_is_as_before_and_after_a_promoted_one_they_stay(workspace, api):
+    prepare_trial()
+    assert run().name == "Promoted v1.0.0"
+    before = contents()
+    refused = run(overrides=["train.seed=1"])
+    assert refused.name == "Refused"
+    assert contents() == before
+    assert run().name == "Nothing new"
+    found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [str(refused.state_details.flow_run_id)]}})
+    artifacts = {artifact["key"]: artifact["data"] for artifact in found}
+    assert "\n    python -m flows.repro -S train.seed=1\n" in artifacts["report"]
+    assert "rendered-page" not in artifacts  # it is the one before again
+    assert run(overrides=["train.seed=1"]).name == "Refused"  # once more, from DVC's cache
+
+    assert run(overrides=["train.seed=2"]).name == "Promoted v2.0.0"
+    assert load_params(Path("params.yaml")).train.seed == 2
+    assert run().name == "Nothing new"
+
+
+@pytest.mark.slow
+def test_where_there_is_nothing_to_go_back_to_a_refused_run_stays(workspace, api):
+    prepare_trial()
+    Path("prepared/metrics-1.json").write_text(
+        Path("prepared/metrics-1.json").read_text().replace('"mse": 0.36', '"mse": 9')
+    )
+    assert run(overrides=["train.seed=1"]).name == "Refused"  # the first run of all
+    assert load_params(Path("params.yaml")).train.seed == 1
+    assert run().name == "Nothing new"
+
+    assert run(overrides=["train.seed=0"]).name == "Promoted v1.0.0"
+    shutil.rmtree(".dvc/cache")
+    model = model_versions.content_hash(Path("prepared/model-1"))
+    state = run(overrides=["train.seed=1"])
+    assert state.name == "Refused"
+    assert load_params(Path("params.yaml")).train.seed == 1
+    assert model_versions.content_hash(Path("data/model")) == model
+    lines = logs(api, state.state_details.flow_run_id)
+    assert any("cannot be brought back, what it has made stays" in line for line in lines)
+    assert run().name == "Nothing new"
 
 
 @pytest.mark.slow

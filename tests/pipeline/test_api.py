@@ -67,7 +67,8 @@ def test_a_saved_generator_is_the_same_and_has_a_card(tiny, frames, tmp_path):
 
 def test_the_card_tells_what_was_measured_beside_the_baselines(tiny, tmp_path):
     (tmp_path / "metrics.json").write_text(
-        '{"model": {"mse": 1.5, "ssim": 0.9}, "last_frame": {"mse": 3.0, "ssim": 0.5}, "useful_horizon": 4}'
+        '{"model": {"intervals": {"mse": [1, 2]}, "mse": 1.5, "ssim": 0.9}, "last_frame": {"mse": 3.0, "ssim": 0.5}, '
+        '"useful_horizon": 4}'
     )
     with pytest.raises(SystemExit) as ending:
         main(["export", str(tiny.model), str(tmp_path / "out"), "--card", "--metrics", str(tmp_path / "metrics.json")])
@@ -76,7 +77,10 @@ def test_the_card_tells_what_was_measured_beside_the_baselines(tiny, tmp_path):
     assert "|            |   MSE |   SSIM |\n|:-----------|------:|-------:|\n| model      |  1.50 |  0.900 |" in text
     assert "| last frame |  3.00 |  0.500 |" in text
     result = YAML(typ="safe").load(text.split("---\n")[1])["model-index"][0]["results"][0]
-    assert result["metrics"][0] == {"type": "mse", "name": "MSE", "value": 1.5}
+    assert result["metrics"] == [
+        {"type": "mse", "name": "MSE", "value": 1.5},
+        {"type": "ssim", "name": "SSIM", "value": 0.9},
+    ]
     assert result["dataset"]["split"] == "test"
 
 

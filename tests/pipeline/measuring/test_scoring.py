@@ -1,11 +1,14 @@
 """New videos as test clips, cut and paired as those that a model was trained on."""
 
+import math
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline.data.clips import COLUMNS, ClipDataset, write_clips
 from pipeline.data.translation import Translation
-from pipeline.measuring.scoring import all_for_test
+from pipeline.measuring.scoring import all_for_test, mean_intervals, means
 
 
 def clips_like(folder, translation):
@@ -39,3 +42,18 @@ def test_only_targets_that_have_a_source_are_cut(make_store, numbered, tmp_path)
     source, target = ClipDataset(frames, tmp_path / "clips", "test").pairs([0])
     assert target[0, :, 0, 0, 0].tolist() == [0, 1, 2, 3]
     assert source[0, :, 0, 0, 0].tolist() == [50, 51, 52, 53]
+
+
+def test_every_mean_that_has_one_has_an_interval_over_videos():
+    table = pd.DataFrame(
+        {
+            "clip": ["a[0]", "a[4]", "b[0]"],
+            "video": ["a", "a", "b"],
+            "mse": [2.0, 2.0, 6.0],
+            "motion": [math.nan] * 3,
+        }
+    )
+    assert means(table)["mse"] == pytest.approx(10 / 3)
+    # draws of the two videos: a alone 2, b alone 6, both 10 / 3
+    assert mean_intervals(table) == {"mse": [2.0, 6.0]}
+    assert mean_intervals(table[table["video"] == "a"]) == {}  # nothing is known of other videos

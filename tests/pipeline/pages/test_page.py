@@ -157,7 +157,9 @@ def test_a_translation_has_flicker():
 
 
 def test_weights_that_training_never_bettered_are_told(html):
-    never = page(replace(CONTENT, summary=SUMMARY | {"better_than_start": False}))
+    why = {"better_than_start": False, "start_kept_because": "few <steps>"}
+    never = page(replace(CONTENT, summary=SUMMARY | why))
+    assert "the weights that it began with: few &lt;steps&gt;.</p>" in never
     assert ["Training was not surely better than its start" in text for text in (html, never)] == [False, True]
 
 

@@ -60,19 +60,34 @@ def test_the_best_weights_are_kept_not_the_last(data, sections):
     assert Training(model, *data, **sections()).validation.measure(model)["val_mse"] == min(errors)
 
 
-def test_the_initial_weights_are_kept_where_training_only_spoils_them(data, sections, caplog):
+@pytest.mark.parametrize(("few", "remedy"), [(1, "lower the"), (100, "12 steps are few: add video, raise the")])
+def test_the_initial_weights_are_kept_where_training_only_spoils_them(data, sections, caplog, monkeypatch, few, remedy):
     model = make()
     model.load_state_dict(fit(model, *data, **sections({"epochs": 60})).weights)
     initial = copy.deepcopy(model.state_dict())
     errors = Training(model, *data, **sections()).validation.measure(model)
 
+    monkeypatch.setattr(loop, "FEW_STEPS", few)
     spoilt = fit(model, *data, **sections({"epochs": 2, "learning_rate": 1.0, "schedule": "constant"}))
     assert min(row["val_mse"] for row in spoilt.history) > errors["val_mse"]
     assert spoilt.best == errors
     assert same(spoilt.weights, initial)
     assert spoilt.best_epoch == 0
-    assert "training never got better than its start: the weights it began with are kept; lower" in caplog.text
+    assert spoilt.start_kept_because.startswith(f"training never got better than its start; {remedy}")
+    assert "recipe's learning_rate (1)" in spoilt.start_kept_because
+    assert f"the weights it began with are kept: {spoilt.start_kept_because}" in caplog.text
     assert not same(model.state_dict(), initial), "the weights that are kept are a copy"
+
+
+def test_where_the_budget_ended_it_after_few_steps_that_is_the_reason(data, sections, monkeypatch):
+    def begin_at_the_best(training):
+        training.progress.keep_if_best(training.model, {"val_mse": 0.0, "val_ssim": 1.0}, epoch=0)
+
+    monkeypatch.setattr(Training, "validate_start", begin_at_the_best)
+    fitted = fit(make(), *data, **sections({"epochs": 1000}, max_minutes=1e-9))
+    assert fitted.start_kept_because == (
+        "training never got better than its start; train.max_minutes (1e-09) ended it after 1 of 6,000 steps: raise it"
+    )
 
 
 def test_a_killed_training_mixes_with_the_weights_that_it_began_with(data, sections):
