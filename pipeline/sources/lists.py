@@ -13,8 +13,17 @@ from pipeline.errors import DataError
 from pipeline.sources.extras import imported
 from pipeline.sources.sequences import SPLITS
 
+
+def _csv(path: Path) -> pd.DataFrame:
+    """Parted by commas, or by semicolons as spreadsheets do where the comma is for decimals."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "path" not in table and ";" in str(table.columns[0]):
+        return pd.read_csv(path, dtype=str, keep_default_na=False, sep=";")
+    return table
+
+
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False),
+    ".csv": _csv,
     ".tsv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False, sep="\t"),
     ".jsonl": lambda path: pd.read_json(path, dtype=False, lines=True),
     ".parquet": lambda path: imported("pyarrow") and pd.read_parquet(path),
