@@ -7,7 +7,6 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
@@ -19,7 +18,7 @@ TIFF, WEBP, PNG = {".tif", ".tiff"}, {".webp"}, {".png"}
 SHORTEST_SECONDS, SHOWN_SECONDS = 0.011, 0.1  # browsers show a frame of less than the first for the second
 REDUCED_OR_MASK = 0b101  # bits of TIFF's tag 254: a page that is a thumbnail, or a mask, of another
 PAGES_AT_ONCE = 16  # that OpenCV decodes
-PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+MINISWHITE, MINISBLACK, RGB, PALETTE = range(4)  # photometric interpretations, TIFF's tag 262
 
 
 def holds_several(path: Path) -> bool:
@@ -135,6 +134,8 @@ def _on_black(picture: NDArray) -> NDArray:
 def _tiff(
     path: Path, fps: float, stated_range: Range | None, limits: Limits, heartbeat: Callable[[], None]
 ) -> Iterator[TimedPicture]:
+    import tifffile  # a quarter of a second that few need
+
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         page: Any = series.pages[0]
@@ -155,7 +156,7 @@ def _tiff(
 def _range_of(path: Path, series: Any, stated: Range | None, heartbeat: Callable[[], None]) -> Range:
     """What is black and white in a TIFF: as stated, or as all of its values suggest."""
     dtype = np.dtype(series.dtype)
-    if series.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE:
+    if series.pages[0].photometric == PALETTE:
         return BYTE
     low, high = np.inf, -np.inf
     pictures = _pages(path, series)
@@ -206,7 +207,7 @@ def _pages(path: Path, series: Any) -> Iterator[NDArray]:
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
-        if series.pages[0].photometric not in PLAIN:
+        if series.pages[0].photometric not in (MINISBLACK, RGB):
             raise VideoError(f"{error}: pip install imagecodecs") from error
         yield from _pages_by_opencv(path, len(series.pages))
 
@@ -228,8 +229,8 @@ def _pages_by_opencv(path: Path, count: int) -> Iterator[NDArray]:
 
 def _shown(picture: NDArray, page: Any) -> NDArray:
     """What a viewer shows of the stored values: palettes looked up, white as the lowest value turned round."""
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+    if page.photometric == PALETTE and page.colormap is not None:
         return np.moveaxis(page.colormap[:, picture] >> 8, 0, -1).astype(np.uint8)
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and picture.dtype.kind == "u":
+    if page.photometric == MINISWHITE and picture.dtype.kind == "u":
         return np.iinfo(picture.dtype).max - picture
     return picture
