@@ -22,6 +22,7 @@ class Expected:
     num_frames: int | None = NUM_FRAMES
     size: tuple[int, int] | None = (HEIGHT, WIDTH)  # as shown
     times: tuple[float, ...] | None = EVEN_TIMES  # seconds
+    seconds: float | None = None  # the whole length; None: not compared
     levels: tuple[int, ...] = field(default=tuple(level(number) for number in range(NUM_FRAMES)))
     turn: int = 0  # quarter turns, counter-clockwise, of the picture as it should be shown
     mirrored: bool = False

@@ -58,7 +58,7 @@ def luma(colour):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 259
+    assert len(CASES) >= 265
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -85,6 +85,10 @@ def check_file(videos, frames, name):
     if expected.times is not None:
         seconds = [pts_seconds for pts_seconds, _ in read_frames(videos / name)]
         assert seconds == pytest.approx(expected.times, abs=0.0011)
+    if expected.seconds is not None:
+        assert (row["duration_seconds"], row["fps"]) == pytest.approx(
+            (expected.seconds, expected.num_frames / expected.seconds), abs=0.0011
+        )
     for number, level in enumerate(expected.levels if expected.status == "ok" else ()):
         check_picture(stored[number], level, expected)
 
