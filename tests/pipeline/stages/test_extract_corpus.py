@@ -10,7 +10,7 @@ from pipeline.stages.extract import extract
 from pipeline.video import read_frames
 from tests.conftest import data_in
 from tests.corpus.build import BLUE, GREEN, RED
-from tests.corpus.colors import COLORS
+from tests.corpus.colors import COLORS, UNCONVERTED
 from tests.corpus.refused import BAD
 from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import PICTURES, STREAMS
@@ -20,7 +20,7 @@ from tests.corpus.videos import GOOD
 from tests.pipeline.stages.test_extract import params
 
 DECODERS = ("pyav", "opencv", "auto")
-CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | UPLOADS | TAGGED | BAD
+CASES = GOOD | COLORS | UNCONVERTED | STAMPS | STREAMS | PICTURES | UPLOADS | TAGGED | BAD
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def luma(colour):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 267
+    assert len(CASES) >= 272
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
