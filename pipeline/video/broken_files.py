@@ -5,9 +5,10 @@ The decoder says "invalid data" of everything, and takes a file without its end 
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 HEAD = 64 * 1024  # bytes that are looked at
+MOST_BOXES = 100_000
 
 PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"v=0\r", b"v=0\n", b"<smil", b"<asx")
 IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"GIF8", b"\0\0\x01\0", b"qoif")
@@ -86,19 +87,31 @@ def is_encrypted(file: int) -> bool:
 
 def _boxes(file: int) -> list[tuple[bytes, tuple[int, int]]]:
     """The top-level boxes of an MP4: kind, (start, length), the last one's length as it claims."""
-    size, start = os.fstat(file).st_size, 0
-    boxes: list[tuple[bytes, tuple[int, int]]] = []
-    while start + 8 <= size and len(boxes) < 100_000:
-        length, kind = struct.unpack(">I4s", os.pread(file, 8, start))
+    size = os.fstat(file).st_size
+    return [(kind, (start, stop - start)) for kind, start, stop, _ in _walked(file, 0, size)]
+
+
+def boxes_in(file: int, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """The boxes of an MP4 between two places of the open file `file`: kind, (start, stop) of what is in each."""
+    for kind, first, last, head in _walked(file, start, stop):
+        yield kind, (first + head, min(last, stop))
+
+
+def _walked(file: int, start: int, stop: int) -> Iterator[tuple[bytes, int, int, int]]:
+    """(kind, start, stop, bytes of its head) of the boxes between two places."""
+    for _ in range(MOST_BOXES):
+        if start + 8 > stop:
+            return
+        length, kind = struct.unpack(">I4s", os.pread(file, 8, start).ljust(8, b"\0"))
+        head = 8
         if length == 1:
-            length = int.from_bytes(os.pread(file, 8, start + 8), "big")
+            length, head = int.from_bytes(os.pread(file, 8, start + 8), "big"), 16
         elif length == 0:
-            length = size - start
-        if length < 8:
-            break
-        boxes.append((kind, (start, length)))
+            length = stop - start
+        if length < head:
+            return
+        yield kind, start, start + length, head
         start += length
-    return boxes
 
 
 def _mp4_is_cut(file: int, head: bytes, size: int) -> bool:

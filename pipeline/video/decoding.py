@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.broken_files import is_cut
 from pipeline.video.containers import opened
+from pipeline.video.cropping import Cropper
 from pipeline.video.presentation_times import (
     REORDERING,
     STAMPED_FOR_DECODING,
@@ -75,6 +76,7 @@ def decode(
             times.check(float(stream.duration * stream.time_base), max_seconds, path)
         cut = is_cut(file)
         num_frames, problem = 0, ""
+        cropper = Cropper(container, stream, file)
         skipper = _skipper(container, stream, wanted_fps, cut)
         decoder = _Decoder(container, stream, file, times, skipper, count_errors)
         for frame, frame_problem in decoder.frames(cut, heartbeat):
@@ -90,7 +92,8 @@ def decode(
                 num_frames += 1
                 yield times.at(pts, None, duration, stream.time_base, None)
             # a frame that the decoder held back at the end has no time base
-            decoded = times.at(frame.pts, frame.dts, frame.duration, frame.time_base or stream.time_base, frame)
+            time_base = frame.time_base or stream.time_base
+            decoded = times.at(frame.pts, frame.dts, frame.duration, time_base, cropper.crop(frame))
             times.check(decoded.pts_seconds, max_seconds, path)
             num_frames += 1
             problem = ""

@@ -22,8 +22,20 @@ MAX_RATIO = 100  # a filter of swscale has at most 256 taps, so a stronger reduc
 HD_HEIGHT, HD_WIDTH = 576, 1280  # above this height or from this width players take untagged video for BT.709
 # ITU-T H.273's numbers, as FFmpeg's scale filter calls them
 MATRICES = {0: "auto", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+# and what no filter converts
+UNKNOWN_MATRICES = {
+    8: "YCgCo",
+    11: "YDzDx",
+    13: "chromaticity-derived, of constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+}
+UNKNOWN_MATRICES |= {16: "YCgCo-Re", 17: "YCgCo-Ro"}
+CHROMATICITY_DERIVED = 12  # from the primaries
+BY_PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 RANGES = {1: "tv", 2: "pc"}
 PLAIN_YUV = {f"{kind}{chroma}p" for kind in ("yuv", "yuvj") for chroma in ("420", "422", "444")}
+MOST_GRAY_COMPONENTS = 2  # with alpha
 NOT_SQUARE_LIMITS = Fraction(1, 10), Fraction(10)  # a pixel's shape beyond these is a mistake in the header
 
 
@@ -59,8 +71,12 @@ class FrameConverter:
         self.hdr = ""  # how HDR was mapped to SDR, if it was
 
     def display_size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """(height, width), pixels, in which a player shows the first frame, which `frame` is or comes after."""
+        """(height, width), pixels, in which a player shows the first frame, which `frame` is or comes after.
+
+        Raises VideoError where its colours are of a kind that cannot be converted.
+        """
         if self._display_size is None:
+            _check_matrix(frame)
             self._display = display_of(frame, self._aspect)
             self._display_size = _display_size(frame.height, frame.width, self._display)
         return self._display_size
@@ -112,6 +128,25 @@ def display_of(frame: av.VideoFrame, pixel_aspect: Fraction) -> Display:
     return Display(turns, mirrored, pixel_aspect)
 
 
+def _check_matrix(frame: av.VideoFrame) -> None:
+    """Raises VideoError where the matrix of luma and chroma is one that would be taken for another."""
+    if frame.format.is_rgb or len(frame.format.components) <= MOST_GRAY_COMPONENTS:
+        return
+    name = UNKNOWN_MATRICES.get(int(frame.colorspace))
+    if int(frame.colorspace) == CHROMATICITY_DERIVED and int(frame.color_primaries) not in BY_PRIMARIES:
+        name = f"chromaticity-derived, of primaries {int(frame.color_primaries)}"
+    if name:
+        raise VideoError(f"its colours are {name}, which cannot be converted: encode it anew as BT.709")
+
+
+def _matrix_of(frame: av.VideoFrame) -> str:
+    """The matrix from luma and chroma to RGB, as FFmpeg calls it; what players take where nothing says so."""
+    if int(frame.colorspace) == CHROMATICITY_DERIVED:
+        return BY_PRIMARIES[int(frame.color_primaries)]
+    is_hd = frame.height > HD_HEIGHT or frame.width >= HD_WIDTH
+    return MATRICES.get(int(frame.colorspace), "bt709" if is_hd else "bt601")
+
+
 def _display_size(height: int, width: int, display: Display) -> tuple[int, int]:
     """(height, width) in which a player shows a picture: pixels are made square by enlarging one side."""
     aspect = display.pixel_aspect
@@ -137,8 +172,7 @@ def _graph(
     steps = []
     if (kept_height, kept_width) != (frame.height, frame.width):
         steps.append(("crop", f"{kept_width}:{kept_height}"))
-    hd = frame.height > HD_HEIGHT or frame.width >= HD_WIDTH
-    matrix = MATRICES.get(int(frame.colorspace), "bt709" if hd else "bt601")
+    matrix = _matrix_of(frame)
     colours = f"in_color_matrix={matrix}:in_range={RANGES.get(int(frame.color_range), 'auto')}"
     step_height, step_width = min(unturned[0] * MAX_RATIO, kept_height), min(unturned[1] * MAX_RATIO, kept_width)
     if (step_height, step_width) != (kept_height, kept_width):

@@ -105,6 +105,8 @@ def _why_not(
         return f"codec {codec}"
     if len(container.streams.video) > 1:
         return "several video streams"
+    if (frame.width, frame.height) != (stream.width, stream.height):
+        return "cropped by its container"
     return _why_not_frame(frame, first, wanted)
 
 

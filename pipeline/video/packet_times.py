@@ -28,8 +28,8 @@ class Timing:
 
 def measured(container: InputContainer, stream: VideoStream) -> Timing:
     """By the time stamps of every packet of the stream, as frames would get their times from them."""
-    times = PresentationTimes(container, stream, in_output_order=True)
     knows_showing = not PresentationTimes(container, stream, in_output_order=False).in_output_order
+    times = PresentationTimes(container, stream, in_output_order=True, has_durations=knows_showing)
     stamps = in_order(container.demux(stream), knows_showing)
     shown = [times.at(None, stamp, duration, stream.time_base, None) for stamp, duration in stamps]
     if len(shown) < 2:

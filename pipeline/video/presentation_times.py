@@ -15,6 +15,8 @@ DEFAULT_STEP_SECONDS = 1 / 25  # between frames; FFmpeg's own guess where a file
 JUMP_STEPS = 2  # times that fall back by more frames are a new count from zero, not jitter
 STAMPED_FOR_DECODING = {"avi"}  # containers that say when a frame is decoded, not when it is shown
 SHORTEST_OF_GIF, AS_BROWSERS_DO = 0.015, 0.1  # seconds: a delay of 0 or 0.01 is shown for a tenth of a second
+RAW_STREAMS = {"h264", "hevc", "vvc"}  # without time stamps; the pictures themselves may say their rate
+OWN_RATES = 1, 1000  # pictures per second that are believed
 REORDERING = 64  # packets; more than any codec puts between the order of decoding and that of showing
 
 
@@ -37,12 +39,20 @@ class StampsGoBack(Exception):
 class PresentationTimes:
     """Presentation times from whatever time stamps there are."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, in_output_order: bool) -> None:
-        """`in_output_order`: time stamps are those of decoding, as they always are in some containers."""
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, in_output_order: bool, *, has_durations: bool = False
+    ) -> None:
+        """`in_output_order`: time stamps are those of decoding, as they always are in some containers.
+
+        Durations are then those of slots, unless `has_durations`.
+        """
+        rate = _own_rate(container, stream) or stream.average_rate or stream.guessed_rate or stream.base_rate
         self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
         self.in_output_order = in_output_order or container.format.name in STAMPED_FOR_DECODING
+        # rate and duration are of slots, of which many may be empty
+        self.counts_slots = self.in_output_order and not has_durations
+        self.shortest = float("inf")  # time between two frames, seconds
         self.is_gif = container.format.name == "gif"
         self.first = 0.0  # all in seconds
         self.start: float | None = None
@@ -88,13 +98,24 @@ class PresentationTimes:
                 self.start = time - self.last - self.step
                 pts_seconds = self.last + self.step
         pts_seconds = max(pts_seconds, self.last, 0.0)
-        if self.in_output_order:  # rate and duration are of slots, of which many may be empty
-            self.step = pts_seconds - self.last if pts_seconds > self.last and pts_seconds > 0 else self.step
-            duration = None
-        length = in_seconds(duration, time_base) if duration and time_base else self.step
+        if self.counts_slots:
+            if pts_seconds > self.last and pts_seconds > 0:
+                self.step = pts_seconds - self.last
+                self.shortest = min(self.shortest, self.step)
+            length = min(self.shortest, self.step)  # after the last frame nothing says how many slots are empty
+        else:
+            length = in_seconds(duration, time_base) if duration and time_base else self.step
         self.last, self.stop = pts_seconds, pts_seconds + length
         return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:
         if seconds > max_seconds:
             raise VideoError(f"{path}: longer than extract.max_seconds ({max_seconds:g})")
+
+
+def _own_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Frames per second by what the pictures of a raw stream say; FFmpeg takes 25 for all of them."""
+    if container.format.name not in RAW_STREAMS:
+        return None
+    rate, (least, most) = stream.codec_context.framerate, OWN_RATES
+    return rate if rate and least <= rate <= most else None

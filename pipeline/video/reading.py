@@ -74,7 +74,10 @@ def probe(path: Path, images: Sequence[Path] = ()) -> VideoInfo:
     first = next(iter(_decoded(path, images)), None)
     assert first is not None  # decode raises where there is no frame
     assert first.frame is not None
-    display_size = FrameConverter(AS_SHOWN, first.pixel_aspect).display_size(first.frame)
+    try:
+        display_size = FrameConverter(AS_SHOWN, first.pixel_aspect).display_size(first.frame)
+    except VideoError as error:
+        raise VideoError(f"{path}: {error}") from error
     if images:
         step = 1 / Fraction(SEQUENCE_FPS)
         count = len(images)

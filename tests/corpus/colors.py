@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.corpus.build import FPS, HEIGHT, NUM_FRAMES, WIDTH, picture
+from tests.corpus.refused import skipped
 from tests.corpus.videos import Build, Case, Expected
 
 WHITE = 203.0  # cd/m², ITU-R BT.2408
@@ -30,6 +31,7 @@ class Wide:
     transfer: int = HLG
     primaries: int = BT2020
     matrix: int = BT2020
+    tag: int | None = None  # what the file says of the matrix; None: what it is
     codec: str = "libx265"
     format: str = "mp4"
     pixels: str = "yuv420p10le"
@@ -79,7 +81,7 @@ def in_light(wide: Wide) -> Build:
             context = stream.codec_context
             context.thread_count = 1
             context.color_trc, context.color_primaries = wide.transfer, wide.primaries
-            context.colorspace, context.color_range = wide.matrix, 2 if wide.full_range else 1
+            context.colorspace, context.color_range = wide.tag or wide.matrix, 2 if wide.full_range else 1
             for number in range(NUM_FRAMES):
                 planes = stored(picture(number), wide)
                 frame: Any = av.VideoFrame(WIDTH, HEIGHT, "yuv444p10le")
@@ -89,12 +91,17 @@ def in_light(wide: Wide) -> Build:
                     plane.update(rows)
                 frame = frame.reformat(format=wide.pixels) if wide.pixels != "yuv444p10le" else frame
                 frame.color_trc, frame.color_primaries = wide.transfer, wide.primaries
-                frame.colorspace, frame.color_range = wide.matrix, 2 if wide.full_range else 1
+                frame.colorspace, frame.color_range = wide.tag or wide.matrix, 2 if wide.full_range else 1
                 frame.pts, frame.time_base = number, Fraction(1, FPS)
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
 
     return build
+
+
+def refused(name: str, tag: int) -> Case:
+    """A file of a matrix that cannot be converted."""
+    return in_light(replace(EXACT, transfer=BT709, primaries=BT709, tag=tag)), skipped(f"its colours are {name}, which")
 
 
 def case(wide: Wide, tolerance: int = 5) -> Case:
@@ -129,6 +136,13 @@ COLORS: dict[str, Case] = {
     "bt2020_sdr_exact.mkv": case(replace(EXACT, transfer=14), 3),
     "display_p3.mov": case(Wide(primaries=P3, format="mov", **SDR_709)),
     "display_p3_exact.mkv": case(replace(EXACT, primaries=P3, **SDR_709), 3),
+    "derived_bt709.mkv": case(replace(EXACT, primaries=BT709, tag=12, **SDR_709), 3),
+    "derived_bt2020.mkv": case(replace(EXACT, transfer=14, tag=12), 3),
     "bt2020_matrix_only.mkv": case(replace(EXACT, transfer=BT709, primaries=BT709), 3),
 }
 HDR = {name for name in COLORS if name.startswith(("hlg", "pq"))}
+UNCONVERTED: dict[str, Case] = {
+    "ycgco.mkv": refused("YCgCo", 8),
+    "ictcp.mkv": refused("ICtCp", 14),
+    "ipt.mkv": refused("IPT-C2", 15),
+}

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from PIL import Image
 
-from tests.corpus.build import NUM_FRAMES, Encoding, encode, level, picture
+from tests.corpus.build import HEIGHT, NUM_FRAMES, WIDTH, Encoding, encode, level, picture
 from tests.corpus.videos import B_FRAMES, Build, Case, Expected, made_of, video
 
 PYRAMID = (("x264-params", "bframes=5:b-adapt=0:b-pyramid=normal:scenecut=0"),)
@@ -69,7 +70,74 @@ def stamped_gif(path: Path) -> None:
     first.save(path, "GIF", save_all=True, append_images=others, duration=delays)
 
 
+KEPT = (0, 1, 2, 5, 6, 7, 8, 20, 21, 22, 23, 24, 30, 31, 32, 40)
+
+
+def dropped(path: Path) -> None:
+    """A camera that dropped frames: AVI says so by empty chunks."""
+    with av.open(str(path), "w", format="avi") as output:
+        stream: Any = output.add_stream("mjpeg", rate=20)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuvj420p"
+        context = stream.codec_context
+        context.thread_count, context.colorspace, context.color_range = 1, 6, 2
+        for number, slot in enumerate(KEPT):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame = frame.reformat(format="yuvj420p", dst_colorspace="ITU601", dst_color_range="JPEG")
+            frame.pts, frame.time_base = slot, Fraction(1, 20)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+SLIDES = (0, 1, 3, 4)  # seconds; the last is shown for five
+
+
+def slideshow(codec: str, container: str, pixels: str) -> Build:
+    """Pictures of which the last is shown the longest."""
+
+    def build(path: Path) -> None:
+        with av.open(str(path), "w", format=container) as output:
+            stream: Any = output.add_stream(codec, rate=1000, options={"bf": "0", "tune": "zerolatency", "crf": "10"})
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, pixels
+            context = stream.codec_context
+            context.thread_count, context.colorspace, context.color_range = 1, 6, 2 if "j" in pixels else 1
+            context.time_base = Fraction(1, 1000)
+            for number, start in enumerate(SLIDES):
+                frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+                full = "JPEG" if "j" in pixels else "MPEG"
+                frame = frame.reformat(format=pixels, dst_colorspace="ITU601", dst_color_range=full)
+                frame.pts, frame.time_base = 1000 * start, Fraction(1, 1000)
+                for packet in stream.encode(frame):
+                    packet.duration = 1000 * ([*SLIDES, 9][number + 1] - start)
+                    output.mux(packet)
+            output.mux(stream.encode(None))
+
+    return build
+
+
+def shown_slides(path: Path) -> None:
+    """The same as an animation."""
+    first, *others = (Image.fromarray(picture(number)) for number in range(len(SLIDES)))
+    lengths = [1000, 2000, 1000, 5000]
+    first.save(path, save_all=True, append_images=others, duration=lengths)
+
+
+SHOWN = Expected(num_frames=4, times=SLIDES, levels=tuple(map(level, range(4))), seconds=9.0)
+
 STAMPS: dict[str, Case] = {
+    "dropped.avi": (
+        dropped,
+        Expected(
+            num_frames=len(KEPT),
+            times=tuple(slot / 20 for slot in KEPT),
+            levels=tuple(map(level, range(len(KEPT)))),
+            seconds=2.05,
+        ),
+    ),
+    "slides.mp4": (slideshow("libx264", "mp4", "yuv420p"), SHOWN),
+    "slides.mov": (slideshow("mjpeg", "mov", "yuvj420p"), SHOWN),
+    "slides.mkv": (slideshow("mjpeg", "matroska", "yuvj420p"), SHOWN),
+    "slides.png": (shown_slides, SHOWN),
+    "slides.gif": (shown_slides, replace(SHOWN, tolerance=40)),
     # AVI says when a frame is decoded, never when it is shown
     "h264_b.avi": many(Encoding(format="avi", options=B_FRAMES)),
     "h264_b_no_pyramid.avi": many(Encoding(format="avi", options=NO_PYRAMID)),

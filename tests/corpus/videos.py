@@ -22,6 +22,7 @@ class Expected:
     num_frames: int | None = NUM_FRAMES
     size: tuple[int, int] | None = (HEIGHT, WIDTH)  # as shown
     times: tuple[float, ...] | None = EVEN_TIMES  # seconds
+    seconds: float | None = None  # the whole length; None: not compared
     levels: tuple[int, ...] = field(default=tuple(level(number) for number in range(NUM_FRAMES)))
     turn: int = 0  # quarter turns, counter-clockwise, of the picture as it should be shown
     mirrored: bool = False
@@ -96,7 +97,13 @@ CODECS: dict[str, Case] = {
     "h264.avi": video(Encoding(format="avi", options=(("x264-params", "bframes=0"),))),
     "h264.flv": video(Encoding(format="flv")),
     "h264.ts": video(Encoding(format="mpegts")),
-    "raw.h264": video(Encoding(format="h264"), times=tuple(number / 25 for number in range(NUM_FRAMES))),
+    "raw.h264": video(Encoding(format="h264"), seconds=0.8),
+    "raw_b_frames.h264": video(
+        Encoding(format="h264", fps=Fraction(25, 2), options=B_FRAMES),
+        times=tuple(number / 12.5 for number in range(NUM_FRAMES)),
+        seconds=0.64,
+    ),
+    "raw.hevc": video(Encoding("libx265", "hevc", options=(("x265-params", "log-level=none:crf=10"),)), seconds=0.8),
     "hevc.mp4": video(Encoding("libx265", options=(("x265-params", "log-level=none:crf=10"),))),
     "hevc.mkv": video(Encoding("libx265", "matroska", options=(("x265-params", "log-level=none:crf=10"),))),
     "av1.mp4": video(Encoding("libsvtav1", size=(64, 64), options=(("preset", "11"), ("crf", "15"))), tolerance=25),

@@ -10,7 +10,8 @@ from pipeline.stages.extract import extract
 from pipeline.video import read_frames
 from tests.conftest import data_in
 from tests.corpus.build import BLUE, GREEN, RED
-from tests.corpus.colors import COLORS
+from tests.corpus.colors import COLORS, UNCONVERTED
+from tests.corpus.cropped import CROPPED
 from tests.corpus.refused import BAD
 from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import PICTURES, STREAMS
@@ -20,7 +21,7 @@ from tests.corpus.videos import GOOD
 from tests.pipeline.stages.test_extract import params
 
 DECODERS = ("pyav", "opencv", "auto")
-CASES = GOOD | COLORS | STAMPS | STREAMS | PICTURES | UPLOADS | TAGGED | BAD
+CASES = GOOD | COLORS | UNCONVERTED | STAMPS | STREAMS | PICTURES | CROPPED | UPLOADS | TAGGED | BAD
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def luma(colour):
 
 
 def test_there_are_enough_of_them():
-    assert len(CASES) >= 259
+    assert len(CASES) >= 276
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -85,6 +86,10 @@ def check_file(videos, frames, name):
     if expected.times is not None:
         seconds = [pts_seconds for pts_seconds, _ in read_frames(videos / name)]
         assert seconds == pytest.approx(expected.times, abs=0.0011)
+    if expected.seconds is not None:
+        assert (row["duration_seconds"], row["fps"]) == pytest.approx(
+            (expected.seconds, expected.num_frames / expected.seconds), abs=0.0011
+        )
     for number, level in enumerate(expected.levels if expected.status == "ok" else ()):
         check_picture(stored[number], level, expected)
 
@@ -133,6 +138,7 @@ def test_opencv_reads_as_pyav_does_what_it_reads(stores, decoder, least):
         ("mirrored.mp4", "mirrored"),
         ("very_wide.mp4", "not shrunk to half its size"),
         ("small_first.mp4", "several video streams"),
+        ("clap.mp4", "cropped by its container"),
         ("cut.mp4", "its end is missing"),
         ("spoilt_h264.mp4", "OpenCV complains"),
         ("spoilt_mjpeg.avi", "OpenCV complains"),

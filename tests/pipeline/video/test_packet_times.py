@@ -22,6 +22,7 @@ def test_an_odd_file_has_as_many_frames_and_seconds_as_decoding_finds(name, tmp_
     info = probe(path)
     assert info.num_frames == expected.num_frames
     assert info.duration_seconds > expected.times[-1]
+    assert info.duration_seconds == pytest.approx(expected.seconds or info.duration_seconds, abs=0.0011)
     assert info.fps == pytest.approx(info.num_frames / info.duration_seconds, rel=0.01)
 
 
