@@ -1,7 +1,8 @@
 """A flow by hand ends when told to (SIGTERM, Ctrl-C): in order, without a traceback, whatever Prefect does then.
 
 Prefect raises an exception where a signal is handled. Raised while a library calls back, it comes out as that
-library's own error; raised while Prefect's server is gone, it is followed by minutes of tries to tell that server.
+library's own error (findings/pydantic-serializers-swallow-signals.sh); raised while Prefect's server is gone, it is
+followed by minutes of tries to tell that server.
 """
 
 import os
