@@ -141,6 +141,9 @@ def serve(params: Params, *, alone: bool) -> None:
         asyncio.run(runner.start())
     finally:
         stopping.set()
+        if alone:  # their processes end with this one
+            with suppress(httpx.HTTPError, PrefectHTTPStatusError), get_client(sync_client=True) as client:
+                _close(client, list(names), "flows.deploy was stopped meanwhile")
 
 
 def _in_background(work: Callable[[], None]) -> None:
@@ -206,12 +209,20 @@ def _settle(client: SyncPrefectClient, flow: str, cron: str | None, timezone: st
         _set(client, run, Cancelled(name="Missed", message="nothing served this flow when it was due"))
     lateness.tell_missed(flow, unserved)
     if alone:
-        for run in past:
-            if run.state_type in (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING):
-                _set(client, run, Crashed(message="what served this run was killed"))
+        _close(client, [known.id], "what served this run was killed")
     served = [run.expected_start_time for run in past if run not in unserved]
     last = max([moment for moment in served if moment is not None], default=known.created)
     return bool(unserved) or (cron is not None and last is not None and missed(last, cron, timezone, now))
+
+
+def _close(client: SyncPrefectClient, deployment_ids: list[UUID], message: str) -> None:
+    """Runs of these deployments that are going on have crashed."""
+    types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    for run in client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=deployment_ids)),
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))),
+    ):
+        _set(client, run, Crashed(message=message))
 
 
 def _set(client: SyncPrefectClient, run: FlowRun, state: Any) -> None:
