@@ -43,6 +43,9 @@ class PresentationTimes:
         self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
         self.in_output_order = in_output_order or container.format.name in STAMPED_FOR_DECODING
+        # AVI counts slots, of which many may be empty: how long the last frame is shown, the whole length says
+        knows_end = container.format.name in STAMPED_FOR_DECODING and stream.duration and stream.time_base
+        self.end = in_seconds(stream.duration or 0, stream.time_base or Fraction(1)) if knows_end else float("inf")
         self.is_gif = container.format.name == "gif"
         self.first = 0.0  # all in seconds
         self.start: float | None = None
@@ -93,6 +96,8 @@ class PresentationTimes:
             duration = None
         length = in_seconds(duration, time_base) if duration and time_base else self.step
         self.last, self.stop = pts_seconds, pts_seconds + length
+        if pts_seconds < self.end < self.stop:
+            self.stop = self.end
         return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:
