@@ -50,9 +50,10 @@ class PresentationTimes:
         self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
         self.in_output_order = in_output_order or container.format.name in STAMPED_FOR_DECODING
-        # rate and duration are of slots, of which many may be empty
+        # rate and duration are of slots, of which many may be empty: AVI as a whole says how long the last frame is shown
         self.counts_slots = self.in_output_order and not has_durations
-        self.shortest = float("inf")  # time between two frames, seconds
+        knows_end = container.format.name in STAMPED_FOR_DECODING and stream.duration and stream.time_base
+        self.end = in_seconds(stream.duration or 0, stream.time_base or Fraction(1)) if knows_end else float("inf")
         self.is_gif = container.format.name == "gif"
         self.first = 0.0  # all in seconds
         self.start: float | None = None
@@ -99,13 +100,13 @@ class PresentationTimes:
                 pts_seconds = self.last + self.step
         pts_seconds = max(pts_seconds, self.last, 0.0)
         if self.counts_slots:
-            if pts_seconds > self.last and pts_seconds > 0:
-                self.step = pts_seconds - self.last
-                self.shortest = min(self.shortest, self.step)
-            length = min(self.shortest, self.step)  # after the last frame nothing says how many slots are empty
+            self.step = pts_seconds - self.last if pts_seconds > self.last and pts_seconds > 0 else self.step
+            length = self.step
         else:
             length = in_seconds(duration, time_base) if duration and time_base else self.step
         self.last, self.stop = pts_seconds, pts_seconds + length
+        if pts_seconds < self.end < self.stop:
+            self.stop = self.end
         return DecodedFrame(pts_seconds, self.stop, frame, self.aspect, self.codec, self.first)
 
     def check(self, seconds: float, max_seconds: float, path: Path) -> None:

@@ -1,13 +1,16 @@
 """What a video says of its frames and times, without decoding it: `foreframe info` and the files that are written."""
 
 import itertools
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from pipeline.project.listing import describe_video
-from pipeline.video import TimedFrame, probe, reading, write_timed_video, write_video
+from pipeline.video import TimedFrame, probe, read_timed_frames, reading, write_timed_video, write_video
 from pipeline.video.packet_times import Timing
+from tests.corpus.build import HEIGHT, WIDTH, picture
 from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import STREAMS
 
@@ -49,3 +52,23 @@ def test_what_is_not_known_is_not_told_as_zero(tmp_path, monkeypatch):
     facts = describe_video(tmp_path / "a.ts")
     assert facts["frame rate"] == "not known: the file has no times"
     assert facts["length"] == "not known before it is decoded"
+
+
+def test_the_last_frame_of_an_avi_with_empty_slots_ends_where_the_file_does(tmp_path):
+    path = tmp_path / "held.avi"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=15)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuvj420p"
+        stream.codec_context.time_base = Fraction(1, 15)
+        for number, slot in enumerate((0, 7, 13, 20)):  # and not one after the last
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = slot, Fraction(1, 15)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    frames = list(read_timed_frames(path))
+    assert [frame.pts_seconds for frame in frames] == pytest.approx([0, 7 / 15, 13 / 15, 20 / 15])
+    assert frames[-1].stop_seconds == pytest.approx(21 / 15)
+    info = probe(path)
+    assert (info.num_frames, info.is_variable) == (4, False)
+    assert info.duration_seconds == pytest.approx(21 / 15)
+    assert info.fps == pytest.approx(4 / (21 / 15))
