@@ -25,12 +25,14 @@ def axes_of(shape: tuple[int, ...], stated: str | None, sample: Callable[[Any], 
         return stated
     last_is_colour = shape[-1] in (*CHANNELS, 4) if shape else False
     if len(shape) == 3 and not last_is_colour:
-        return "THW"
+        return _time_first(shape, "", sample)
     if len(shape) == 4:
         if last_is_colour:
-            return "THWC"
+            return _time_first(shape, "C", sample)
         if shape[1] in CHANNELS:
             return "TCHW"
+        if shape[2] in CHANNELS:  # as some programs save; pictures of three rows are none
+            raise _unclear(shape, "HWCT or NTHW")
         if shape[0] == 1:
             return "NTHW"
         if shape[0] == 3:
@@ -45,6 +47,23 @@ def axes_of(shape: tuple[int, ...], stated: str | None, sample: Callable[[Any], 
             return "NCTHW"
     what = "one picture, no video" if len(shape) == 3 else "no video"
     raise VideoError(f"an array of shape {shape} is {what} (extract.array_axes says what its axes are)")
+
+
+def _time_first(shape: tuple[int, ...], rest: str, sample: Callable[[Any], NDArray]) -> str:
+    """THW in front of `rest`; raises UnclearAxes where HWT is as likely.
+
+    So it is where frames would be less than half as wide as high, or as many as they have rows, and neighbours along
+    the third axis differ less than frames would.
+    """
+    is_odd = 2 * shape[2] < shape[1] or (shape[0] == shape[1] != shape[2])
+    if is_odd and min(shape[:3]) > 1:
+        differences = np.zeros(2)
+        for place in range(PLACES):
+            block = np.asarray(sample(tuple(_span(length, place) for length in shape[:3]))).astype(np.float64)
+            differences += [np.nanmean(np.abs(np.diff(block, axis=axis))) for axis in (0, 2)]
+        if differences[1] * CLEARLY < differences[0]:
+            raise _unclear(shape, f"HWT{rest} or THW{rest}")
+    return f"THW{rest}"
 
 
 def _time_of_two(shape: tuple[int, ...], rest: str, sample: Callable[[Any], NDArray]) -> str:

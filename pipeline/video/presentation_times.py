@@ -50,7 +50,7 @@ class PresentationTimes:
         self.step = float(1 / rate) if rate else DEFAULT_STEP_SECONDS
         self.aspect, self.codec = stream.sample_aspect_ratio, stream.codec_context.name
         self.in_output_order = in_output_order or container.format.name in STAMPED_FOR_DECODING
-        # rate and duration are of slots, of which many may be empty: AVI as a whole says how long the last frame is shown
+        # rate and duration are of slots, of which many may be empty: AVI as a whole tells when its last frame ends
         self.counts_slots = self.in_output_order and not has_durations
         knows_end = container.format.name in STAMPED_FOR_DECODING and stream.duration and stream.time_base
         self.end = in_seconds(stream.duration or 0, stream.time_base or Fraction(1)) if knows_end else float("inf")

@@ -94,6 +94,15 @@ def test_values_become_levels_by_their_range(tmp_path, case):
     assert np.abs(frames.astype(int) - levels).max() <= (1 if case == "half" else 0)
 
 
+def bright(height, width, num_frames):
+    """A square that goes right over a picture of many small ones, as MATLAB saves it: (H, W, T)."""
+    picture = np.kron(np.random.default_rng(0).integers(30, 220, (height // 4 + 1, width // 4 + 1)), np.ones((4, 4)))
+    frames = picture[:height, :width, None].repeat(num_frames, axis=2).astype(np.uint8)
+    for t in range(num_frames):
+        frames[8:16, t : t + 8, t] = 255
+    return frames
+
+
 UNCLEAR = {
     "12 bits": (np.full((4, 9, 9), 4000, np.uint16), "from 4000 to 4000 (uint16).*extract.array_range.*4095"),
     "a mask": (np.eye(9, dtype=np.uint8)[None].repeat(4, 0), "from 0 to 1 (uint8).*array_range"),
@@ -106,6 +115,10 @@ UNCLEAR = {
     "one picture": (np.zeros((40, 30, 3), np.uint8), r"shape (40, 30, 3) is one picture"),
     "noise": (np.random.default_rng(0).integers(0, 255, (5, 6, 9, 9), np.uint8), "axes cannot be told.*NTHW or TNHW"),
     "three": (squares(3, 6), "axes cannot be told.*NTHW or CTHW"),
+    "time last": (bright(64, 80, 20), r"told from shape (64, 80, 20).*extract.array_axes (HWT or THW)"),
+    "time last, square": (bright(48, 48, 90), r"told from shape (48, 48, 90).*extract.array_axes (HWT or THW)"),
+    "time before colours": (bright(64, 80, 20)[..., None].repeat(3, -1), "extract.array_axes (HWTC or THWC)"),
+    "time after colours": (bright(64, 80, 20)[:, :, None].repeat(3, 2), "extract.array_axes (HWCT or NTHW)"),
     "nothing": (np.zeros((0, 9, 9), np.uint8), r"no whole frame"),
 }
 
@@ -130,6 +143,22 @@ def test_an_array_that_may_be_a_video_is_told_of_beside_those_that_are(tmp_path)
     index = FrameStore(tmp_path / "out").index
     assert index["status"].value_counts().to_dict() == {"ok": 6, "skipped": 1}
     assert index.loc["d.npz", "reason"].startswith("X_val: its axes cannot be told from shape (3, 10, 16, 16)")
+
+
+def test_time_may_be_the_last_axis_where_that_is_said(tmp_path):
+    frames = bright(SIDE, 80, 20)[:, :SIDE]
+    np.save(folder_of(tmp_path) / "a.npy", frames)
+    np.testing.assert_array_equal(
+        extracted(tmp_path, array_axes="HWT").load("a.npy")[..., 0], frames.transpose(2, 0, 1)
+    )
+
+
+@pytest.mark.parametrize("shape", [(48, 64, 80), (20, 96, 40), (48, 48, 48), (10, 16, 9), (48, 48, 90)])
+def test_an_array_of_frames_needs_no_word_on_its_axes(tmp_path, shape):
+    num_frames, height, width = shape
+    frames = bright(height, width + num_frames, num_frames)[:, :width].transpose(2, 0, 1)
+    np.save(folder_of(tmp_path) / "a.npy", frames)
+    assert extracted(tmp_path).index.loc["a.npy", "num_frames"] == num_frames
 
 
 def test_stated_axes_settle_what_content_does_not(tmp_path):
