@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -17,18 +16,6 @@ from flows.prefect_dvc import site_cache
 from pipeline.errors import PipelineError, told
 from pipeline.runtime import interrupts
 from pipeline.runtime.parents import end_with, end_with_input
-
-
-def _end_quietly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """In place of sys.excepthook: Ctrl-C is one line, in the seconds that importing Prefect takes too."""
-    if issubclass(kind, KeyboardInterrupt):
-        sys.stderr.write("stopped\n")
-    else:
-        sys.__excepthook__(kind, error, trace)
-
-
-if sys.argv[:1] == ["-m"]:  # as a command, `python -m flows.deploy`: this package is imported before its module
-    sys.excepthook = _end_quietly
 
 # no telemetry; here, because Prefect reads it when it is imported
 os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from flows.prefect_dvc.graph import Stage
 from pipeline.metrics import METRICS as MEASURES
-from pipeline.model_versions import Verdict
+from pipeline.model_versions import Verdict, champion
 from pipeline.pages import figures
 from pipeline.runtime.files import write_bytes
 
@@ -48,7 +48,8 @@ def publish(
     """
     measured = figures.read_summary(METRICS)
     rows = _rows(scores, measured, figures.read_intervals(METRICS))
-    title = f"{version} is the new champion" if version else "The champion stays"
+    kept = "The champion stays" if champion() else "Refused; there is no champion yet"
+    title = f"{version} is the new champion" if version else kept
     text = _markdown(verdict, stages, outcome, rows, measured, refused)
     create_markdown_artifact(text, key="report", description=title)
     in_brackets = [
@@ -116,10 +117,10 @@ def _rows(
     the non-learned baselines; metrics that one of them lacks are left out.
     """
     found = {"model": scores["candidate"]["means"]}
-    if champion := scores.get("champion"):
-        method = f"champion {champion['version']}"
-        found[method] = champion["means"]
-        intervals = intervals | {(method, name): (low, high) for name, (low, high) in champion["intervals"].items()}
+    if current := scores.get("champion"):
+        method = f"champion {current['version']}"
+        found[method] = current["means"]
+        intervals = intervals | {(method, name): (low, high) for name, (low, high) in current["intervals"].items()}
     found |= {name: row for name, row in measured.items() if isinstance(row, dict) and name != "model"}
     names = [name for name in MEASURES if all(name in row for row in found.values())]
     shown = {method: {name: row[name] for name in names} for method, row in found.items()}

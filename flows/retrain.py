@@ -50,7 +50,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
     """
     with news.looked(overrides or []) as found:
         params, stages = found.params, found.stages
-        changed = log_changes(stages, params.data, params.extract)
+        changed = log_changes(stages, params.data, params.extract, overrides or [])
         if not found.is_news():
             name_run(NOTHING[0].lower())
             return Completed(name=NOTHING[0], message=NOTHING[1])
@@ -80,7 +80,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="log changes")
-def log_changes(stages: list[Stage], data: DataParams, extract: ExtractParams) -> str:
+def log_changes(stages: list[Stage], data: DataParams, extract: ExtractParams, overrides: list[str]) -> str:
     """Log what has changed since the last run: videos, parameters, code; returns it in a few words."""
     logger = get_run_logger()
     changes = [(stage.name, change) for stage in stages for change in stage.changes]
@@ -91,7 +91,7 @@ def log_changes(stages: list[Stage], data: DataParams, extract: ExtractParams) -
         lines = changed_videos(Path(data.videos), extract, data.roots)
     for line in lines:
         logger.info("%s", line)
-    return what_changed(stages, lines)
+    return what_changed(stages, lines, overrides)
 
 
 def changed_videos(folder: Path, extract: ExtractParams, roots: Sequence[str] = ()) -> list[str]:

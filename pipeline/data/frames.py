@@ -14,10 +14,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.data import compressed, remote_frames
 from pipeline.data.arrays import Frames, write_array
@@ -27,6 +26,9 @@ from pipeline.data.remote_frames import REMOTE, RemoteFrames, RemoteStore, read_
 from pipeline.errors import DataError
 from pipeline.runtime.files import replacing, write_json
 from pipeline.runtime.hashing import content_hash, file_content_hash
+
+if TYPE_CHECKING:
+    import pandas as pd  # most of a second, which only those who read an index need
 
 __all__ = [
     "COLUMNS",
@@ -82,7 +84,7 @@ class FrameStore:
             raise DataError(f"{folder / INDEX}: no such file; run the extract stage first")
 
     @cached_property
-    def index(self) -> pd.DataFrame:
+    def index(self) -> "pd.DataFrame":
         """Every file that was found, sorted by path, with COLUMNS. Absent text is "", absent numbers are NA."""
         index = read_index(self.folder)
         return index.set_index("path", drop=False, verify_integrity=True).rename_axis(None)
@@ -143,8 +145,10 @@ def pieces(frames: StoredFrames, count: int) -> Iterator[Frames]:
         yield frames[start : start + count]
 
 
-def read_index(folder: Path) -> pd.DataFrame:
+def read_index(folder: Path) -> "pd.DataFrame":
     """index.csv in `folder`; absent text is "", absent numbers are NA. Raises DataError where it is none."""
+    import pandas as pd
+
     # a video may be called "NA" or "null", which pandas would take for absent
     absent = {name: [""] for name, kind in COLUMNS.items() if kind != "str"}
     try:
@@ -164,9 +168,11 @@ def read_index(folder: Path) -> pd.DataFrame:
 
 def write_index(folder: Path, rows: Iterable[dict[str, object]]) -> None:
     """Write index.csv, sorted by path; each row has a value or None for each of COLUMNS."""
-    index = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS).sort_values("path")
-    with replacing(folder / INDEX) as part:
-        index.to_csv(part, index=False, lineterminator="\n")
+    with replacing(folder / INDEX) as part, part.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(COLUMNS)
+        for row in sorted(rows, key=lambda row: str(row["path"])):
+            lines.writerow([_text(row.get(name), kind) for name, kind in COLUMNS.items()])
 
 
 def write_hashes(folder: Path, arrays: Mapping[str, str]) -> None:
@@ -219,6 +225,12 @@ def _rows(content: bytes) -> Iterator[dict[str, str]]:
 
 def _row_hash(row: dict[str, str]) -> str:
     return content_hash(json.dumps(row).encode())
+
+
+def _text(value: Any, kind: str) -> str:
+    if value is None:
+        return ""
+    return str(value) if kind == "str" else str(int(value)) if kind == "Int64" else repr(float(value))
 
 
 def _value(text: str, kind: str) -> str | int | float | None:

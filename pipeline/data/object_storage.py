@@ -9,8 +9,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
-import fsspec
-
 from pipeline.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -32,6 +30,8 @@ class ObjectStorage:
     def __init__(self, url: str) -> None:
         """Nothing is asked of the network; raises DataError where the kind of address is not known here."""
         self.url = url.rstrip("/")
+        import fsspec  # takes a while that only this needs
+
         try:
             self._files, self._root = fsspec.core.url_to_fs(self.url, **OPTIONS.get(url.partition(":")[0], {}))
         except (ImportError, ValueError) as error:
@@ -39,6 +39,8 @@ class ObjectStorage:
             raise DataError(f"{self.url}: is no address that can be opened ({_one_line(error)}){hint}") from error
         if "s3" in self._files.protocol:
             self._files.retries = 1
+            for name in ("botocore", "aiobotocore"):  # which tell where they found credentials
+                logging.getLogger(name).setLevel(logging.WARNING)
         self._reached, self._gave_up = False, Event()
 
     def sizes(self) -> dict[str, int]:

@@ -52,7 +52,8 @@ class Segments:
         self._frames = last - first  # of each segment, that its clips have
         self._most_bytes = shuffle_mb * 2**20
         # frames; a window touches one segment more than it is long
-        self._mixed = max(1.0, MIXED * self._most_bytes / (frame_bytes * videos_per_clip) - self._size - length)
+        longest = int(self._frames.max(initial=0))  # of short videos a segment is a whole one
+        self._mixed = max(1.0, MIXED * self._most_bytes / (frame_bytes * videos_per_clip) - longest)
         self._kept: OrderedDict[tuple[str, int], NDArray[np.uint8]] = OrderedDict()
         self._kept_bytes = 0
         self.num_reads = 0

@@ -65,7 +65,7 @@ def _entries(folder: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entr
     name = printable(folder.relative_to(root))
     try:
         with os.scandir(folder) as listing:
-            paths = sorted(Path(item.path) for item in listing)
+            paths = [Path(item.path) for item in sorted(listing, key=lambda item: item.name)]
     except OSError as error:
         yield Entry(name, (), reason=f"cannot be listed: {error.strerror}")
         return

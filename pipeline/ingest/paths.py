@@ -12,6 +12,8 @@ DVC_CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 def printable(path: Path) -> str:
     r"""`path` with forward slashes, in which bytes that are not UTF-8 and control characters are \xNN, and \ is \\."""
     text = os.fsencode(path).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    if text.isprintable():  # most are; what is not need not be a control character
+        return text
     return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or ord(c) == 127 else c for c in text)
 
 

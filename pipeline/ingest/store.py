@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def _row(entry: Entry, content_hash: str, outcome: Outcome, array: str = "", rec
     return {
         "path": entry.name,
         "sha256": content_hash,
-        **asdict(outcome),
+        **vars(outcome),
         "array": array,
         "recipe": recipe,
         "split": entry.split,

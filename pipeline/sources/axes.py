@@ -36,7 +36,7 @@ def axes_of(shape: tuple[int, ...], stated: str | None, sample: Callable[[Any], 
         if shape[0] == 1:
             return "NTHW"
         if shape[0] == 3:
-            raise _unclear(shape, "NTHW or CTHW")
+            raise UnclearAxes(shape, "NTHW", "CTHW")
         return _time_of_two(shape, "HW", sample)
     if len(shape) == 5:
         if last_is_colour:
@@ -81,7 +81,7 @@ def _time_of_two(shape: tuple[int, ...], rest: str, sample: Callable[[Any], NDAr
         return f"TN{rest}"
     if second * CLEARLY < first:
         return f"NT{rest}"
-    raise _unclear(shape, f"NT{rest} or TN{rest}")
+    raise UnclearAxes(shape, f"NT{rest}", f"TN{rest}")
 
 
 def _span(length: int, place: int) -> slice:
@@ -92,6 +92,7 @@ def _span(length: int, place: int) -> slice:
 class UnclearAxes(VideoError):
     """An array may be a video, but nothing tells which axis is time."""
 
-
-def _unclear(shape: tuple[int, ...], choices: str) -> UnclearAxes:
-    return UnclearAxes(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({choices})")
+    def __init__(self, shape: tuple[int, ...], sequences_first: str, other: str) -> None:
+        choices = f"{sequences_first} or {other}"
+        super().__init__(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({choices})")
+        self.sequences_first = sequences_first  # the axes, if the first one counts sequences

@@ -5,19 +5,48 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError
 from pipeline.sources.extras import imported
 from pipeline.sources.sequences import SPLITS
 
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False),
-    ".tsv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False, sep="\t"),
-    ".jsonl": lambda path: pd.read_json(path, dtype=False, lines=True),
-    ".parquet": lambda path: imported("pyarrow") and pd.read_parquet(path),
+if TYPE_CHECKING:
+    import pandas as pd  # most of a second, which only lists need
+
+
+def _separated(path: Path, separator: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator)
+
+
+def _csv(path: Path) -> "pd.DataFrame":
+    """Parted by commas, or by semicolons as spreadsheets do where the comma is for decimals."""
+    table = _separated(path, ",")
+    if "path" not in table and ";" in str(table.columns[0]):
+        return _separated(path, ";")
+    return table
+
+
+def _jsonl(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_json(path, dtype=False, lines=True)
+
+
+def _parquet(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    imported("pyarrow")
+    return pd.read_parquet(path)
+
+
+READERS: dict[str, Callable[[Path], "pd.DataFrame"]] = {
+    ".csv": _csv,
+    ".tsv": lambda path: _separated(path, "\t"),
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
 }
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 

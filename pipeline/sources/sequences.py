@@ -42,7 +42,7 @@ def inspect(
     for key in names:
         try:
             array = open_array(path, key)
-            axes = axes_of(array.shape, stated_axes, array.__getitem__)
+            axes = _axes(path, array, stated_axes)
         except MissingPackage:
             raise
         except VideoError as error:
@@ -61,6 +61,16 @@ def inspect(
     if broken and parts[0].axes[0] == "N":  # whole sequences are missing; else each ends early
         return Inspection(parts, broken)
     return Inspection([replace(part, name="") for part in parts] if len(parts) == 1 else parts)
+
+
+def _axes(path: Path, array: Array, stated: str | None) -> str:
+    """As axes_of; where nothing tells, sequences come first in a file named for a split, as in OpenSTL's folders."""
+    try:
+        return axes_of(array.shape, stated, array.__getitem__)
+    except UnclearAxes as error:
+        if path.stem.lower() in SPLITS:
+            return error.sequences_first
+        raise
 
 
 def split_in(name: str) -> str:

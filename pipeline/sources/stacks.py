@@ -3,26 +3,27 @@
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources.levels import BYTE, Range, check_numbers, chosen_range, suggested_range, to_levels
 from pipeline.sources.part import Limits, TimedPicture
-from pipeline.sources.tiff_colours import check_colours, shown
 from pipeline.video.orientation import ORIENTATION, orientation_of, upright
+
+if TYPE_CHECKING:
+    import tifffile
 
 TIFF, WEBP, PNG = {".tif", ".tiff"}, {".webp"}, {".png"}
 SHORTEST_SECONDS, SHOWN_SECONDS = 0.011, 0.1  # browsers show a frame of less than the first for the second
 REDUCED_OR_MASK = 0b101  # bits of TIFF's tag 254: a page that is a thumbnail, or a mask, of another
 MOST_THUMBNAILS = 64  # pages of that kind that are passed over to find another picture
 PAGES_AT_ONCE = 16  # that OpenCV decodes
-PLAIN = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+MINISBLACK, RGB, PALETTE = 1, 2, 3  # photometric interpretations, TIFF's tag 262
 
 
 def holds_several(path: Path) -> bool:
@@ -142,6 +143,10 @@ def _on_black(picture: NDArray) -> NDArray:
 def _tiff(
     path: Path, fps: float, stated_range: Range | None, limits: Limits, heartbeat: Callable[[], None]
 ) -> Iterator[TimedPicture]:
+    import tifffile  # a quarter of a second that few need
+
+    from pipeline.sources.tiff_colours import check_colours, shown
+
     with tifffile.TiffFile(path) as file:
         series = _series(file)
         page: Any = series[0].pages[0]
@@ -160,7 +165,7 @@ def _tiff(
             yield TimedPicture(number * step, (number + 1) * step, levels, what)
 
 
-def _series(file: tifffile.TiffFile) -> list[Any]:
+def _series(file: "tifffile.TiffFile") -> list[Any]:
     """The first series of a TIFF, and those of the same form: a program that writes page by page makes one of each.
 
     Pages of another size, such as thumbnails, are left out. Raises VideoError where several are stacks themselves.
@@ -179,7 +184,7 @@ def _series(file: tifffile.TiffFile) -> list[Any]:
 def _range_of(path: Path, series: list[Any], stated: Range | None, heartbeat: Callable[[], None]) -> Range:
     """What is black and white in a TIFF: as stated, or as all of its values suggest."""
     dtype = np.dtype(series[0].dtype)
-    if series[0].pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE:
+    if series[0].pages[0].photometric == PALETTE:
         return BYTE
     low, high = np.inf, -np.inf
     pictures = _pages(path, series)
@@ -233,7 +238,7 @@ def _pages(path: Path, series: list[Any]) -> Iterator[NDArray]:
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
-        if first.pages[0].photometric not in PLAIN or len(series) > 1:
+        if first.pages[0].photometric not in (MINISBLACK, RGB) or len(series) > 1:
             raise VideoError(f"{error}: pip install imagecodecs") from error
         yield from _pages_by_opencv(path, len(first.pages))
 

@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def extract(frames: Path, *, data: DataParams, extract: ExtractParams) -> None:
                     content.outcome, content.lost_worker = Outcome("skipped", str(result)), True
                 else:
                     recipe = recipes.by_reader[content.reader]
-                    cache.record(recipe, content.content_hash, asdict(result), content.array_hash)
+                    cache.record(recipe, content.content_hash, vars(result), content.array_hash)
                     content.outcome = result
                 _stop_if_asked(videos / content.entries[0].name, content.outcome.reason, extract)
         for name, reason in refusals(entries, contents):

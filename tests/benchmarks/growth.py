@@ -4,10 +4,16 @@ Makes that many short videos (one clip, each with bytes of its own at its end, s
 in a workspace with small parameters, and prints for each step the seconds of wall and of processor, and peak memory:
 looking whether somebody copies (flows.arrivals), preflight's look, a plan, and the stage extract under DVC: all videos
 new, nothing new, one video more.
+
+With --stages, instead, the stages after it, on a frame store of so many videos of forty frames of 16 x 16: training
+ends after some seconds of steps (train.max_minutes) and 64 clips are evaluated, so that what grows is what each stage
+does with all videos; the last line is the size of the page.
 """
 
 import argparse
+import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.arrays import write_array
+from pipeline.data.frames import COLUMNS, write_index
 from pipeline.video import write_video
 from tests.workspace import make_workspace
 
@@ -25,6 +33,12 @@ STEPS = {
     "plan": "from flows.prefect_dvc.graph import plan; plan()",
 }
 DVC = [sys.executable, "-m", "dvc"]
+STAGES = {
+    "tensorize": ["data/frames", "data/clips"],
+    "train": ["data/frames", "data/clips", "data/model", "data/training"],
+    "evaluate": ["data/frames", "data/clips", "data/model", "data/metrics"],
+    "render": ["data/frames", "data/clips", "data/model", "data/training", "data/metrics", "data/renders"],
+}
 EXTRACT = [sys.executable, "-m", "pipeline.stages.extract", "data/frames"]
 
 
@@ -99,17 +113,49 @@ def measure(root: Path, number: int, clip: bytes | None) -> None:
     show("dvc repro extract, one", cost([*DVC, "repro", "-q", "-s", "extract"], folder, environment))
 
 
+def fill_store(frames: Path, number: int) -> None:
+    """A frame store as the stage extract leaves it, of videos of noise."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for index in range(number):
+        name = f"{index:05}.mp4"
+        write_array(frames / f"{name}.npy", generator.integers(0, 256, (40, 16, 16, 1), np.uint8))
+        facts = {"num_frames": 40, "stored_frames": 40, "fps": 10.0, "height": 64, "width": 64, "duration_seconds": 4.0}
+        texts = {"path": name, "status": "ok", "sha256": hashlib.sha256(name.encode()).hexdigest()}
+        rows.append(dict.fromkeys(COLUMNS, "") | facts | texts | {"array": f"{name}.npy"})
+    write_index(frames, rows)
+
+
+def measure_stages(root: Path, number: int) -> None:
+    """One line per stage after `extract`."""
+    folder = root / f"s{number}"
+    environment = make_workspace(folder) | {"OMP_NUM_THREADS": "1"}
+    params = folder / "params.yaml"
+    text = re.sub(r"max_minutes:.*", "max_minutes: 0.05", params.read_text())
+    params.write_text(re.sub(r"max_clips:.*", "max_clips: 64", text))
+    fill_store(folder / "data/frames", number)
+    for name, paths in STAGES.items():
+        values = cost([sys.executable, "-m", f"pipeline.stages.{name}", *paths], folder, environment)
+        print(f"{number:6} {name:24} {values[0]:8.2f} {values[1]:8.2f} {values[2]:8.0f}", flush=True)
+    page = (folder / "data/renders/index.html").stat().st_size
+    print(f"{number:6} {'the page, MB':24} {page / 1e6:8.2f}", flush=True)
+
+
 def main() -> None:
     """Measure each number of videos."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth", description="How time grows with videos")
     parser.add_argument("--videos", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--clip", type=Path, help="an .mp4 file that is copied instead of a small one")
+    parser.add_argument("--stages", action="store_true", help="what comes after extract")
     arguments = parser.parse_args()
     clip = arguments.clip.read_bytes() if arguments.clip else None
     print(f"{'videos':>6} {'step':24} {'wall s':>8} {'CPU s':>8} {'MB':>8}")
     with tempfile.TemporaryDirectory() as name:
         for number in arguments.videos:
-            measure(Path(name), number, clip)
+            if arguments.stages:
+                measure_stages(Path(name), number)
+            else:
+                measure(Path(name), number, clip)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ def test_videos_parameters_and_code_are_told_in_words():
     assert what_changed(changed, videos) == ("3 new videos; 1 removed video; params: model.foreframe, train.seed; code")
 
 
+def test_overrides_tell_the_keys_of_a_section():
+    changed = stages(("params.yaml: train, model.foreframe",))
+    overrides = ["train.seed=5", "train.max_minutes=1", "training=2", "evaluate.max_clips=3"]
+    assert what_changed(changed, [], overrides) == "params: model.foreframe, train.max_minutes, train.seed"
+
+
 def test_many_parameters_are_cut_short_and_each_is_told_once():
     changed = stages(("params.yaml: d, c",), ("params.yaml: c, b, a",))
     assert what_changed(changed) == "params: a, b, c …"

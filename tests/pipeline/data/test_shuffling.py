@@ -82,6 +82,17 @@ def test_neighbours_in_an_epoch_are_of_many_segments(make):
     assert len(batches[0]) >= 4
 
 
+def test_short_videos_are_mixed_in_a_window_that_is_smaller_than_a_segment_of_a_long_one():
+    """MIXED of a MiB are 27 of these videos, which are a segment each."""
+    clips = [(str(video), start) for video in range(300) for start in range(0, 30 - LENGTH + 1, 2)]
+    some = Segments(
+        clips, lambda video: Video(int(video)), length=LENGTH, frame_bytes=2**10, shuffle_mb=1, videos_per_clip=1
+    )
+    order = some.order(np.random.default_rng(0))
+    batches = [set(some.segment[order[start : start + 16]]) for start in range(0, len(order) - 16, 16)]
+    assert np.mean([len(batch) for batch in batches]) > 10
+
+
 def test_two_processes_that_share_a_batch_read_few_segments_in_common(make):
     _, segments = make
     some = segments(40)

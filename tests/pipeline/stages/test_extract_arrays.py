@@ -249,3 +249,13 @@ def test_openstls_folder_of_arrays_keeps_its_split(tmp_path):
     assert dict(zip(index["path"], index["split"], strict=True)) == {
         f"{name}.npy/{n}": name for name, count in (("train", 8), ("val", 5), ("test", 5)) for n in range(count)
     }
+
+
+def test_three_sequences_of_a_split_are_no_colours(tmp_path):
+    folder = folder_of(tmp_path)
+    sequences = squares(12, 6)
+    for name, part in (("train", sequences[:6]), ("val", sequences[6:9]), ("test", sequences[9:])):
+        np.save(folder / f"{name}.npy", part)
+    index = extracted(tmp_path).index
+    assert index["split"].value_counts().to_dict() == {"train": 6, "val": 3, "test": 3}
+    assert (index["status"] == "ok").all()

@@ -13,6 +13,15 @@ from tests.pipeline.stages.sources import SIDE, extracted, folder_of, greys_of, 
 pytestmark = pytest.mark.usefixtures("read")
 
 
+def test_a_list_may_be_a_spreadsheets_with_semicolons(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    encode(folder / "a.mp4", Encoding(num_frames=10))
+    (folder / "list.csv").write_text("\ufeffpath;split;stop_seconds\na.mp4;train;0.5\n", encoding="utf-8")
+    index = extracted(tmp_path, "archive/list.csv").index
+    assert index[["path", "split", "num_frames"]].to_numpy().tolist() == [["a.mp4#t=,0.5", "train", 5]]
+
+
 def test_a_list_says_which_files_count_from_when_to_when_and_in_which_split(tmp_path):
     folder = tmp_path / "archive"
     for name in ("a.mp4", "deep/b.mp4", "unlisted.mp4"):

@@ -85,7 +85,7 @@ def test_a_kind_of_source_goes_through_all_stages(tmp_path, monkeypatch, kind):
     store = extracted(tmp_path, "in/list.csv" if kind == "listed" else "in", size=(8, 8))
     reproduce(tmp_path / "out", tmp_path / "data", "convlstm", "pixel", "predict")
     summary = json.loads((tmp_path / "data/metrics/metrics.json").read_text())
-    assert all(math.isfinite(value) for value in summary["model"].values())
+    assert all(math.isfinite(value) for key, value in summary["model"].items() if key != "intervals")
     assert {"clip_00.mp4", "sheet.png", "index.html"} <= {path.name for path in (tmp_path / "data/renders").iterdir()}
     said = {video: split for video, split in store.index["split"].items() if split}
     if kind in ("openstl", "listed"):
