@@ -32,7 +32,7 @@ def axes_of(shape: tuple[int, ...], stated: str | None, sample: Callable[[Any], 
         if shape[1] in CHANNELS:
             return "TCHW"
         if shape[2] in CHANNELS:  # as some programs save; pictures of three rows are none
-            raise _unclear(shape, "HWCT or NTHW")
+            raise UnclearAxes(shape, "NTHW", "HWCT")
         if shape[0] == 1:
             return "NTHW"
         if shape[0] == 3:
@@ -62,7 +62,7 @@ def _time_first(shape: tuple[int, ...], rest: str, sample: Callable[[Any], NDArr
             block = np.asarray(sample(tuple(_span(length, place) for length in shape[:3]))).astype(np.float64)
             differences += [np.nanmean(np.abs(np.diff(block, axis=axis))) for axis in (0, 2)]
         if differences[1] * CLEARLY < differences[0]:
-            raise _unclear(shape, f"HWT{rest} or THW{rest}")
+            raise UnclearAxes(shape, f"THW{rest}", f"HWT{rest}")
     return f"THW{rest}"
 
 
