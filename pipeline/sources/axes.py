@@ -32,7 +32,7 @@ def axes_of(shape: tuple[int, ...], stated: str | None, sample: Callable[[Any], 
         if shape[1] in CHANNELS:
             return "TCHW"
         if shape[2] in CHANNELS:  # as some programs save; pictures of three rows are none
-            raise UnclearAxes(shape, "NTHW", "HWCT")
+            raise UnclearAxes(shape, "HWCT", "NTHW")
         if shape[0] == 1:
             return "NTHW"
         if shape[0] == 3:

@@ -118,7 +118,7 @@ UNCLEAR = {
     "time last": (bright(64, 80, 20), r"told from shape (64, 80, 20).*extract.array_axes (THW or HWT)"),
     "time last, square": (bright(48, 48, 90), r"told from shape (48, 48, 90).*extract.array_axes (THW or HWT)"),
     "time before colours": (bright(64, 80, 20)[..., None].repeat(3, -1), "extract.array_axes (THWC or HWTC)"),
-    "time after colours": (bright(64, 80, 20)[:, :, None].repeat(3, 2), "extract.array_axes (NTHW or HWCT)"),
+    "time after colours": (bright(64, 80, 20)[:, :, None].repeat(3, 2), "extract.array_axes (HWCT or NTHW)"),
     "nothing": (np.zeros((0, 9, 9), np.uint8), r"no whole frame"),
 }
 
