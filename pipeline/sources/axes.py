@@ -62,7 +62,7 @@ def _time_first(shape: tuple[int, ...], rest: str, sample: Callable[[Any], NDArr
             block = np.asarray(sample(tuple(_span(length, place) for length in shape[:3]))).astype(np.float64)
             differences += [np.nanmean(np.abs(np.diff(block, axis=axis))) for axis in (0, 2)]
         if differences[1] * CLEARLY < differences[0]:
-            raise UnclearAxes(shape, f"HWT{rest}", f"THW{rest}")
+            raise UnclearAxes(shape, f"THW{rest}", f"HWT{rest}")
     return f"THW{rest}"
 
 
@@ -92,8 +92,7 @@ def _span(length: int, place: int) -> slice:
 class UnclearAxes(VideoError):
     """An array may be a video, but nothing tells which axis is time."""
 
-    def __init__(self, shape: tuple[int, ...], *choices: str) -> None:
-        told = " or ".join(choices)
-        super().__init__(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({told})")
-        # the axes, if the first one counts sequences; None where it cannot
-        self.sequences_first = next((axes for axes in choices if axes.startswith("N")), None)
+    def __init__(self, shape: tuple[int, ...], sequences_first: str, other: str) -> None:
+        choices = f"{sequences_first} or {other}"
+        super().__init__(f"its axes cannot be told from shape {shape}: write them as extract.array_axes ({choices})")
+        self.sequences_first = sequences_first  # the axes, if the first one counts sequences

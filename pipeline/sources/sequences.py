@@ -68,7 +68,7 @@ def _axes(path: Path, array: Array, stated: str | None) -> str:
     try:
         return axes_of(array.shape, stated, array.__getitem__)
     except UnclearAxes as error:
-        if path.stem.lower() in SPLITS and error.sequences_first is not None:
+        if path.stem.lower() in SPLITS and error.sequences_first.startswith("N"):
             return error.sequences_first
         raise
 

@@ -115,9 +115,9 @@ UNCLEAR = {
     "one picture": (np.zeros((40, 30, 3), np.uint8), r"shape (40, 30, 3) is one picture"),
     "noise": (np.random.default_rng(0).integers(0, 255, (5, 6, 9, 9), np.uint8), "axes cannot be told.*NTHW or TNHW"),
     "three": (squares(3, 6), "axes cannot be told.*NTHW or CTHW"),
-    "time last": (bright(64, 80, 20), r"told from shape (64, 80, 20).*extract.array_axes (HWT or THW)"),
-    "time last, square": (bright(48, 48, 90), r"told from shape (48, 48, 90).*extract.array_axes (HWT or THW)"),
-    "time before colours": (bright(64, 80, 20)[..., None].repeat(3, -1), "extract.array_axes (HWTC or THWC)"),
+    "time last": (bright(64, 80, 20), r"told from shape (64, 80, 20).*extract.array_axes (THW or HWT)"),
+    "time last, square": (bright(48, 48, 90), r"told from shape (48, 48, 90).*extract.array_axes (THW or HWT)"),
+    "time before colours": (bright(64, 80, 20)[..., None].repeat(3, -1), "extract.array_axes (THWC or HWTC)"),
     "time after colours": (bright(64, 80, 20)[:, :, None].repeat(3, 2), "extract.array_axes (HWCT or NTHW)"),
     "nothing": (np.zeros((0, 9, 9), np.uint8), r"no whole frame"),
 }
