@@ -15,17 +15,23 @@ from pipeline.data.frames import FrameStore
 from pipeline.ingest.folder import printable
 from pipeline.stages.extract import extract
 from tests.conftest import data_in
-from tests.corpus.colors import COLORS
+from tests.corpus.colors import COLORS, UNCONVERTED
+from tests.corpus.cropped import CROPPED
 from tests.corpus.refused import DAMAGED, NO_VIDEOS
 from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import PICTURES, STREAMS
+from tests.corpus.tagged import TAGGED
 from tests.corpus.uploads import UPLOADS
 from tests.corpus.videos import GOOD, Expected
 from tests.pipeline.stages.test_extract import params
 from tests.pipeline.stages.test_extract_corpus import check_file, check_picture
 
 # what is to be refused unopened (REFUSED) is for our reader alone
-GROUPS = {"videos": GOOD | COLORS | STAMPS | STREAMS | UPLOADS, "no videos": NO_VIDEOS | PICTURES, "damaged": DAMAGED}
+GROUPS = {
+    "videos": GOOD | COLORS | STAMPS | STREAMS | CROPPED | UPLOADS | TAGGED,
+    "no videos": NO_VIDEOS | PICTURES | UNCONVERTED,
+    "damaged": DAMAGED,
+}
 TIMEOUT_SECONDS = 10
 PLAIN = """
 import sys, cv2, numpy as np
