@@ -19,6 +19,8 @@ from pipeline.runtime.parents import end_with, end_with_input
 
 # no telemetry; here, because Prefect reads it when it is imported
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# a temporary server, in whatever project: Prefect's 20 seconds are few on a busy machine
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
 
 def _keep_loopback_from_proxies() -> None:

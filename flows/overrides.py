@@ -65,6 +65,11 @@ def _override(overrides: list[str]) -> Params:
     return params
 
 
+def settle() -> None:
+    """From now on the overrides are the workspace's own: nothing takes them back."""
+    JOURNAL.unlink(missing_ok=True)
+
+
 def are_in_force() -> bool:
     """Whether params.yaml holds what the run that goes on has written, which is not what it held before."""
     journal = _read_journal()

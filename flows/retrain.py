@@ -20,7 +20,7 @@ from prefect.states import Completed
 
 from flows import champions, news, promotion, report, trials, videos
 from flows.news import CANDIDATE, JUDGED, NOTHING, judgement
-from flows.overrides import are_in_force
+from flows.overrides import are_in_force, settle
 from flows.prefect_dvc import command, execution, graph
 from flows.prefect_dvc.graph import Stage
 from flows.run_names import what_changed
@@ -65,6 +65,7 @@ def retrain(overrides: list[str] | None = None) -> State[Any]:
         verdict, scores = compare(params)
         version = None
         if verdict.better:
+            settle()  # before, so that no interruption parts the champion from its parameters
             facts = {"reason": verdict.reason, "videos": known_videos(), "scores": scores["candidate"]}
             version = promotion.promote(
                 CANDIDATE, facts, tracked(stages), message(verdict, stages), commit=params.promote.commit

@@ -30,6 +30,8 @@ class ObjectStorage:
     def __init__(self, url: str) -> None:
         """Nothing is asked of the network; raises DataError where the kind of address is not known here."""
         self.url = url.rstrip("/")
+        if not url.partition("://")[2].strip("/"):
+            raise DataError(f"{url}: names no bucket or folder; write s3://bucket/folder, say")
         import fsspec  # takes a while that only this needs
 
         try:
@@ -44,39 +46,40 @@ class ObjectStorage:
         self._reached, self._gave_up = False, Event()
 
     def sizes(self) -> dict[str, int]:
-        """The bytes of each object, by name."""
+        """The bytes of each object that lies at the address itself, by name."""
 
         def listed() -> dict[str, int]:
             self._files.invalidate_cache()
             try:
-                found = self._files.find(self._root, detail=True)
+                found = self._files.find(self._root, maxdepth=1, detail=True)
             except FileNotFoundError:
                 # nothing was stored yet; or the bucket is not there, which an upload says
                 return {}
-            return {Path(path).name: int(facts["size"]) for path, facts in found.items()}
+            below = {path.removeprefix(self._root).lstrip("/"): int(facts["size"]) for path, facts in found.items()}
+            return {name: size for name, size in below.items() if "/" not in name}  # those below belong to others
 
         return self._tried(listed, self.url)
 
     def fetch(self, name: str, start: int, stop: int) -> bytes:
         """Bytes of the object `name` in the half-open range, fewer where it is shorter."""
         path = f"{self._root}/{name}"
-        return self._tried(lambda: self._files.cat_file(path, start=start, end=stop), f"{self.url}/{name}")
+        missing = "is not there; `dvc repro --force extract` uploads what is missing"
+        return self._tried(lambda: self._files.cat_file(path, start=start, end=stop), f"{self.url}/{name}", missing)
 
     def upload(self, path: Path, name: str) -> None:
         """The file at `path` as the object `name`, in place of what is there."""
         target = f"{self._root}/{name}"
-        self._tried(lambda: self._files.put_file(str(path), target), f"{self.url}/{name}")
+        missing = "there is no such bucket or folder; create it, then run it again: it goes on where it was"
+        self._tried(lambda: self._files.put_file(str(path), target), self.url, missing)
 
-    def _tried(self, action: Callable[[], T], address: str) -> T:
+    def _tried(self, action: Callable[[], T], address: str, missing: str = "is not there") -> T:
         """What `action` returns in the end; raises DataError where it cannot, at once if nothing was ever reached."""
         delays = iter(DELAYS)
         while True:
             try:
                 result = action()
             except FileNotFoundError as error:
-                raise DataError(
-                    f"{address}: is not there; `dvc repro --force extract` uploads what is missing"
-                ) from error
+                raise DataError(f"{address}: {missing}") from error
             except PermissionError as error:
                 raise DataError(f"{address}: access is denied ({_one_line(error)}); check the credentials") from error
             except Exception as error:  # each kind of storage has errors of its own

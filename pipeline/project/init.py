@@ -55,7 +55,11 @@ def make_project(
         raise PipelineError(
             "git: is not installed; install it, or use --no-vcs and run `git init` and `dvc init` later"
         )
+    if vcs and _is_ignored(folder):
+        raise PipelineError(f"{folder}: git ignores this folder; name another one, or use --no-vcs")
     stated = parsed(settings)
+    if "data.videos" in stated:
+        raise ParamsError("--set data.videos: is what --videos says")
     _params(stated)  # told before any work
     found = survey(videos, **{name: stated[key] for name, key in OF_SURVEY.items() if stated.get(key)})
     choice = choose(found, side, _batch_size())
@@ -163,6 +167,13 @@ def _version(folder: Path) -> None:
         _run(folder, [*dvc, "config", key, value])
     _git(folder, "add", "--", *FILES, ".dvc")
     _git(folder, "commit", "--quiet", "-m", "foreframe: a project for these videos", "--", *FILES, ".dvc")
+
+
+def _is_ignored(folder: Path) -> bool:
+    """Whether a git repository that `folder` would be a part of ignores it."""
+    path = folder.absolute()
+    place = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    return _git(place, "check-ignore", "--quiet", "--", str(path / FILES[0]), check=False) is not None
 
 
 def _git(folder: Path, *arguments: str, check: bool = True) -> str | None:

@@ -10,7 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.runtime.yaml_file import with_values
 
 PACKAGE = Path(pipeline.__file__).parent
-# a wheel holds copies of them (setup.py), a clone has them beside the package
+# a wheel holds copies of them (pyproject.toml), a clone has them beside the package
 PLACES = (PACKAGE / "project" / "files", PACKAGE.parent)
 # in a project, a link to the installed package: DVC sees the code there as in a clone, whatever made it change
 CODE = Path(".foreframe/code")

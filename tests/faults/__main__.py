@@ -48,6 +48,7 @@ def main() -> None:
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file as well")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's `&` ignores, all that begins here would
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # disks are unmounted and processes ended then, too
     results = Results(arguments.results)
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:

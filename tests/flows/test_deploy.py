@@ -379,7 +379,7 @@ def test_ten_kills_at_random_moments_leave_a_whole_champion_and_a_workspace_that
         PIPELINE.replace("cmd: cp -r prepared/model", "cmd: sleep 2.75 && cp -r prepared/model")
     )
     rng = random.Random(6)
-    targets = ["prefect.engine", "sleep 2.75", "flows.server"] * 3 + ["flows.prefect_dvc.stage_process"]
+    targets = ["prefect.engine", "sleep 2.75", "flows.server"] * 3 + ["flows.prefect_dvc.stage_server"]
     with Served(workspace, dict(os.environ)) as served:
         assert served.finish(served.trigger())["state_name"] == "Promoted v1.0.0"
         for number, target in enumerate(targets):

@@ -81,6 +81,14 @@ def test_a_project_that_is_there_stays_as_it_is(films, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
+def test_a_folder_that_git_ignores_is_told_and_stays_empty(films, tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("ignored/\n")
+    with pytest.raises(PipelineError, match=r"ignored/walks: git ignores this folder"):
+        make_project(tmp_path / "ignored/walks", films)
+    assert not (tmp_path / "ignored").exists()
+
+
 def test_dvc_add_of_videos_in_data_is_gits_in_a_project_and_in_a_clone(tmp_path):
     ignored = (Path(__file__).parents[3] / ".gitignore").read_text()
     for name, text in {"project": template.IGNORED_BY_GIT, "clone": ignored}.items():

@@ -272,7 +272,7 @@ def test_an_address_that_nobody_answers_at_is_told_before_anything_is_decoded(tm
 
 def test_a_bucket_that_is_not_there_is_told(tmp_path, url):
     videos(tmp_path / "in")
-    with pytest.raises(DataError, match=r"s3://nowhere/a/.*: is not there"):
+    with pytest.raises(DataError, match=r"^s3://nowhere/a: there is no such bucket or folder; create it"):
         extracted(tmp_path, size=(8, 8), store="compressed", store_url="s3://nowhere/a")
 
 
@@ -285,9 +285,9 @@ def test_wrong_credentials_are_told(tmp_path, url):
         extracted(tmp_path, size=(8, 8), store="compressed", store_url=url)
 
 
-@pytest.mark.parametrize("address", ["nosuch://a/b", "s3:/a", "bucket/folder"])
+@pytest.mark.parametrize("address", ["nosuch://a/b", "s3:/a", "bucket/folder", "file:///", "s3://"])
 def test_what_is_no_address_is_refused(tmp_path, address):
-    with pytest.raises((DataError, ValueError), match=r"is no address that can be opened|store_url"):
+    with pytest.raises((DataError, ValueError), match=r"is no address that can be opened|store_url|names no bucket"):
         ObjectStorage(str(params(store="compressed", store_url=address).store_url))
 
 
@@ -322,3 +322,11 @@ def test_a_folder_of_another_disk_is_an_address_as_well(tmp_path):
     store = uploaded(tmp_path, f"file://{tmp_path}/disk/frames")
     assert len(list((tmp_path / "disk/frames").iterdir())) == VIDEOS
     assert len(read(store.folder)) == VIDEOS
+
+
+@pytest.mark.parametrize("kind", ["s3", "file"])
+def test_what_lies_below_an_address_is_not_at_it(tmp_path, url, kind):
+    above = url if kind == "s3" else f"file://{tmp_path}/disk"
+    uploaded(tmp_path, f"{above}/v1")
+    extracted(tmp_path, size=(8, 8), store="compressed", store_url=above)
+    assert len(ObjectStorage(above).sizes()) == len(ObjectStorage(f"{above}/v1").sizes()) == VIDEOS
