@@ -52,6 +52,12 @@ class Survey:
     unreadable: list[str]  # why, one line per file
     coloured: bool
     share: float = 1.0  # how many videos stand for one that was looked at
+    is_split: bool = False  # a list, or folders, say which videos train and which test
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are so few videos that each is cut in three, to train and to test."""
+        return self.num_files < ENOUGH_VIDEOS and not self.is_split
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,16 @@ def survey(folder: Path, **stated: Any) -> Survey:
         hint = f"; --set writes it, such as --set {asked[0]}=…" if asked else ""
         raise VideoError(f"{folder}: holds no video that can be read ({found}){hint}")
     coloured = any(_is_coloured(entry) for entry in seen[:: max(1, math.ceil(len(seen) / MOST_COLOURED))])
-    return Survey(videos, len(readable), unreadable, coloured, len(readable) / len(chosen))
+    is_split = {"train", "test"} <= {entry.split or entry.name.partition("/")[0] for entry in readable}
+    return Survey(videos, len(readable), unreadable, coloured, len(readable) / len(chosen), is_split)
 
 
 def choose(found: Survey, side: int | None = None, batch_size: int = 16) -> Choice:
     """The parameters that suit the videos; `side` is the shorter side of a frame in pixels, where a person says so."""
     size = _size(found.videos, side or SIDE)
-    rate, why_rate = _rate(found.videos, found.num_files)
+    rate, why_rate = _rate(found.videos, is_cut=found.is_cut)
     lengths = sorted(int(video.seconds * (rate or video.fps)) for video in found.videos)
-    steps, why_steps = _steps(lengths, found.num_files)
+    steps, why_steps = _steps(lengths, is_cut=found.is_cut)
     num_clips = found.share * sum(max(0, length - 2 * steps + 1) for length in lengths)
     stride = max(1, min(2 * steps, math.ceil(num_clips / ENOUGH_CLIPS)))
     per_epoch = max(1, int(num_clips / stride / batch_size))
@@ -147,7 +154,7 @@ def _aligned(length: float) -> int:
     return max(ALIGNMENT, ALIGNMENT * int(length / ALIGNMENT + 0.5))
 
 
-def _rate(videos: Sequence[Video], num_videos: int) -> tuple[float | None, str]:
+def _rate(videos: Sequence[Video], *, is_cut: bool) -> tuple[float | None, str]:
     """Frames per second to keep, None for all that there are, and why.
 
     The slowest video's rate, or a whole part of it where that leaves frames enough for clips of the usual length.
@@ -157,7 +164,7 @@ def _rate(videos: Sequence[Video], num_videos: int) -> tuple[float | None, str]:
         return None, "all frames: the videos do not say their rate"
     slowest, fastest = min(rates), max(rates)
     longest = max(video.seconds for video in videos)
-    needed = 8 * STEPS if num_videos < ENOUGH_VIDEOS else 2 * STEPS
+    needed = 8 * STEPS if is_cut else 2 * STEPS
     part = math.ceil(slowest / FASTEST)
     while part > 1 and longest * slowest / part < needed:
         part -= 1
@@ -169,13 +176,13 @@ def _rate(videos: Sequence[Video], num_videos: int) -> tuple[float | None, str]:
     return kept, f"{kept:g} frames per second: {has}, between which little moves"
 
 
-def _steps(lengths: Sequence[int], num_videos: int) -> tuple[int, str]:
+def _steps(lengths: Sequence[int], *, is_cut: bool) -> tuple[int, str]:
     """How many frames are given and predicted, and why; `lengths` are those of the videos, in frames, in order."""
-    if num_videos < ENOUGH_VIDEOS and lengths[-1] >= 16:
+    if is_cut and lengths[-1] >= 16:
         # the longest can be cut in three with gaps: see splits.check_none_is_empty
         most, why = lengths[-1] // 8, "few videos are cut in three, and the longest has"
     else:
         most, why = lengths[len(lengths) // 5] // 2, "most videos have at least"
     steps = max(2, min(STEPS, most))
-    length = lengths[-1] if num_videos < ENOUGH_VIDEOS else lengths[len(lengths) // 5]
+    length = lengths[-1] if is_cut else lengths[len(lengths) // 5]
     return steps, f"{steps} frames are given, {steps} predicted: {why} {length} frames"

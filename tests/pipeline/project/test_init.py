@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.params import load_params
 from pipeline.project import template
 from pipeline.project.init import is_project, link_code, make_project
-from pipeline.project.survey import Survey, Video, choose
+from pipeline.project.survey import Survey, Video, choose, survey
 from pipeline.runtime.yaml_file import with_values
 from pipeline.stages.extract import extract
 from pipeline.video import write_video
@@ -240,6 +240,15 @@ def test_size_rate_and_length_follow_the_videos(video, size, fps, steps):
 def test_videos_of_unlike_rates_get_that_of_the_slowest():
     slow, fast = Video(100, 100, 12.0, 60.0), Video(100, 100, 50.0, 60.0)
     assert choose(surveyed(slow, fast)).fps == 12.0
+
+
+def test_few_videos_that_are_split_are_not_cut_in_three(tmp_path):
+    for number, split in enumerate(("train", "val", "test")):
+        (tmp_path / "films" / split).mkdir(parents=True)
+        write_clip(tmp_path / f"films/{split}/a.mp4", number, 30)
+    assert choose(survey(tmp_path / "films")).steps == 10
+    shutil.move(tmp_path / "films/test", tmp_path / "films/other")
+    assert choose(survey(tmp_path / "films")).steps == 3
 
 
 def test_a_value_is_written_where_it_stands_and_nothing_else_changes():
