@@ -31,8 +31,16 @@ def ended(number: signal.Signals, then: str) -> tuple[int, str]:
     """The exit code and the messages of a run that does something else with the exception that a signal raises."""
     code = RUN.format(signal=number.name, then=then)
     environment = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api"}  # which a function does not ask
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, env=environment, capture_output=True, text=True, preexec_fn=heed_ctrl_c, timeout=120,
+    )  # fmt: skip
     return ran.returncode, ran.stderr
+
+
+def heed_ctrl_c() -> None:
+    """In a new process: what was started by a shell's `&` ignores it, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -52,6 +60,7 @@ def test_ctrl_c_while_prefect_is_imported_is_no_traceback(command):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     assert process.stderr is not None
     for line in process.stderr:
