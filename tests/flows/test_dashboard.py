@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from flows.overrides import set_params
 from flows.report import PAGES
 from tests.flows.browser import Browser
 from tests.flows.conftest import ROOT, ask
@@ -39,14 +40,15 @@ def keep(browser: Browser, name: str, folder: Path) -> None:
     assert 10_000 < path.stat().st_size < BIGGEST
 
 
-def retrain(folder: Path, environment: dict[str, str], *overrides: str) -> str:
-    """Run the flow; returns its id."""
-    code = (
-        "import sys; from flows.retrain import retrain; "
-        "print('RUN', retrain(overrides=sys.argv[1:], return_state=True).state_details.flow_run_id)"
-    )
+def retrain(folder: Path, environment: dict[str, str], *changes: str) -> str:
+    """Run the flow after these values were written to params.yaml; returns the run's id.
+
+    As overrides of the run they would leave with it, and the page that the report links to with them.
+    """
+    set_params(list(changes), folder / "params.yaml")
+    code = "from flows.retrain import retrain; print('RUN', retrain(return_state=True).state_details.flow_run_id)"
     result = subprocess.run(
-        [sys.executable, "-c", code, *overrides],
+        [sys.executable, "-c", code],
         cwd=folder,
         env=environment,
         check=True,
