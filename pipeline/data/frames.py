@@ -13,6 +13,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from json.encoder import encode_basestring_ascii
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ COLUMNS = {
     "split": "str",  # train | val | test, where a list, an array's name or a data set says so
 }
 NEEDED = ("path", "sha256", "stored_frames", "array")  # without these an index is none
+ROW = f"{{{', '.join(f'{json.dumps(name)}: %s' for name in COLUMNS)}}}"  # as JSON, each %s a text in quotes
 
 
 class FrameStore:
@@ -181,7 +183,7 @@ def write_hashes(folder: Path, arrays: Mapping[str, str]) -> None:
 
 
 def _hashes(index: bytes, arrays: Mapping[str, str]) -> dict[str, Any]:
-    rows = {row["path"]: _row_hash(row) for row in _rows(index)}
+    rows = {fields[0]: _row_hash(fields) for fields in _rows(index)}
     return {"arrays": dict(arrays), "index": content_hash(index), "rows": rows}
 
 
@@ -204,11 +206,15 @@ def sound_rows(folder: Path) -> list[dict[str, Any]]:
     except OSError:
         return []
     known = read_hashes(folder)["rows"]
-    sound = [row for row in _rows(content) if known.get(row["path"]) == _row_hash(row)]
-    return [{name: _value(row[name], kind) for name, kind in COLUMNS.items()} for row in sound]
+    sound = [fields for fields in _rows(content) if known.get(fields[0]) == _row_hash(fields)]
+    kinds = COLUMNS.items()
+    return [
+        {name: text if kind == "str" else _value(text, kind) for (name, kind), text in zip(kinds, fields, strict=True)}
+        for fields in sound
+    ]
 
 
-def _rows(content: bytes) -> Iterator[dict[str, str]]:
+def _rows(content: bytes) -> Iterator[list[str]]:
     """The rows of an index as text; those that have not as many fields as there are COLUMNS are left out."""
     lines = csv.reader(io.StringIO(content.decode(errors="replace"), newline=""))
     next(lines, None)
@@ -220,11 +226,11 @@ def _rows(content: bytes) -> Iterator[dict[str, str]]:
         if fields is None:
             return
         if len(fields) == len(COLUMNS):
-            yield dict(zip(COLUMNS, fields, strict=True))
+            yield fields
 
 
-def _row_hash(row: dict[str, str]) -> str:
-    return content_hash(json.dumps(row).encode())
+def _row_hash(fields: list[str]) -> str:
+    return content_hash((ROW % tuple(map(encode_basestring_ascii, fields))).encode())
 
 
 def _text(value: Any, kind: str) -> str:
@@ -233,9 +239,7 @@ def _text(value: Any, kind: str) -> str:
     return str(value) if kind == "str" else str(int(value)) if kind == "Int64" else repr(float(value))
 
 
-def _value(text: str, kind: str) -> str | int | float | None:
-    if kind == "str":
-        return text
+def _value(text: str, kind: str) -> int | float | None:
     return None if not text else int(text) if kind == "Int64" else float(text)
 
 

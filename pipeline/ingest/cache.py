@@ -7,6 +7,7 @@ parameters alone.
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,7 +125,7 @@ class ContentCache:
 
 
 def _state(path: Path) -> list[int]:
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116 -- half the time of Path.stat, ten thousand times
     return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 

@@ -58,28 +58,30 @@ def entries_at(path: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entr
         files, others = _sorted_out([path], root, allowed)
         yield from others
         for file in files:
-            yield _file_entry(file, root)
+            yield _file_entry(file, printable(file.relative_to(root)))
 
 
 def _entries(folder: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entry]:
     name = printable(folder.relative_to(root))
     try:
         with os.scandir(folder) as listing:
-            paths = [Path(item.path) for item in sorted(listing, key=lambda item: item.name)]
+            items = sorted(listing, key=lambda item: item.name)
     except OSError as error:
         yield Entry(name, (), reason=f"cannot be listed: {error.strerror}")
         return
     container = ""
-    if any(path.name in arrays.ZARR for path in paths):
+    if any(item.name in arrays.ZARR for item in items):
         container = "array"
-    elif any(path.name == lerobot.INFO.parts[0] for path in paths) and lerobot.is_dataset(folder):
+    elif any(item.name == lerobot.INFO.parts[0] for item in items) and lerobot.is_dataset(folder):
         container = "lerobot"
     if container:
         files, refused = _all_files(folder, root, allowed)
         yield from refused
         yield Entry(name, tuple(files), container=container, place=folder)
         return
-    files, others = _sorted_out(paths, root, allowed)
+    files = [Path(item.path) for item in items if _is_plain(item)]
+    linked, others = _sorted_out([Path(item.path) for item in items if not _is_plain(item)], root, allowed)
+    files += linked
     for other in others:
         if other.place is not None:  # a folder in this one
             yield from _entries(other.place, root, allowed)
@@ -95,13 +97,21 @@ def _entries(folder: Path, root: Path, allowed: Sequence[Path]) -> Iterator[Entr
         if images:
             yield Entry(name, tuple(images), is_sequence=True, place=folder)
     in_sequence = set(images)
+    above = "" if folder == root else f"{name}/"
     for path in files:
         if path not in in_sequence:
-            yield _file_entry(path, root)
+            yield _file_entry(path, f"{above}{printable(path.name)}")
 
 
-def _file_entry(path: Path, root: Path) -> Entry:
-    name = printable(path.relative_to(root))
+def _is_plain(item: os.DirEntry[str]) -> bool:
+    """Whether the listing itself says that this is a file to be opened, as it does of most."""
+    try:
+        return item.is_file(follow_symlinks=False) and not item.name.startswith(".")
+    except OSError:  # the listing does not say so, and the file does not
+        return False
+
+
+def _file_entry(path: Path, name: str) -> Entry:
     if path.suffix.lower() in arrays.FILES:
         return Entry(name, (path,), container="array")
     return Entry(name, (path,), part=Part(reader="stack", path=str(path)) if is_stack(path) else None)

@@ -61,7 +61,7 @@ def _listed(videos: Path, roots: Sequence[str]) -> list[Entry]:
 
 
 def _sorted(entries: Iterable[Entry]) -> list[Entry]:
-    named = (replace(entry, name=f"{entry.name}{entry.fragment}") for entry in entries)
+    named = (replace(entry, name=f"{entry.name}{entry.fragment}") if entry.fragment else entry for entry in entries)
     return sorted(named, key=lambda entry: entry.name)
 
 

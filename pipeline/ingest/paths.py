@@ -9,7 +9,7 @@ from pathlib import Path
 DVC_CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
-def printable(path: Path) -> str:
+def printable(path: Path | str) -> str:
     r"""`path` with forward slashes, in which bytes that are not UTF-8 and control characters are \xNN, and \ is \\."""
     text = os.fsencode(path).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
     if text.isprintable():  # most are; what is not need not be a control character

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,7 @@ def _row(entry: Entry, content_hash: str, outcome: Outcome, array: str = "", rec
 def _remove_unused(frames: Path, used: Iterable[str]) -> None:
     """Remove the files in `frames` that are not `used`."""
     kept = {*used, INDEX, HASHES}
-    for path in sorted(frames.iterdir()):
-        if path.name not in kept:
-            path.unlink()
+    with os.scandir(frames) as listing:
+        others = sorted({item.name for item in listing} - kept)
+    for name in others:
+        (frames / name).unlink()

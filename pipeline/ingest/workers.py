@@ -1,7 +1,7 @@
 """Runs one function in processes of its own, which a crash, a hang or a lack of memory takes down alone.
 
-`python -m pipeline.ingest.workers TASK` is such a process: each line that it reads is a job, as JSON, which it answers
-with one line. A thread of the caller waits for each process; under Dask a task does.
+`python -m pipeline.ingest.workers` is such a process: the first line that it reads is its task, as JSON, each other one
+a job, which it answers with one line. A thread of the caller waits for each process; under Dask a task does.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,11 +25,13 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import PipelineError, told
+from pipeline.ingest.forked import Forked
 from pipeline.video import log_errors_to_stderr
 
 logger = logging.getLogger(__name__)
 
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+_spares: list[Forked] = []  # at most one
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Worker:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> "Worker":
         return self
@@ -75,15 +77,15 @@ class Worker:
 
     def run(self, job: Any) -> Any:
         """The function's outcome for `job`; raises WorkerDied if the process is lost over it."""
+        lines = [job]
         if self._process is None:
-            command = [sys.executable, "-m", "pipeline.ingest.workers", json.dumps(asdict(self._task))]
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self._process = _started()
+            lines = [self._task, job]
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
+            process.stdin.writelines(json.dumps(asdict(line)).encode() + b"\n" for line in lines)
             process.stdin.flush()
             answer = process.stdout.readline()
         except BrokenPipeError:
@@ -108,6 +110,28 @@ class Worker:
             return f"the decoder hung: no frame in {self._task.timeout_seconds:g} seconds (extract.timeout_seconds)"
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"the decoder crashed ({cause})"
+
+
+@contextmanager
+def spare() -> Iterator[None]:
+    """The first worker that is wanted is a fork made here, before this process has threads or knows of many files."""
+    if sys.platform == "linux":  # elsewhere libraries break in a fork
+        _spares.append(Forked(serve))
+    try:
+        yield
+    finally:
+        for process in _spares:  # nobody wanted it
+            process.kill()
+            process.wait()
+        _spares.clear()
+
+
+def _started() -> subprocess.Popen[bytes] | Forked:
+    with suppress(IndexError):
+        return _spares.pop()
+    command = [sys.executable, "-m", "pipeline.ingest.workers"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
 def run_alone(task: Task, job: Any) -> Any:
@@ -166,8 +190,8 @@ def _done(executor: Executor, run: Callable[[Any], Any], jobs: Sequence[Any]) ->
         yield numbers[future], future.result()
 
 
-def serve(task: Task) -> None:
-    """Do jobs from standard input until it ends; this is the process that may be lost."""
+def serve() -> None:
+    """Do the jobs of a task, all from standard input, until it ends; this is the process that may be lost."""
     jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
@@ -176,6 +200,9 @@ def serve(task: Task) -> None:
     os.dup2(log.fileno(), 2)
     os.dup2(log.fileno(), 1)
     log_errors_to_stderr()
+    if not (first := jobs.readline()):
+        return
+    task = Task(**json.loads(first))
     limit = task.max_memory_mb * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -217,4 +244,4 @@ def _bug(error: Exception) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve(Task(**json.loads(sys.argv[1])))
+    serve()

@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 EVERY_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
@@ -45,6 +43,8 @@ def watched(items: Iterable[Item], total: int, name: str, unit: str) -> Iterator
     A bar called `name` where standard error is a terminal, else lines such as `40 of 100 videos`, `unit` in the plural.
     """
     if sys.stderr.isatty():
+        from tqdm import tqdm  # a twentieth of a second that only people need
+
         yield from tqdm(items, desc=name, total=total, unit=unit.removesuffix("s"), mininterval=1)
         return
     tell = Progress(total, unit)

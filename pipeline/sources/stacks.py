@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from pipeline.errors import DamagedVideo, VideoError
 from pipeline.sources.levels import BYTE, Range, check_numbers, chosen_range, suggested_range, to_levels
@@ -117,6 +116,8 @@ def read_stack(
 def _webp(
     path: Path, _fps: float, _range: Range | None, limits: Limits, heartbeat: Callable[[], None]
 ) -> Iterator[TimedPicture]:
+    from PIL import Image as PillowImage  # a twentieth of a second that few need
+
     PillowImage.MAX_IMAGE_PIXELS = None  # our own limit is told
     with PillowImage.open(path, formats=["WEBP"]) as image:
         limits.check_size(image.height, image.width)

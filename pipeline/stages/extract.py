@@ -1,5 +1,6 @@
 """Decodes every video into resized frames, chosen by their presentation times; what is known already is not redone."""
 
+import gc
 import logging
 from collections import Counter
 from contextlib import closing
@@ -10,6 +11,7 @@ from pipeline import stage
 from pipeline.data import compressed
 from pipeline.data.frames import INDEX
 from pipeline.errors import PipelineError, VideoError
+from pipeline.ingest import workers
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import content_hashes, group_by_content
 from pipeline.ingest.listing import list_videos
@@ -90,4 +92,6 @@ def _stop_without_videos(videos: Path, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(extract)
+    gc.disable()  # it would look again and again through what is known of ten thousands of videos, and find nothing
+    with workers.spare():
+        stage.run(extract)

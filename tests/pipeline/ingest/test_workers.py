@@ -1,4 +1,7 @@
+import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -65,6 +68,32 @@ def test_what_nobody_foresaw_is_told_of_its_job_alone():
 def test_a_full_disk_ends_all_in_one_line():
     with pytest.raises(PipelineError, match=r"x\.npy: No space left"), local(task(), 1) as run:
         list(run([Job("disk")]))
+
+
+SPARE = """
+import json, os, psutil
+from pipeline.ingest.workers import local, spare
+from tests.pipeline.ingest.test_workers import task
+from tests.pipeline.ingest.worker_tasks import Job
+with open("/dev/null") as kept_open, spare():
+    fork, = psutil.Process().children()
+    with local(task(), 1) as run:
+        results = dict(run([Job("double", 1), Job("error"), Job("crash"), Job("double", 3)]))
+    print(json.dumps([fork.pid, *(str(getattr(each, "doubled", each)) for each in results.values())]))
+    print(json.dumps([each.process for each in results.values() if hasattr(each, "process")]))
+with spare():
+    unused, = psutil.Process().children()
+print(json.dumps([psutil.pid_exists(each.pid) for each in (fork, unused)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries break in a fork elsewhere")
+def test_the_first_worker_is_a_fork_that_is_lost_and_replaced_like_others_and_ends_where_nobody_wants_it():
+    said = subprocess.run([sys.executable, "-c", SPARE], capture_output=True, text=True, check=True, timeout=120)
+    (fork, *outcomes), processes, alive = map(json.loads, said.stdout.splitlines())
+    assert outcomes == ["2", "24", "the decoder crashed (SIGSEGV)", "6"]
+    assert (processes[:2], processes[2] != fork) == ([fork, fork], True)
+    assert alive == [False, False]
 
 
 def test_one_job_alone_returns_its_loss_as_a_value():
