@@ -23,9 +23,13 @@ def _separated(path: Path, separator: str) -> "pd.DataFrame":
 
 def _csv(path: Path) -> "pd.DataFrame":
     """Parted by commas, or by semicolons as spreadsheets do where the comma is for decimals."""
-    table = _separated(path, ",")
-    if "path" not in table and ";" in str(table.columns[0]):
-        return _separated(path, ";")
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline().replace('"', "").strip()
+    if ";" not in header or "path" not in header.split(";"):
+        return _separated(path, ",")
+    table = _separated(path, ";")
+    for name in {"start_seconds", "stop_seconds"} & set(table.columns):
+        table[name] = table[name].str.replace(",", ".")
     return table
 
 

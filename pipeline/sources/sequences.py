@@ -38,23 +38,29 @@ def inspect(
     """
     parts: list[Part] = []
     reasons, unclear = [], ""
-    names = keys(path)
-    for key in names:
+    refused = ""  # why the array of the most values is no video: it is likelier meant to be one than labels are
+    most_values = -1
+    for key in keys(path):
+        num_values = 0
         try:
             array = open_array(path, key)
+            num_values = int(np.prod(array.shape, dtype=np.int64))
             axes = _axes(path, array, stated_axes)
         except MissingPackage:
             raise
         except VideoError as error:
             reasons.append(str(error).removeprefix(f"{path}: "))
+            told = f"{key}: {reasons[-1]}" if key else reasons[-1]
             if isinstance(error, UnclearAxes) and not unclear:
-                unclear = f"{key}: {error}" if key else str(error)
+                unclear = told
+            if num_values > most_values:
+                most_values, refused = num_values, told
             continue
         parts.extend(_parts(path, key, array, axes, heartbeat, is_quick))
         if missing := getattr(array, "missing", ""):
             reasons.append(missing)
     if not parts:
-        raise VideoError(f"{path}: {reasons[0] if reasons else 'holds no array'}")
+        raise VideoError(f"{path}: {refused or 'holds no array'}")
     if unclear:  # perhaps a video, unlike labels
         return Inspection(parts, unclear)
     broken = next((reason for reason in reasons if reason.startswith("breaks off")), "")

@@ -70,7 +70,9 @@ def in_order(packets: Iterable[av.Packet], knows_showing: bool) -> Iterator[tupl
         if not knows_showing or packet.pts is None:
             yield packet.dts if not knows_showing else None, packet.duration
             continue
-        if decoded is not None and packet.dts is not None and packet.dts < decoded:  # another recording begins
+        fell = decoded is not None and packet.dts is not None and packet.dts < decoded
+        # Matroska knows no times of decoding: FFmpeg has those of showing there of VVC, which fall at B-frames
+        if fell and (packet.is_keyframe or packet.dts != packet.pts):  # another recording begins
             while waiting:
                 pts, _, duration = heappop(waiting)
                 yield pts, duration

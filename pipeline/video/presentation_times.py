@@ -59,6 +59,7 @@ class PresentationTimes:
         self.start: float | None = None
         self.last = -self.step
         self.stop = 0.0
+        self._stamp: int | None = None  # of the last frame
         self._packet_pts: int | None = None  # of the last packet that was read
         self._packets_since_fall = REORDERING
 
@@ -92,7 +93,10 @@ class PresentationTimes:
             time = in_seconds(stamp, time_base)
             if self.start is None:
                 self.first = self.start = time
-            pts_seconds = time - self.start
+            # a high-speed camera takes more frames per second than Matroska's milliseconds tell apart
+            is_same = stamp == self._stamp and self.step < time_base
+            pts_seconds = self.last + self.step if is_same else time - self.start
+            self._stamp = stamp
             if pts_seconds < self.last and not self.in_output_order and self._packets_since_fall >= REORDERING:
                 raise StampsGoBack  # in the order of decoding they rise
             if pts_seconds < self.last - JUMP_STEPS * self.step:  # recordings were joined, or a counter wrapped

@@ -136,6 +136,13 @@ def test_what_cannot_be_told_is_said_and_not_guessed(tmp_path, case):
         assert position >= 0, reason
 
 
+def test_of_a_file_without_a_video_the_largest_array_says_why(tmp_path):
+    # PDEBench's layout: coordinates stand before `tensor`, and one of several batches is as long as colours are many
+    np.savez(folder_of(tmp_path) / "a.npz", axis=np.arange(6), tensor=squares(3, 6))
+    np.save(tmp_path / "in/good.npy", squares(1, 3)[0])
+    assert reason_of(extracted(tmp_path), "a.npz").startswith("tensor: its axes cannot be told from shape (3, 6, ")
+
+
 def test_an_array_that_may_be_a_video_is_told_of_beside_those_that_are(tmp_path):
     (tmp_path / "in").mkdir()
     np.savez(tmp_path / "in/d.npz", X_train=squares(6, 10), X_val=squares(3, 10), labels=np.arange(6))

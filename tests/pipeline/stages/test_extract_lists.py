@@ -17,9 +17,14 @@ def test_a_list_may_be_a_spreadsheets_with_semicolons(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()
     encode(folder / "a.mp4", Encoding(num_frames=10))
-    (folder / "list.csv").write_text("\ufeffpath;split;stop_seconds\na.mp4;train;0.5\n", encoding="utf-8")
+    encode(folder / "b, c.mp4", Encoding(num_frames=10))
+    rows = "\ufeffpath;split;stop_seconds\na.mp4;train;0,5\nb, c.mp4;train;0.2\n"
+    (folder / "list.csv").write_text(rows, encoding="utf-8")
     index = extracted(tmp_path, "archive/list.csv").index
-    assert index[["path", "split", "num_frames"]].to_numpy().tolist() == [["a.mp4#t=,0.5", "train", 5]]
+    assert index[["path", "split", "num_frames"]].to_numpy().tolist() == [
+        ["a.mp4#t=,0.5", "train", 5],
+        ["b, c.mp4#t=,0.2", "train", 2],
+    ]
 
 
 def test_a_list_says_which_files_count_from_when_to_when_and_in_which_split(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from tests.corpus.stamps import STAMPS
 from tests.corpus.streams import STREAMS
 
 ODD = STAMPS | STREAMS
+CORPUS = Path(__file__).parents[2] / "corpus"
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -40,6 +42,11 @@ def test_a_varying_rate_is_an_average_and_says_so(tmp_path):
     write_video(tmp_path / "b.mkv", [image] * 100, 60000 / 1001)  # its clock counts 16 and 17 milliseconds
     assert describe_video(tmp_path / "b.mkv")["frame rate"].startswith("59.9")
     assert "varies" not in describe_video(tmp_path / "b.mkv")["frame rate"]
+
+
+def test_vvc_in_matroska_has_a_steady_rate_although_its_stamps_of_decoding_fall():
+    facts = describe_video(CORPUS / "vvc.mkv")
+    assert (facts["frame rate"], facts["length"]) == ("10 frames a second", "2.40 seconds")
 
 
 def test_what_is_not_known_is_not_told_as_zero(tmp_path, monkeypatch):
