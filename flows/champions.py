@@ -11,11 +11,11 @@ from typing import Any
 from flows import version_tags
 from flows.git import git, signature
 from flows.prefect_dvc import command
+from flows.sealed import read_sealed, write_sealed
 from pipeline import dvc_lock, model_versions
 from pipeline.errors import ModelError, PipelineError
 from pipeline.integrity import MODEL
 from pipeline.model_versions import MODELS
-from pipeline.runtime.files import read_json, write_json
 
 JOURNAL = MODELS / "promoting.json"  # what a promotion is about to do
 
@@ -84,7 +84,7 @@ def current() -> Path | None:
 def note(facts: dict[str, Any]) -> None:
     """Add to the journal, before what it names is done."""
     known = _read_journal() if JOURNAL.exists() else {}
-    write_json(JOURNAL, {**known, **facts})
+    write_sealed(JOURNAL, {**known, **facts})
 
 
 def take_back() -> None:
@@ -107,8 +107,8 @@ def take_back() -> None:
 
 def _read_journal() -> dict[str, Any]:
     try:
-        journal = read_json(JOURNAL)
-        if isinstance(journal, dict) and "version" in journal:
+        journal = read_sealed(JOURNAL)
+        if "version" in journal:
             return journal
     except ValueError:
         pass

@@ -18,11 +18,12 @@ from ruamel.yaml import YAML
 
 from flows import arrivals, folders
 from flows.prefect_dvc.graph import MissingDependency, Stage, plan, plan_changed
+from flows.sealed import read_sealed, write_sealed
 from flows.yaml_values import replaced
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.ingest import preflight
 from pipeline.params import Params, load_params, parse_params
-from pipeline.runtime.files import read_json, write_bytes, write_json, write_text
+from pipeline.runtime.files import write_bytes, write_text
 from pipeline.runtime.yaml_file import parse_yaml, read_yaml
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def _override(overrides: list[str]) -> Params:
     before = PARAMS.read_bytes().decode()
     params, written = _changed(overrides, PARAMS, by_a_run=True)
     if written != before:
-        write_json(JOURNAL, {"before": before, "written": written})
+        write_sealed(JOURNAL, {"before": before, "written": written})
         write_text(PARAMS, written)
     return params
 
@@ -82,13 +83,18 @@ def take_back() -> bool:
     ours = are_in_force()
     if journal is not None and ours:
         write_bytes(PARAMS, journal[0])
+    elif journal is None and JOURNAL.is_file():
+        logger.warning(
+            "%s: is damaged, so that the overrides of a run that was killed may still be in %s: look (`git diff %s`)",
+            JOURNAL, PARAMS, PARAMS,
+        )  # fmt: skip
     JOURNAL.unlink(missing_ok=True)
     return ours
 
 
 def _read_journal() -> tuple[bytes, bytes] | None:
     try:
-        journal = read_json(JOURNAL)
+        journal = read_sealed(JOURNAL)
         return journal["before"].encode(), journal["written"].encode()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or damaged
         return None

@@ -6,6 +6,7 @@ contract of pipeline.models can be exported: it is run on one step and what it d
 
 import importlib.util
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ OPSET = 17  # grid_sample is there from 16 on
 BATCH = 13  # of the recorded step; a size of a network that is the same would be taken for it
 TOLERANCE = 1e-4  # of a value in [-1, 1], after all STEPS, between torch and onnxruntime
 STEPS = 30
+UNTOLD = (
+    "ORT_DISABLE_TELEMETRY"  # else onnxruntime, from 1.32 on, numbers this machine and tells its makers of each run
+)
 # of what is compared: (batch, height, width); neither multiples of a patch nor what was recorded
 COMPARED = ((1, 64, 64), (2, 41, 50))
 RECORDED = (27, 37)  # height and width of the recorded step, so that padding is recorded too
@@ -206,7 +210,8 @@ def _state_axes(model: nn.Module, card: ModelCard) -> list[dict[int, str]]:
 
 def _compare(model: nn.Module, card: ModelCard, begin: bytes, step: bytes) -> float:
     """The largest difference between torch and onnxruntime over STEPS, outputs fed back where the task does so."""
-    import onnxruntime
+    os.environ.setdefault(UNTOLD, "1")
+    import onnxruntime  # after that line: it looks at its import
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

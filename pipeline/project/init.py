@@ -19,6 +19,7 @@ from pipeline.runtime.files import write_text
 from pipeline.runtime.yaml_file import parse_yaml
 
 FILES = ("dvc.yaml", "params.yaml", "prefect.toml", ".gitignore", ".dvcignore")
+UNFINISHED = template.CODE.with_name("unfinished")  # is there while a project is being made
 IDENTITY = ("foreframe", "foreframe@localhost")  # signs the first commit where git knows nobody
 OF_SURVEY = {"axes": "extract.array_axes", "camera": "extract.camera", "levels": "extract.array_range"}
 MINUTES = 15.0  # of training, where a person does not say
@@ -47,9 +48,11 @@ def make_project(
 
     `side` is the shorter side of a frame in pixels, `minutes` bounds training (None: the recipe's epochs do),
     `settings` are written into params.yaml last, as KEY=VALUE. Raises PipelineError where `folder` is a project
-    already, `videos` holds none, or git is missing; then nothing is written.
+    already, `videos` holds none, or git is missing; then nothing is written. What a call that was stopped has left is
+    completed.
     """
-    if present := [name for name in FILES if (folder / name).exists()]:
+    unfinished = folder / UNFINISHED
+    if (present := [name for name in FILES if (folder / name).exists()]) and not unfinished.exists():
         raise PipelineError(f"{folder / present[0]}: is there already; name a new folder")
     if vcs and shutil.which("git") is None:
         raise PipelineError(
@@ -72,11 +75,18 @@ def make_project(
         ".gitignore": template.IGNORED_BY_GIT + (f"# the videos\n/{named}{'/' * videos.is_dir()}\n" if inside else ""),
         ".dvcignore": template.IGNORED_BY_DVC,
     }
+    for name in present:  # never over what somebody has written since
+        if (folder / name).read_bytes() != texts[name].encode():
+            raise PipelineError(
+                f"{folder / name}: is there already, and other than this would write it; remove it first"
+            )
+    write_text(unfinished, "foreframe init has not ended yet\n")
     for name, text in texts.items():
         write_text(folder / name, text)
     link_code(folder)
     if vcs:
         _version(folder)
+    unfinished.unlink()
     return Made(folder, choice, found.unreadable, found.num_files)
 
 
@@ -162,11 +172,14 @@ def _version(folder: Path) -> None:
         _git(folder, "init", "--quiet", "--initial-branch", "main")
     top = Path(_git(folder, "rev-parse", "--show-toplevel") or "")
     dvc = [sys.executable, "-m", "dvc"]
-    _run(folder, [*dvc, "init", "--quiet", *([] if top.resolve() == folder.resolve() else ["--subdir"])])
+    if not (folder / ".dvc/.gitignore").exists():  # the last that `dvc init` writes
+        half = ["--force"] if (folder / ".dvc").is_dir() and not (folder / ".dvc/cache").exists() else []
+        _run(folder, [*dvc, "init", "--quiet", *half, *([] if top.resolve() == folder.resolve() else ["--subdir"])])
     for key, value in (("core.analytics", "false"), ("core.check_update", "false")):
         _run(folder, [*dvc, "config", key, value])
     _git(folder, "add", "--", *FILES, ".dvc")
-    _git(folder, "commit", "--quiet", "-m", "foreframe: a project for these videos", "--", *FILES, ".dvc")
+    if _git(folder, "diff", "--cached", "--quiet", "--", *FILES, ".dvc", check=False) is None:  # something is new
+        _git(folder, "commit", "--quiet", "-m", "foreframe: a project for these videos", "--", *FILES, ".dvc")
 
 
 def _is_ignored(folder: Path) -> bool:
@@ -195,4 +208,5 @@ def _run(folder: Path, command: list[str], *, check: bool = True) -> str | None:
     if not check:
         return None
     said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    raise PipelineError(f"{' '.join(command[:3])}: {said[-1] if said else f'exit code {done.returncode}'}")
+    told = next((line for line in said if line.startswith(("fatal:", "ERROR:"))), said[-1] if said else "")
+    raise PipelineError(f"{' '.join(command[:3])}: {told or f'exit code {done.returncode}'}")

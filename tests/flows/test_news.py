@@ -15,6 +15,7 @@ from flows import news, recording, running_server
 from flows.overrides import PARAMS
 from flows.prefect_dvc import workspace_lock
 from flows.prefect_dvc.command import DVC
+from flows.sealed import write_sealed
 from pipeline.runtime.files import write_json
 from tests.flows.conftest import ask, logs
 
@@ -196,5 +197,7 @@ def test_the_server_of_this_workspace_is_used_as_long_as_whoever_runs_it_lives(t
         assert recording.api().url == "http://127.0.0.1:4321/api"
         note = json.loads((tmp_path / ".prefect/server.json").read_text())
     assert recording.api() is None
-    write_json(tmp_path / ".prefect/server.json", {**note, "begun": note["begun"] - 100})  # of another with its number
+    write_sealed(
+        tmp_path / ".prefect/server.json", {**note, "begun": note["begun"] - 100}
+    )  # of another with its number
     assert recording.api() is None

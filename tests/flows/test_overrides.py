@@ -79,6 +79,17 @@ def test_an_override_that_says_what_is_there_already_is_none(diamond):
     assert not JOURNAL.exists()
 
 
+def test_a_damaged_note_of_a_killed_run_is_told_and_never_written_into_params(diamond, caplog):
+    killed = prepared(["train.seed=5"])
+    killed.__enter__()  # and never left
+    with_override = Path("params.yaml").read_bytes()
+    JOURNAL.write_text(JOURNAL.read_text().replace("seed: 0", "seed: 1", 1))  # one bit
+    with prepared([]) as (params, _):
+        assert params.train.seed == 5
+    assert Path("params.yaml").read_bytes() == with_override
+    assert f"{JOURNAL}: is damaged" in caplog.text
+
+
 def test_nothing_but_the_value_is_written(diamond):
     path = Path("params.yaml")
     text = (

@@ -195,6 +195,18 @@ def test_what_a_promotion_that_was_killed_left_is_taken_back_by_the_next(workspa
     assert promote() == ("v3.0.0" if step == "switch" else "v2.0.0")
 
 
+def test_a_damaged_journal_of_a_promotion_removes_no_version(workspace, api):
+    promote()
+    candidate("two")
+    promote()
+    with model_versions.locked():
+        champions.note({"version": "v3.0.0", "head": "0"})
+    champions.JOURNAL.write_text(champions.JOURNAL.read_text().replace("v3.0.0", "v1.0.0"))  # one bit
+    with pytest.raises(PipelineError, match=r"promoting.json: is damaged"):
+        champions.settle()
+    assert model_versions.versions() == ["v1.0.0", "v2.0.0"]
+
+
 def test_a_machine_without_a_git_identity_promotes_under_a_name_of_ours(workspace, api, monkeypatch):
     for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
         monkeypatch.delenv(name, raising=False)

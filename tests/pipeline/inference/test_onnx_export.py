@@ -1,6 +1,9 @@
 """A generator as ONNX gives what torch gives, at any size and batch."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +16,20 @@ from pipeline.cli import main
 from pipeline.data.translation import Translation
 from pipeline.errors import ModelError, PipelineError
 from pipeline.inference import onnx_export
-from pipeline.inference.onnx_export import TOLERANCE, export_onnx
+from pipeline.inference.onnx_export import TOLERANCE, UNTOLD, export_onnx
 from pipeline.model_dir import ModelCard, load, save
 from pipeline.nn.optical_flow import backward_flow
 from tests.test_docs import ROOT, code_blocks
 
+os.environ.setdefault(UNTOLD, "1")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+EXPORT = """
+import sys
+from pathlib import Path
+from pipeline.inference.onnx_export import export_onnx
+export_onnx(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
 SIZES = {
     "foreframe": {"hidden_channels": 4, "num_scales": 2, "num_motions": 3, "patch_size": 4},
     "convlstm": {"hidden_channels": 4, "num_layers": 2, "kernel_size": 3, "patch_size": 4},
@@ -47,6 +57,17 @@ def write_model(folder, name, sizes, **changed):
         parameter.data += 0.03 * torch.randn_like(parameter)  # beyond weights that change nothing
     save(folder, model, card)
     return folder
+
+
+def test_an_export_leaves_nothing_at_home_and_tells_nobody_of_itself(tmp_path):
+    model = write_model(tmp_path / "model", "cnn", SIZES["cnn"])
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {"HOME": str(home), "TMPDIR": str(home)}
+    environment = {name: text for name, text in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME", UNTOLD)}
+    command = [sys.executable, "-c", EXPORT, model, tmp_path / "m.onnx"]
+    subprocess.run(command, check=True, env=environment | places)
+    assert [path.name for path in home.rglob("*") if "onnxruntime" in path.name or path.name == ".ses"] == []
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -18,7 +18,7 @@ from pipeline.data.frames import FrameStore
 from pipeline.errors import PipelineError
 from pipeline.params import load_params
 from pipeline.project import template
-from pipeline.project.init import is_project, link_code, make_project
+from pipeline.project.init import FILES, UNFINISHED, is_project, link_code, make_project
 from pipeline.project.survey import Survey, Video, choose, survey
 from pipeline.runtime.yaml_file import with_values
 from pipeline.stages.extract import extract
@@ -79,6 +79,50 @@ def test_a_project_that_is_there_stays_as_it_is(films, tmp_path):
     with pytest.raises(PipelineError, match=r"params.yaml: is there already"):
         make_project(tmp_path, films, vcs=False)
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def git(folder, *arguments):
+    done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("lacks", [["dvc.yaml", ".git", ".dvc"], [".git", ".dvc"], [".dvc/.gitignore"], []])
+def test_a_project_whose_making_was_stopped_is_completed_by_the_same_command(lacks, films, tmp_path):
+    folder = tmp_path / "walks"
+    make_project(folder, films)
+    expected = {name: (folder / name).read_bytes() for name in FILES}
+    (folder / UNFINISHED).write_text("")  # as after a kill
+    for name in lacks:
+        shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
+    make_project(folder, films)
+    assert {name: (folder / name).read_bytes() for name in FILES} == expected
+    assert git(folder, "status", "--porcelain") == ""
+    assert git(folder, "rev-list", "--count", "HEAD") == "1"
+    with pytest.raises(PipelineError, match=r"is there already; name a new folder"):
+        make_project(folder, films)
+
+
+def test_what_was_edited_in_a_project_that_is_not_whole_stays(films, tmp_path):
+    make_project(tmp_path, films, vcs=False)
+    (tmp_path / UNFINISHED).write_text("")
+    (tmp_path / "params.yaml").write_text("mine")
+    with pytest.raises(PipelineError, match=r"params.yaml: is there already, and other than"):
+        make_project(tmp_path, films, vcs=False)
+    assert (tmp_path / "params.yaml").read_text() == "mine"
+
+
+def test_a_project_that_git_refuses_to_commit_is_completed_once_it_does_not(films, tmp_path, monkeypatch):
+    hook = tmp_path / "hooks/pre-commit"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\necho no more today >&2; exit 1\n")
+    hook.chmod(0o755)
+    with monkeypatch.context() as patch:
+        for name, value in {"COUNT": "1", "KEY_0": "core.hooksPath", "VALUE_0": str(hook.parent)}.items():
+            patch.setenv(f"GIT_CONFIG_{name}", value)
+        with pytest.raises(PipelineError, match="git commit --quiet: no more today"):
+            make_project(tmp_path / "walks", films)
+    make_project(tmp_path / "walks", films)
+    assert git(tmp_path / "walks", "status", "--porcelain") == ""
 
 
 def test_a_folder_that_git_ignores_is_told_and_stays_empty(films, tmp_path):
