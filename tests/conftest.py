@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,13 @@ from pipeline.data.clips import COLUMNS, ClipDataset, to_float, write_clips
 from pipeline.model_dir import ModelCard, save
 from pipeline.models import build
 from pipeline.nn.rollout import predict
-from pipeline.params import DataParams
+from pipeline.params import DataParams, load_params
 from pipeline.video import write_video
 
 Arrays = Mapping[str, NDArray[np.uint8]]
 
 
+ROOT = Path(__file__).parent.parent
 CONTEXT, HORIZON = 3, 4  # of the tiny clips
 
 
@@ -54,6 +56,12 @@ def write_store(folder: Path, videos: Arrays, sha256: Mapping[str, str] | None =
 def data_in(videos: Path, *roots: Path) -> DataParams:
     """The section `data` of params.yaml for the folder `videos`."""
     return DataParams(videos=str(videos), roots=tuple(str(root) for root in roots))
+
+
+def videos_in(folder: Path) -> dict[str, Any]:
+    """What `render` is told of where the videos are: those in `folder`, extracted as shipped but for their size."""
+    extract = load_params(ROOT / "params.yaml").extract
+    return {"data": data_in(folder), "extract": extract.model_copy(update={"size": (8, 8)})}
 
 
 def moving_bar(num_frames: int, first: int, channels: int = 1) -> NDArray[np.uint8]:

@@ -31,14 +31,19 @@ def list_videos(videos: Path, roots: Sequence[str], cache: ContentCache, params:
 
 
 def list_here(
-    videos: Path, *, axes: str | None = None, camera: str | None = None, levels: Range | None = None
+    videos: Path,
+    *,
+    roots: Sequence[str] = (),
+    axes: str | None = None,
+    camera: str | None = None,
+    levels: Range | None = None,
 ) -> list[Entry]:
     """As list_videos, by this process and at once: nothing is hashed or kept, of large arrays only some values read.
 
-    `axes`, `camera` and `levels` are extract.array_axes, extract.camera and extract.array_range.
+    `roots` is data.roots; `axes`, `camera` and `levels` are extract.array_axes, extract.camera and extract.array_range.
     """
     entries: list[Entry] = []
-    for entry in _listed(videos, ()):
+    for entry in _listed(videos, roots):
         if not entry.container:
             entries.append(entry)
             continue

@@ -1,10 +1,12 @@
 """Which videos are decoded when, and with how many threads, by the local processes or a Dask cluster."""
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 
 from pipeline.ingest import video_job, workers
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
+from pipeline.ingest.folder import Entry
 from pipeline.ingest.video_job import Job, Outcome
 from pipeline.params import ExtractParams
 from pipeline.runtime.cores import usable_cores
@@ -23,7 +25,10 @@ def decode_all(
     threads = 1 if len(contents) >= cores else 2 * cores // len(contents)
     # the longest first, so that no worker is left alone with it at the end
     order = sorted(contents, key=lambda content: -_size(content))
-    jobs = [_job(content, cache, params, threads) for content in order]
+    jobs = [
+        job_for(content.entries[0], params, array=cache.part(content.content_hash).absolute(), threads=threads)
+        for content in order
+    ]
     task = workers.Task(
         video_job.__name__,
         video_job.extract_video.__name__,
@@ -45,12 +50,13 @@ def _size(content: Content) -> int:
     return sum(path.stat().st_size for path in content.paths)
 
 
-def _job(content: Content, cache: ContentCache, params: ExtractParams, threads: int) -> Job:
-    entry = content.entries[0]
+def job_for(entry: Entry, params: ExtractParams, *, array: Path, threads: int) -> Job:
+    """To decode the video of `entry` into `array`, as `params` say."""
+    is_video = entry.part is None or entry.part.reader == "video"
     return Job(
-        paths=[str(path) for path in content.paths] if content.reader == "video" else [str(entry.source)],
+        paths=[str(path) for path in entry.paths] if is_video else [str(entry.source)],
         is_sequence=entry.is_sequence,
-        array=str(cache.part(content.content_hash).absolute()),
+        array=str(array),
         size=params.size,
         fit=params.fit,
         color=params.color,

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.data.arrays import Frames, write_array
 from pipeline.errors import DamagedVideo, VideoError
@@ -99,6 +102,27 @@ def extract_video(job: Job, heartbeat: Callable[[], None], count_errors: Callabl
     return outcome if job.is_array or outcome.status == "skipped" else replace(outcome, decoder=f"pyav{reason}")
 
 
+def frames_between(job: Job, start: int, stop: int) -> Frames:
+    """Of the frames that PyAV has for `job` those from number `start` to `stop`, uint8 (stop - start, H, W, C).
+
+    Raises VideoError where it has fewer.
+    """
+    for in_output_order in (False, True):
+        frames = None if job.is_array else _frames(job, job.threads, _nothing, lambda: 0, None, in_output_order)
+        try:
+            chosen = list(islice(_resized(job, frames, _nothing, Report()), start, stop))
+        except StampsGoBack:
+            continue
+        if len(chosen) == stop - start:
+            return np.stack(chosen)
+        break
+    raise VideoError(f"{job.paths[0]}: has no frames {start} to {stop}")
+
+
+def _nothing() -> None:
+    """The heartbeat of a job that nobody watches."""
+
+
 def _extract_with_opencv(job: Job, heartbeat: Callable[[], None], count_errors: Callable[[], int]) -> Outcome:
     """The frames of a sound video by OpenCV; raises NotByOpenCV where PyAV is to have it."""
     if not job.is_whole:
@@ -168,16 +192,8 @@ def _stored(job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callabl
 
     def images() -> Iterator[Frames]:
         nonlocal status, reason
-        wanted = PictureFormat(job.size, job.fit, job.color)
         try:
-            if frames is None:
-                from pipeline.sources import reading as sources  # whose libraries take longer to load than all others
-
-                yield from sources.read_resized(_pictures(job, heartbeat), wanted, job.fps, report)
-                return
-            with closing(frames):
-                counted = frames if job.is_whole else between(frames, job.start_seconds, job.stop_seconds)
-                yield from read_resized(counted, wanted, job.fps, report)
+            yield from _resized(job, frames, heartbeat, report)
         except DamagedVideo as error:
             status, reason = "damaged", _without_folder(job, error)
 
@@ -207,6 +223,21 @@ def _stored(job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callabl
         report.hdr,
         stored_frames=stored,
     )
+
+
+def _resized(
+    job: Job, frames: Generator[DecodedFrame] | None, heartbeat: Callable[[], None], report: Report
+) -> Iterator[Frames]:
+    """The job's part of `frames`, None for those of an array, as they are to be stored, (H, W, C); they are closed."""
+    wanted = PictureFormat(job.size, job.fit, job.color)
+    if frames is None:
+        from pipeline.sources import reading as sources  # whose libraries take longer to load than all others
+
+        yield from sources.read_resized(_pictures(job, heartbeat), wanted, job.fps, report)
+        return
+    with closing(frames):
+        counted = frames if job.is_whole else between(frames, job.start_seconds, job.stop_seconds)
+        yield from read_resized(counted, wanted, job.fps, report)
 
 
 def _frames(

@@ -29,6 +29,7 @@ class Content:
     intervals: Mapping[tuple[str, str], Interval]
     previous: Mapping[str, Any] | None  # metrics.json of the run that this one is compared with
     num_steps: int  # that were measured
+    scale: int  # pixels of the pictures per pixel of the frames that were measured, in height and width
     num_measured: int | None  # test clips that were measured; None: not known
     films: Sequence[Mapping[str, Any]]  # what player.write_film returned
     horizon_charts: Sequence[Chart]

@@ -7,9 +7,12 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import model_dir, stage
 from pipeline.data.clips import ClipDataset, read_clips, to_uint8
 from pipeline.data.frames import FrameStore
+from pipeline.inference.large_clips import Originals, Place, large_clip
 from pipeline.measuring.evaluation import batches, check_fit, predictor
 from pipeline.measuring.motion import motion
 from pipeline.pages import figures
@@ -18,8 +21,9 @@ from pipeline.pages.choice import Choice, choose
 from pipeline.pages.contact_sheet import Clip, comparison, long_rollout, preview, sheet
 from pipeline.pages.data_card import DataCard, data_card
 from pipeline.pages.page import Content, page
+from pipeline.pages.panels import enlarge
 from pipeline.pages.player import Frames, clip_film, rollout_film, write_film
-from pipeline.params import RenderParams
+from pipeline.params import DataParams, ExtractParams, RenderParams
 from pipeline.runtime.devices import best_device
 from pipeline.runtime.files import write_text
 from pipeline.video import Image as Picture
@@ -32,7 +36,16 @@ MOST_PREVIEW_CLIPS = 6
 
 
 def render(
-    frames: Path, clips: Path, model: Path, training: Path, metrics: Path, renders: Path, *, render: RenderParams
+    frames: Path,
+    clips: Path,
+    model: Path,
+    training: Path,
+    metrics: Path,
+    renders: Path,
+    *,
+    render: RenderParams,
+    data: DataParams,
+    extract: ExtractParams,
 ) -> None:
     """Write what MODEL makes of some test clips to RENDERS, with the curves in TRAINING and the figures in METRICS."""
     dataset = ClipDataset(frames, clips, "test")
@@ -42,17 +55,25 @@ def render(
     summary = figures.read_summary(metrics)
     scores = figures.read_table(metrics / figures.CLIP_SCORES, "clip", "method", "mse")
 
-    predict = predictor(generator, card, max(render.long_horizon, dataset.horizon), device)
     choices = choose(len(dataset), render.num_clips, scores)
     chosen = [choice.index for choice in choices]
+    num_frames = max(render.long_horizon, dataset.horizon)
+    predict = predictor(generator, card, num_frames, device)
+    places = [Place(video, start, start + dataset.context + dataset.horizon) for video, start in dataset.places(chosen)]
+    originals = Originals(FrameStore(frames), data, extract)
+    scale = originals.scale(places, render.scale) if dataset.task.feeds_back else 1
     drawn, rollouts = [], []
-    for name, (inputs, truth) in zip(dataset.names(chosen), batches(dataset, chosen, 1), strict=True):
-        output = to_uint8(predict(inputs))[0]
-        steps = truth.shape[1]
-        pictures_of_clip = to_uint8(inputs)[0], to_uint8(truth)[0], output[:steps]
-        drawn.append(Clip(name, *pictures_of_clip, aligned=dataset.task.aligned))
+    for place, name, (inputs, truth) in zip(places, dataset.names(chosen), batches(dataset, chosen, 1), strict=True):
+        shown = large_clip(originals, place, scale, generator, card, num_frames, device) if scale > 1 else None
+        if shown is None:
+            context, true, output = (enlarged(to_uint8(part)[0], scale) for part in (inputs, truth, predict(inputs)))
+        else:
+            context, true, output = shown
+        drawn.append(Clip(name, context, true, output[: len(true)], aligned=dataset.task.aligned))
         rollouts.append(output[: render.long_horizon])
         logger.info("clip %d/%d is predicted: %s", len(drawn), len(chosen), name)
+    # of what is drawn
+    render = render.model_copy(update={"scale": max(1, render.scale // scale)})
 
     if renders.exists():
         shutil.rmtree(renders)  # nothing of an earlier run stays
@@ -67,6 +88,7 @@ def render(
         intervals=figures.read_intervals(metrics),
         previous=figures.read_previous(metrics),
         num_steps=len(drawn[0].truth),
+        scale=scale,
         num_measured=None if scores is None else scores["clip"].nunique(),
         films=films,
         horizon_charts=horizon_charts(metrics, figures.methods(summary)),
@@ -109,6 +131,11 @@ def card_of_data(frames: Path, clips: Path, clip_length: int, renders: Path) -> 
     card = data_card(store, read_clips(clips, store), clip_length, motion(store, store.videos), renders)
     logger.info("the data card is made: %d files, %d left out", len(store.index), card.num_left_out)
     return card
+
+
+def enlarged(frames: Frames, scale: int) -> Frames:
+    """`frames` (T, H, W, C) with each pixel as a square, RGB; as they are where `scale` is 1."""
+    return frames if scale == 1 else np.stack([enlarge(frame, scale) for frame in frames])
 
 
 def hold(pictures: Iterator[Picture], fps: float) -> Iterator[Picture]:

@@ -57,7 +57,8 @@ def reproduce(frames: Path, data: Path, name: str, objective: str, task: Task) -
     sections = {key: getattr(params, key) for key in ("extract", "translate", "model", "train")}
     train(frames, clips, model, data / "training", task=task, **sections)
     evaluate(frames, clips, model, metrics, evaluate=params.evaluate)
-    render(frames, clips, model, data / "training", metrics, data / "renders", render=params.render)
+    sources = {"data": params.data, "extract": params.extract}
+    render(frames, clips, model, data / "training", metrics, data / "renders", render=params.render, **sources)
 
 
 def main() -> None:

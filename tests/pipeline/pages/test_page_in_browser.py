@@ -16,6 +16,7 @@ import pytest
 from pipeline.params import EvaluateParams, RenderParams
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.render import render
+from tests.conftest import videos_in
 from tests.flows.browser import Browser
 
 pytestmark = pytest.mark.slow
@@ -47,7 +48,7 @@ def address(tiny, tmp_path_factory):
     (folder / "training/gradients.csv").write_text("steps_back,before,after\n1,0.1,0.2\n2,0.01,0.1\n")
     params = RenderParams(num_clips=3, long_horizon=9, scale=4, fps=8.0)
     folders = tiny.model, folder / "training", metrics, folder / "renders"
-    render(tiny.frames, tiny.clips, *folders, render=params)
+    render(tiny.frames, tiny.clips, *folders, render=params, **videos_in(folder / "none"))
     return (folder / "renders/index.html").as_uri()
 
 

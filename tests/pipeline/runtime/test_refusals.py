@@ -23,6 +23,7 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.render import render
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.video import write_animation, write_png, write_video
+from tests.conftest import videos_in
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
 CLIPS = pd.DataFrame([(f"{i}.mp4", "train", 0, 9, 1) for i in range(1500)], columns=COLUMNS)
@@ -128,7 +129,7 @@ def test_a_page_that_does_not_fit_is_not_there(tiny, small_disk, tmp_path):
     parameters = RenderParams(num_clips=2, long_horizon=8, scale=4, fps=10)
     folders = tiny.model, tmp_path / "training", tmp_path / "metrics", small_disk / "renders"
     with pytest.raises(OSError, match="No space left") as caught:
-        render(tiny.frames, tiny.clips, *folders, render=parameters)
+        render(tiny.frames, tiny.clips, *folders, render=parameters, **videos_in(tmp_path / "none"))
     assert told(caught.value).startswith(f"{small_disk}/renders/")
     assert "renders/index.html" not in files(small_disk)
     assert not any(name.endswith(".part") for name in files(small_disk))

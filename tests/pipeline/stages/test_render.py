@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.data.clips import write_clips
+from pipeline.data.clips import COLUMNS, write_clips
 from pipeline.data.translation import Translation
 from pipeline.model_dir import load, save
 from pipeline.params import EvaluateParams, RenderParams
 from pipeline.stages.evaluate import evaluate
+from pipeline.stages.extract import extract
 from pipeline.stages.render import hold, render
-from pipeline.video import probe, read_frames
+from pipeline.video import probe, read_frames, write_video
+from tests.conftest import videos_in
 
 PARAMS = RenderParams(num_clips=2, long_horizon=9, scale=4, fps=8.0)
 
@@ -27,7 +29,7 @@ def folders(tiny, tmp_path_factory):
     (folder / "training").mkdir()
     (folder / "training/gradients.csv").write_text("steps_back,before,after\n1,0.1,0.2\n2,0.01,0.1\n")
     folders = tiny.model, folder / "training", folder / "metrics", folder / "renders"
-    render(tiny.frames, tiny.clips, *folders, render=PARAMS)
+    render(tiny.frames, tiny.clips, *folders, render=PARAMS, **videos_in(folder / "none"))
     return folder
 
 
@@ -46,7 +48,7 @@ def test_there_is_one_video_per_clip_and_all_else(folders):
 def test_same_bytes_twice_and_nothing_left_over(tiny, folders, tmp_path):
     (tmp_path / "clip_77.mp4").write_text("of an earlier run")
     inputs = tiny.frames, tiny.clips, tiny.model, folders / "training", folders / "metrics"
-    render(*inputs, tmp_path, render=PARAMS)
+    render(*inputs, tmp_path, render=PARAMS, **videos_in(tmp_path / "none"))
     for path in (folders / "renders").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
     assert not (tmp_path / "clip_77.mp4").exists()
@@ -67,7 +69,7 @@ def test_clips_are_the_median_and_the_worst_where_evaluate_has_scored_them(tiny,
     pd.DataFrame(scores).to_csv(tmp_path / "metrics/clip_scores.csv", index=False)
     (tmp_path / "metrics/intervals.csv").write_text("method,metric,mean,low,high\nmodel,mse,3,2.5,3.5\n")
     inputs = tiny.frames, tiny.clips, tiny.model, folders / "training", tmp_path / "metrics"
-    render(*inputs, tmp_path / "renders", render=PARAMS)
+    render(*inputs, tmp_path / "renders", render=PARAMS, **videos_in(tmp_path / "none"))
     html = (tmp_path / "renders/index.html").read_text()
     for text in (
         "<strong>median</strong>",
@@ -82,7 +84,7 @@ def test_clips_are_the_median_and_the_worst_where_evaluate_has_scored_them(tiny,
 def test_a_log_line_tells_of_every_clip_and_every_film(tiny, folders, tmp_path, caplog):
     inputs = tiny.frames, tiny.clips, tiny.model, folders / "training", folders / "metrics"
     with caplog.at_level("INFO"):
-        render(*inputs, tmp_path, render=PARAMS)
+        render(*inputs, tmp_path, render=PARAMS, **videos_in(tmp_path / "none"))
     for text in ("clip 1/2 is predicted", "clip 2/2 is predicted", "film 1/3 is written", "film 3/3 is written"):
         assert text in caplog.text
 
@@ -101,9 +103,56 @@ def test_a_translation_is_rendered_without_a_rollout(tiny, tmp_path):
     save(tmp_path / "model", model, card.model_copy(update={"task": "translate", "translation": translation}))
     folders = tiny.frames, tmp_path / "clips", tmp_path / "model", tmp_path / "metrics"
     evaluate(*folders, evaluate=EvaluateParams(batch_size=4, max_clips=None, lpips="off"))
-    render(*folders[:3], tmp_path / "training", folders[3], tmp_path / "renders", render=PARAMS)
+    render(
+        *folders[:3],
+        tmp_path / "training",
+        folders[3],
+        tmp_path / "renders",
+        render=PARAMS,
+        **videos_in(tmp_path / "none"),
+    )
     assert sorted(path.name for path in (tmp_path / "renders").iterdir()) == [
         *["clip_00.mp4", "clip_00_0.webp", "clip_01.mp4", "clip_01_0.webp", "index.html", "preview.webp", "sheet.png"]
     ]
     assert len(list(read_frames(tmp_path / "renders/clip_00.mp4"))) == 7 + 8
     assert "of 7</strong>" in (tmp_path / "renders/index.html").read_text()
+
+
+def large(folder, tiny):
+    """Frames of eight pixels a side of a video that is eight times as large, and clips of them."""
+    frames = np.zeros((7, 64, 64, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        frame[:, 8 * number : 8 * number + 16] = 200, 40, 0
+    write_video(folder / "videos/test/a.mp4", iter(frames), 10.0)
+    sources = videos_in(folder / "videos")
+    extract(folder / "frames", **sources)
+    table = pd.DataFrame([("test/a.mp4", split, 0, 7, 1) for split in ("train", "test")], columns=COLUMNS)
+    write_clips(folder / "clips", table, task="predict", context=3, horizon=4, stride=3)
+    params = EvaluateParams(batch_size=4, max_clips=None, lpips="off")
+    evaluate(folder / "frames", folder / "clips", tiny.model, folder / "metrics", evaluate=params)
+    return sources
+
+
+def test_clips_are_shown_in_the_size_and_colours_of_their_videos(tiny, tmp_path, caplog):
+    sources = large(tmp_path, tiny)
+    folders = tmp_path / "frames", tmp_path / "clips", tiny.model, tmp_path / "training", tmp_path / "metrics"
+    render(*folders, tmp_path / "renders", render=PARAMS, **sources)
+    html = (tmp_path / "renders/index.html").read_text()
+    assert "4 times as high and wide as the frames" in html
+    sprite = np.asarray(Image.open(tmp_path / "renders/clip_00_0.webp").convert("RGB"))
+    first = sprite[:32, :32].astype(int)  # the context's first frame
+    assert abs(first[:, :7] - [200, 40, 0]).max() < 40
+    assert first[:, 9:].max() < 40
+
+    (tmp_path / "videos/test/a.mp4").unlink()
+    render(*folders, tmp_path / "small", render=PARAMS, **sources)
+    assert "times as high and wide" not in (tmp_path / "small/index.html").read_text()
+
+
+def test_a_clip_whose_video_has_changed_is_shown_in_the_size_of_its_frames_and_a_line_says_so(tiny, tmp_path, caplog):
+    sources = large(tmp_path, tiny)
+    write_video(tmp_path / "videos/test/a.mp4", (np.full((64, 64, 3), 90, np.uint8) for _ in range(7)), 10.0)
+    folders = tmp_path / "frames", tmp_path / "clips", tiny.model, tmp_path / "training", tmp_path / "metrics"
+    render(*folders, tmp_path / "renders", render=PARAMS, **sources)
+    assert "test/a.mp4: is shown in the size of its frames (its video is another one now)" in caplog.text
+    assert len(list(read_frames(tmp_path / "renders/clip_00.mp4"))) == 3 + 4 + 8
