@@ -212,7 +212,9 @@ def test_a_finding_is_a_script_that_pins_what_it_installs(path):
     installed = re.findall(r"install -qq (.+)$", text, flags=re.MULTILINE)
     assert installed
     for name, version in (package.split("==") for line in installed for package in line.split()):
-        assert pins.get(name, version) == version, f"{name} is pinned to {pins.get(name)} in constraints.txt"
+        told = re.search(rf"{name}-([\d.]+\d)", path.stem)  # of an older version, which the name of the finding says
+        same = version.startswith(told[1]) if told else pins.get(name, version) == version
+        assert same, f"{name} is pinned to {pins.get(name)} in constraints.txt"
 
 
 if __name__ == "__main__":

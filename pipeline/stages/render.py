@@ -72,7 +72,7 @@ def render(
         drawn.append(Clip(name, context, true, output[: len(true)], aligned=dataset.task.aligned))
         rollouts.append(output[: render.long_horizon])
         logger.info("clip %d/%d is predicted: %s", len(drawn), len(chosen), name)
-    # of what is drawn
+    # screen pixels per pixel of what is drawn
     render = render.model_copy(update={"scale": max(1, render.scale // scale)})
 
     if renders.exists():
