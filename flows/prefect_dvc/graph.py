@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.config import ConfigError
 from dvc.dependency.base import Dependency
 from dvc.dvcfile import PROJECT_FILE
-from dvc.config import ConfigError
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 
