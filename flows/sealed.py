@@ -1,4 +1,4 @@
-"""Small JSON files with a content hash of their own: what a disk has changed in them is not taken for what was said."""
+"""Small JSON files with a content hash of their own: what a disk has changed is not taken for what was written."""
 
 import json
 from pathlib import Path

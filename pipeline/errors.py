@@ -16,6 +16,7 @@ REMEDIES = {
     errno.ENOTDIR: "a part of the path is a file: name another place",
     errno.EISDIR: "it is a folder: name another place, or move it away",
     errno.ENOTEMPTY: "something else writes there: end it, then run it again",
+    errno.ELOOP: "a link there leads to itself: remove it",
     errno.ENAMETOOLONG: "choose shorter names",
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
     errno.ENFILE: "too many files are open on this machine: end other programs",

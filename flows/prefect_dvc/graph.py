@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.config import ConfigError
 from dvc.dependency.base import Dependency
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
@@ -91,6 +92,8 @@ def _opened(project: Path) -> Iterator[Repo]:
     try:
         with Repo(str(project), _wait_for_lock=True) as repo:
             yield repo
+    except ConfigError as error:
+        raise PipelineError(f"{project / '.dvc/config'} (or config.local beside it): {error}") from error
     except DvcException as error:
         raise PipelineError(f"{project / 'dvc.yaml'}: {error}") from error
     except sqlite3.Error as error:

@@ -56,6 +56,13 @@ def test_what_a_stage_would_not_find_is_said(diamond):
         plan()
 
 
+def test_settings_that_dvc_does_not_know_are_told_by_the_name_of_their_file(diamond):
+    with Path(".dvc/config").open("a") as file:
+        file.write("[cores]\n    remote = x\n")
+    with pytest.raises(PipelineError, match=r"\.dvc/config .*: config file error: extra keys not allowed.*cores"):
+        plan()
+
+
 @pytest.mark.parametrize(
     ("refusals", "said"), [(["/data: No space left on device"], "/data: No space left"), ([], "remove .*dvc.*anew")]
 )
