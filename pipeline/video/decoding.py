@@ -28,7 +28,7 @@ from pipeline.video.presentation_times import (
     PresentationTimes,
 )
 from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper, MarkedPacket, nal_length_of
-from pipeline.video.transport_stream import joins
+from pipeline.video.transport_stream import joins, was_to_go_on
 
 SEQUENCE_HEADER = b"\0\0\1\xb3"  # ISO/IEC 13818-2, 6.2.2.1; width and height follow, 12 bits each
 SEARCHABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers that find a key frame by its time
@@ -100,8 +100,9 @@ def decode(
             yield decoded
         if skipper:
             list(skipper.skipped_before(None))
-        if problem or cut:
-            what = f"breaks off after {num_frames} frames" if cut else f"damaged after {num_frames} frames"
+        ends = cut or (container.format.name == "mpegts" and was_to_go_on(file))
+        if problem or ends:
+            what = f"breaks off after {num_frames} frames" if ends else f"damaged after {num_frames} frames"
             if num_frames:
                 raise DamagedVideo(f"{path}: {what} ({times.stop:.2f} seconds){': ' if problem else ''}{problem}")
         if not num_frames:
