@@ -21,6 +21,7 @@ from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.broken_files import is_cut
 from pipeline.video.containers import opened
 from pipeline.video.cropping import Cropper
+from pipeline.video.edit_lists import EditList
 from pipeline.video.presentation_times import (
     REORDERING,
     STAMPED_FOR_DECODING,
@@ -77,9 +78,10 @@ def decode(
         cut = is_cut(file)
         num_frames, problem = 0, ""
         cropper = Cropper(container, stream, file)
-        skipper = _skipper(container, stream, wanted_fps, cut)
+        edits = EditList(container, stream, file)
+        skipper = _skipper(container, stream, wanted_fps, cut or edits.has_pauses)
         decoder = _Decoder(container, stream, file, times, skipper, count_errors)
-        for frame, frame_problem in decoder.frames(cut, heartbeat):
+        for frame, frame_problem in edits.frames(decoder.frames(cut, heartbeat)):
             if frame_problem:
                 if skipper:
                     raise CannotSkip
@@ -122,12 +124,12 @@ def _seek(container: InputContainer, stream: VideoStream, start_seconds: float) 
 
 
 def _skipper(
-    container: InputContainer, stream: VideoStream, wanted_fps: float | None, cut: bool
+    container: InputContainer, stream: VideoStream, wanted_fps: float | None, is_odd: bool
 ) -> FrameSkipper | None:
     if wanted_fps is None:
         return None
     # of a broadcast a piece may be missing without a trace: only the whole of what is there shows what was first
-    if cut or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
+    if is_odd or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
         raise CannotSkip
     if container.format.name in STAMPED_FOR_DECODING or stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
         raise CannotSkip
