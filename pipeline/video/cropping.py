@@ -12,9 +12,8 @@ from av.filter import Graph
 from av.video.stream import VideoStream
 
 from pipeline.video.broken_files import boxes_in
+from pipeline.video.mp4_tracks import inside, movie_and_track
 
-# bytes of a box's content before the boxes in it, by kind
-HEADS = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"stsd": 8}
 SAMPLE_ENTRY = 78  # bytes before the boxes in it; width and height are at 24
 SIZE_AT = 24
 # Matroska's elements (RFC 9559)
@@ -82,34 +81,18 @@ def _graph(frame: av.VideoFrame, crop: Crop) -> Graph:
 
 def _clean_aperture(file: int, track: int) -> Crop | None:
     """The `clap` of the track's first sample entry (ISO/IEC 14496-12, 12.1.4)."""
-    size = os.fstat(file).st_size
-    for moov in _inside(file, b"moov", 0, size):
-        for trak in _inside(file, b"trak", *moov):
-            if track not in [_track_number(file, start) for start, _ in _inside(file, b"tkhd", *trak)]:
-                continue
-            place = trak
-            for kind in (b"mdia", b"minf", b"stbl", b"stsd"):
-                place = next(_inside(file, kind, *place), (0, 0))
-            for _, (start, stop) in boxes_in(file, *place):
-                width, height = struct.unpack(">2H", os.pread(file, 4, start + SIZE_AT).ljust(4, b"\0"))
-                for clap, _ in _inside(file, b"clap", start + SAMPLE_ENTRY, stop):
-                    return _from_clap(os.pread(file, 32, clap), width, height)
-                return None
+    found = movie_and_track(file, track)
+    if found is None:
+        return None
+    place = found[1]
+    for kind in (b"mdia", b"minf", b"stbl", b"stsd"):
+        place = next(inside(file, kind, *place), (0, 0))
+    for _, (start, stop) in boxes_in(file, *place):
+        width, height = struct.unpack(">2H", os.pread(file, 4, start + SIZE_AT).ljust(4, b"\0"))
+        for clap, _ in inside(file, b"clap", start + SAMPLE_ENTRY, stop):
+            return _from_clap(os.pread(file, 32, clap), width, height)
+        return None
     return None
-
-
-def _inside(file: int, kind: bytes, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of what is in the boxes of `kind` between two places, without what comes before their own boxes."""
-    for found, (first, last) in boxes_in(file, start, stop):
-        if found == kind:
-            yield first + HEADS.get(kind, 0), last
-
-
-def _track_number(file: int, start: int) -> int:
-    """The number in a `tkhd`, whose times have 4 or 8 bytes."""
-    head = os.pread(file, 24, start)
-    place = 20 if head[:1] == b"\1" else 12
-    return int.from_bytes(head[place : place + 4], "big")
 
 
 def _from_clap(content: bytes, width: int, height: int) -> Crop | None:

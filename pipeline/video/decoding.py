@@ -21,6 +21,7 @@ from pipeline.errors import DamagedVideo, VideoError
 from pipeline.video.broken_files import is_cut
 from pipeline.video.containers import opened
 from pipeline.video.cropping import Cropper
+from pipeline.video.edit_lists import EditList
 from pipeline.video.presentation_times import (
     REORDERING,
     STAMPED_FOR_DECODING,
@@ -28,7 +29,7 @@ from pipeline.video.presentation_times import (
     PresentationTimes,
 )
 from pipeline.video.subsampling import HAVE_DISPOSABLE_FRAMES, CannotSkip, FrameSkipper, MarkedPacket, nal_length_of
-from pipeline.video.transport_stream import joins
+from pipeline.video.transport_stream import joins, was_to_go_on
 
 SEQUENCE_HEADER = b"\0\0\1\xb3"  # ISO/IEC 13818-2, 6.2.2.1; width and height follow, 12 bits each
 SEARCHABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers that find a key frame by its time
@@ -77,9 +78,10 @@ def decode(
         cut = is_cut(file)
         num_frames, problem = 0, ""
         cropper = Cropper(container, stream, file)
-        skipper = _skipper(container, stream, wanted_fps, cut)
+        edits = EditList(container, stream, file)
+        skipper = _skipper(container, stream, wanted_fps, cut or edits.has_pauses)
         decoder = _Decoder(container, stream, file, times, skipper, count_errors)
-        for frame, frame_problem in decoder.frames(cut, heartbeat):
+        for frame, frame_problem in edits.frames(decoder.frames(cut, heartbeat)):
             if frame_problem:
                 if skipper:
                     raise CannotSkip
@@ -100,8 +102,9 @@ def decode(
             yield decoded
         if skipper:
             list(skipper.skipped_before(None))
-        if problem or cut:
-            what = f"breaks off after {num_frames} frames" if cut else f"damaged after {num_frames} frames"
+        ends = cut or (container.format.name == "mpegts" and was_to_go_on(file))
+        if problem or ends:
+            what = f"breaks off after {num_frames} frames" if ends else f"damaged after {num_frames} frames"
             if num_frames:
                 raise DamagedVideo(f"{path}: {what} ({times.stop:.2f} seconds){': ' if problem else ''}{problem}")
         if not num_frames:
@@ -121,12 +124,12 @@ def _seek(container: InputContainer, stream: VideoStream, start_seconds: float) 
 
 
 def _skipper(
-    container: InputContainer, stream: VideoStream, wanted_fps: float | None, cut: bool
+    container: InputContainer, stream: VideoStream, wanted_fps: float | None, is_odd: bool
 ) -> FrameSkipper | None:
     if wanted_fps is None:
         return None
     # of a broadcast a piece may be missing without a trace: only the whole of what is there shows what was first
-    if cut or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
+    if is_odd or stream.time_base is None or container.format.name in ("mpegts", "mpeg"):
         raise CannotSkip
     if container.format.name in STAMPED_FOR_DECODING or stream.codec_context.name not in HAVE_DISPOSABLE_FRAMES:
         raise CannotSkip

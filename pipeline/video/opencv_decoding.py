@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from pipeline.video.broken_files import is_cut
 from pipeline.video.containers import FORMATS, opened
 from pipeline.video.decoding import decode
+from pipeline.video.edit_lists import EditList
 from pipeline.video.frame_conversion import HD_HEIGHT, HD_WIDTH, PLAIN_YUV, FrameConverter, PictureFormat, display_of
 from pipeline.video.light import light_of
 from pipeline.video.packet_sizes import SizeWatch
@@ -107,6 +108,8 @@ def _why_not(
         return "several video streams"
     if (frame.width, frame.height) != (stream.width, stream.height):
         return "cropped by its container"
+    if EditList(container, stream, file).has_pauses:
+        return "an edit list with gaps"
     return _why_not_frame(frame, first, wanted)
 
 

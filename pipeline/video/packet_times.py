@@ -10,6 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import ArrayLike
 
+from pipeline.video.edit_lists import EditList
 from pipeline.video.presentation_times import REORDERING, PresentationTimes
 
 UNEVEN = 1.5  # times as long as usual; a clock that counts milliseconds makes 17 of 16.7 at the most
@@ -26,11 +27,14 @@ class Timing:
     is_variable: bool
 
 
-def measured(container: InputContainer, stream: VideoStream) -> Timing:
-    """By the time stamps of every packet of the stream, as frames would get their times from them."""
+def measured(container: InputContainer, stream: VideoStream, file: int) -> Timing:
+    """By the time stamps of every packet of the stream, as frames would get their times from them.
+
+    `file` is the open file.
+    """
     knows_showing = not PresentationTimes(container, stream, in_output_order=False).in_output_order
     times = PresentationTimes(container, stream, in_output_order=True, has_durations=knows_showing)
-    stamps = in_order(container.demux(stream), knows_showing)
+    stamps = in_order(EditList(container, stream, file).packets(container.demux(stream)), knows_showing)
     shown = [times.at(None, stamp, duration, stream.time_base, None) for stamp, duration in stamps]
     if len(shown) < 2:
         return Timing(len(shown), 0.0, 0.0, is_variable=False)

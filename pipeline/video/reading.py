@@ -83,7 +83,8 @@ def probe(path: Path, images: Sequence[Path] = ()) -> VideoInfo:
         count = len(images)
         return VideoInfo(*display_size, SEQUENCE_FPS, count / SEQUENCE_FPS, first.codec, step, count)
     with opened(path, MAX_PIXELS) as (container, stream, file):
-        timing = measured(container, stream) if os.fstat(file).st_size <= MEASURED_BYTES else stated(container, stream)
+        is_small = os.fstat(file).st_size <= MEASURED_BYTES
+        timing = measured(container, stream, file) if is_small else stated(container, stream)
         return VideoInfo(
             *display_size,
             timing.fps,

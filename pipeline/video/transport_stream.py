@@ -1,4 +1,4 @@
-"""MPEG transport streams, packet by packet: where recordings were joined.
+"""MPEG transport streams, packet by packet: where recordings were joined, and whether one was to go on.
 
 Packets of each kind are numbered from 0 to 15 and round again, so that a gap shows (ISO/IEC 13818-1, 2.4.3.3). Where
 two files were joined by `cat` the numbers jump as well, but nothing is missing.
@@ -14,6 +14,8 @@ SYNC = 0x47
 LENGTHS = {188: 0, 192: 4}  # of a packet, and where in it the transport stream's own begins
 CHUNK_PACKETS = 1 << 16
 PROGRAM_TABLE = 0  # number of the packets that every transport stream begins with
+TABLES, EMPTY = range(0x20), 0x1FFF  # numbers of packets of tables, but for those of programs, and of filling
+TAIL_PACKETS = 256  # at the end of a file that are looked at
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,49 @@ def _tables_begin(packets: _Packets, before: int, after: int) -> bool:
     return False
 
 
-def _read(file: int) -> _Packets | None:
+def was_to_go_on(file: int) -> bool:
+    """Whether the open file `file` ends with tables of programs: writers put them before pictures, here before none.
+
+    So does what was cut where a key frame begins. Cut before the tables it is as any shorter recording is.
+    """
+    layout = _layout(file)
+    if layout is None:
+        return False
+    length, offset = layout
+    end = os.fstat(file).st_size // length * length
+    start = max(0, end - TAIL_PACKETS * length)
+    data = os.pread(file, end - start, start)
+    found = False
+    for place in range(len(data) - length + offset, -1, -length):
+        packet = data[place : place + 188]
+        kind = (packet[1] & 0x1F) << 8 | packet[2]
+        if kind == PROGRAM_TABLE:
+            found = True
+        elif kind not in TABLES and kind != EMPTY and packet[3] & 0x10 and not _is_table(packet):
+            break
+    return found
+
+
+def _is_table(packet: bytes) -> bool:
+    """Whether the packet begins the table of a program, of which streams it consists (ISO/IEC 13818-1, 2.4.4.8)."""
+    content = packet[5 + packet[4] :] if packet[3] & 0x20 else packet[4:]
+    return bool(packet[1] & 0x40) and len(content) > 1 and content[1 + content[0] :][:1] == b"\x02"
+
+
+def _layout(file: int) -> tuple[int, int] | None:
+    """(length of a packet, where in it the transport stream's own begins) of the open file `file`, if it is one."""
     head = os.pread(file, 1024, 0)
     for length, offset in LENGTHS.items():
         if len(head) > 3 * length and all(head[offset + number * length] == SYNC for number in range(3)):
-            break
-    else:
+            return length, offset
+    return None
+
+
+def _read(file: int) -> _Packets | None:
+    layout = _layout(file)
+    if layout is None:
         return None
+    length, offset = layout
     size = os.fstat(file).st_size
     headers = []
     for start in range(0, size - length + 1, length * CHUNK_PACKETS):

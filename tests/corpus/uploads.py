@@ -1,5 +1,6 @@
 """What people upload, thought of without a look at the code that reads it."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from tests.corpus.build import HEIGHT, NUM_FRAMES, WIDTH, Encoding, encode, level, picture
-from tests.corpus.videos import RGB_TOLERANCE, UNEVEN, Case, Expected, video
+from tests.corpus.build import FPS, HEIGHT, NUM_FRAMES, WIDTH, Encoding, encode, level, picture
+from tests.corpus.videos import RGB_TOLERANCE, UNEVEN, Build, Case, Expected, video
 
+FAST = tuple(number / 2000 for number in range(NUM_FRAMES))  # more than one in a thousandth of a second
 TRIMMED_SECONDS = Fraction(55, 100)
 STRIPED = tuple(level(number) for number in range(6, 14))
 
@@ -29,6 +31,38 @@ def trimmed(path: Path) -> None:
                 packet.pts, packet.dts, packet.stream = packet.pts - early, packet.dts - early, stream
                 output.mux(packet)
     first.unlink()
+
+
+def edited(*edits: tuple[int, int | None, int]) -> Build:
+    """An MP4 with an edit list of (milliseconds, number of the first frame or None for nothing, rate)."""
+
+    def build(path: Path) -> None:
+        encode(path, Encoding())
+        with av.open(str(path)) as container:
+            step = round(container.streams.video[0].time_base.denominator / FPS)
+        data = bytearray(path.read_bytes())
+        place = data.index(b"elst")
+        (first,) = struct.unpack(">i", data[place + 16 : place + 20])  # with B-frames decoding begins earlier
+        entries = [(length, -1 if at is None else first + at * step, rate, 0) for length, at, rate in edits]
+        content = struct.pack(">II", 0, len(edits)) + b"".join(struct.pack(">IihH", *entry) for entry in entries)
+        (length,) = struct.unpack(">I", data[place - 4 : place])
+        start = 0
+        for kind in (b"moov", b"trak", b"edts", b"elst"):
+            start = data.index(kind, start) - 4
+            old = int.from_bytes(data[start : start + 4], "big")
+            data[start : start + 4] = (old + 8 + len(content) - length).to_bytes(4, "big")
+        data[place + 4 : place - 4 + length] = content
+        path.write_bytes(bytes(data))
+
+    return build
+
+
+def cut_at_a_key_frame(path: Path) -> None:
+    """A broadcast whose copy stopped where the sixth picture, a key frame, begins."""
+    encode(path, Encoding("mpeg2video", "mpegts", fps=PAL, num_frames=10, options=(("g", "5"),)))
+    with av.open(str(path)) as container:
+        *_, place = (packet.pos for packet in container.demux(video=0) if packet.size and packet.is_keyframe)
+    path.write_bytes(path.read_bytes()[:place])
 
 
 def broken_off_camera(path: Path) -> None:
@@ -115,6 +149,19 @@ UPLOADS: dict[str, Case] = {
         times=tuple(time / 1000 for time in UNEVEN),
     ),
     "camcorder.m2ts": video(Encoding(format="mpegts", fps=PAL, container_options=(("mpegts_m2ts_mode", "1"),))),
+    "edit_gap.mp4": (
+        edited((300, 0, 1), (400, None, 1), (500, 3, 1)),
+        Expected(times=(0.0, 0.1, 0.2, 0.7, 0.8, 0.9, 1.0, 1.1), seconds=1.2),
+    ),
+    "edit_still.mp4": (
+        edited((300, 0, 1), (400, 3, 0), (400, 4, 1)),
+        Expected(times=(0.0, 0.1, 0.2, 0.3, 0.7, 0.8, 0.9, 1.0), seconds=1.1),
+    ),
+    "high_speed.mkv": video(Encoding(format="matroska", fps=Fraction(2000)), times=FAST),
+    "key_frame.ts": (
+        cut_at_a_key_frame,
+        Expected("damaged", "breaks off", 5, times=None, levels=tuple(level(number) for number in range(5))),
+    ),
     "battery.avi": (broken_off_camera, Expected()),
     "screenshots": (screenshots, Expected(times=None, tolerance=RGB_TOLERANCE + 3)),
     "microscope": (microscope, Expected(times=None, plain=True)),

@@ -4,11 +4,12 @@ import os
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import pytest
 
 from pipeline.errors import DamagedVideo
 from pipeline.video import read_frames
-from pipeline.video.transport_stream import joins
+from pipeline.video.transport_stream import joins, was_to_go_on
 from tests.corpus.build import Encoding, encode
 from tests.corpus.videos import made_of
 
@@ -49,3 +50,28 @@ def test_lost_packets_are_no_join(tmp_path):
 def test_what_is_no_transport_stream_has_none(tmp_path):
     (tmp_path / "a.ts").write_bytes(bytes(2000))
     assert places(tmp_path / "a.ts") == set()
+
+
+def goes_on(path):
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return was_to_go_on(file)
+    finally:
+        os.close(file)
+
+
+@pytest.mark.parametrize("options", [(), (("mpegts_m2ts_mode", "1"),), (("muxrate", "3000000"),)])
+def test_a_recording_that_is_cut_where_a_key_frame_begins_breaks_off(tmp_path, options):
+    whole, cut = tmp_path / "whole.ts", tmp_path / "cut.ts"
+    encode(whole, replace(VIDEO, num_frames=40, options=(("g", "10"),), container_options=options))
+    with av.open(str(whole)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size and packet.is_keyframe]
+    assert len(places) == 4
+    assert not goes_on(whole)
+    assert len(list(read_frames(whole))) == 40
+    for number, place in enumerate(places[1:], start=1):
+        length = 192 if "mpegts_m2ts_mode" in dict(options) else 188
+        cut.write_bytes(whole.read_bytes()[: place // length * length])
+        with pytest.raises(DamagedVideo, match=f"breaks off after {10 * number} frames"):
+            list(read_frames(cut))
+        assert goes_on(cut)
