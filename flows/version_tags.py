@@ -45,7 +45,7 @@ def assigned() -> str | None:
 
 
 def dismissed() -> tuple[str, str] | None:
-    """The version that was the champion until a tag said that none is any more, and that tag; None where none says so."""
+    """The version that was the champion until a tag said that none is any more, and that tag; None without one."""
     history = _assignments()
     if not history or not history[-1][1]:
         return None
