@@ -3,6 +3,7 @@
 Without Prefect, whose import takes seconds: every run asks for it before it knows whether there is anything to do.
 """
 
+import logging
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,14 +18,16 @@ from pipeline.errors import ModelError, PipelineError
 from pipeline.integrity import MODEL
 from pipeline.model_versions import MODELS
 
+logger = logging.getLogger(__name__)
+
 JOURNAL = MODELS / "promoting.json"  # what a promotion is about to do
 
 
 def settle() -> None:
-    """Take back what a promotion that was killed had begun, and make the registry's tags name the champion."""
+    """Take back what a promotion that was killed had begun; make champion and tags one, whichever was changed."""
     with model_versions.locked():
         take_back()
-        _align_tags()
+        _align()
 
 
 def rollback() -> str:
@@ -35,6 +38,13 @@ def rollback() -> str:
     settle()
     if model_versions.in_force() is None and version_tags.assigned():
         restore()
+    if version := _before_a_dismissal():
+        with model_versions.locked():
+            if not model_versions.is_whole(MODELS / version):
+                _bring_back(version)
+            model_versions.activate(version)
+        settle()
+        return version
     try:
         version = model_versions.rollback()
     except ModelError:
@@ -118,13 +128,27 @@ def _read_journal() -> dict[str, Any]:
     )
 
 
-def _align_tags() -> None:
-    """Where the champion was switched without the tags (`foreframe rollback`), assign it the stage."""
+def _align() -> None:
+    """Where the champion was switched without the tags (`foreframe rollback`), assign it the stage; where somebody
+    dismissed it by a tag, it is the champion no more.
+    """
     name = model_versions.in_force()
     if name is None or name not in version_tags.versions():
         return
-    if version_tags.assigned() != name:
+    dismissed = version_tags.dismissed()
+    if dismissed and dismissed[0] == name:
+        model_versions.retire()
+        logger.warning("%s is the champion no more: the git tag %s dismisses it", *dismissed)
+    elif version_tags.assigned() != name:
         version_tags.assign(name, f"{name} is in force again")
+
+
+def _before_a_dismissal() -> str | None:
+    """The version before the one that was dismissed; None where none was, or another is in force."""
+    dismissed = version_tags.dismissed()
+    if dismissed is None or model_versions.in_force() is not None:
+        return None
+    return version_tags.before(dismissed[0])
 
 
 def _bring_back(version: str) -> None:

@@ -1,6 +1,5 @@
 """Compares generators: each trained with each objective for the same minutes on the same clips; a table and a plot."""
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import at_the_prompt
+from flows import at_the_prompt, command_line
 from flows.overrides import prepared
 from flows.prefect_dvc import execution, workspace_lock
 from pipeline.errors import ParamsError
@@ -70,7 +69,7 @@ def baseline(name: str, params: Params) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.compare", description=compare.description)
+    parser = command_line.parser("flows.compare", compare.description, "", "--minutes 0.05 --generators lstm convlstm")
     parser.add_argument("--minutes", type=float, help="of training, each (default: compare.minutes of params.yaml)")
     parser.add_argument("--generators", nargs="+", help="which (default: compare.generators of params.yaml)")
     arguments = parser.parse_args()

@@ -1,6 +1,5 @@
 """Runs the flows on their schedules: `python -m flows.deploy` starts Prefect's server, dashboard and schedules."""
 
-import argparse
 import asyncio
 import logging
 import os
@@ -48,7 +47,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_RUNNER_POLL_FREQUENCY, tem
 from prefect.states import Cancelled, Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from flows import RUNNER, UNTIL_EOF, arrivals, lateness, prefect_database, runner, running_server, warm
+from flows import RUNNER, UNTIL_EOF, arrivals, command_line, lateness, prefect_database, runner, running_server, warm
 from flows.generate import generate
 from flows.monitor import DRIFT, monitor
 from flows.report import PAGES, RENDERS
@@ -322,7 +321,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 def main() -> None:
     """Start what is needed and serve until stopped."""
-    parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
+    parser = command_line.parser("flows.deploy", __doc__, "", "--port 4300")
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded server (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the embedded server listens on (default: %(default)s)")
     arguments = parser.parse_args()

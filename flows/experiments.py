@@ -7,6 +7,7 @@ Here are the model's figures, its name, and what differs between the experiments
 import subprocess
 import sys
 
+from flows import command_line
 from flows.prefect_dvc.command import DVC
 
 KEPT = r"(.*:)?(model\.)?(mse|mae|psnr|ssim|flicker|useful_horizon)$|(.*:)?model\.name$"
@@ -22,5 +23,14 @@ def arguments(more: list[str]) -> list[str]:
     return [*DVC, "exp", "show", "--only-changed", "--keep", KEPT, "--drop", DROPPED, *more]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Show the table, or say how it is asked for."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        parser = command_line.parser("flows.experiments", __doc__, "", "--sort-by mse", "--md")
+        parser.usage = "python -m flows.experiments [-h] [options that `dvc exp show --help` lists]"
+        parser.parse_args()
     sys.exit(subprocess.run(arguments(sys.argv[1:]), check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

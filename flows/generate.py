@@ -1,6 +1,5 @@
 """The champion continues or translates every new video of a folder: once per content and model version."""
 
-import argparse
 import multiprocessing
 import os
 import re
@@ -20,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, folders, videos
+from flows import at_the_prompt, command_line, folders, videos
 from flows.prefect_dvc import workspace_lock
 from flows.report import notify
 from pipeline import model_versions
@@ -198,7 +197,7 @@ def folders_of(videos: str | None, output: str | None) -> tuple[Path, Path]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.generate", description=generate.description)
+    parser = command_line.parser("flows.generate", generate.description, "", "inbox generated")
     parser.add_argument("videos", nargs="?", help="folder (default: generate.videos of params.yaml)")
     parser.add_argument("output", nargs="?", help="folder (default: generate.output of params.yaml)")
     arguments = parser.parse_args()

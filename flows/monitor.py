@@ -1,6 +1,5 @@
 """Detects drift: the champion's errors on videos that are new against its errors when it was promoted."""
 
-import argparse
 import base64
 import csv
 import io
@@ -23,7 +22,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows import at_the_prompt, videos
+from flows import at_the_prompt, command_line, videos
 from flows.overrides import set_params
 from flows.prefect_dvc import workspace_lock
 from flows.report import notify
@@ -182,5 +181,5 @@ def plot(old: list[float], new: list[float], metric: str) -> str:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(prog="python -m flows.monitor", description=monitor.description).parse_args()
+    command_line.parser("flows.monitor", monitor.description, "").parse_args()
     at_the_prompt(monitor, first=partial(load_params, Path("params.yaml")))

@@ -4,7 +4,6 @@
 over its REST API (recording.py); else the flow goes on with what was found, under the same lock.
 """
 
-import argparse
 import gc
 import os
 import sys
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flows import arrivals, champions, recording
+from flows import arrivals, champions, command_line, recording
 from flows.overrides import check, prepared
 from flows.prefect_dvc import workspace_lock
 from flows.prefect_dvc.graph import Stage
@@ -83,9 +82,15 @@ def is_judged(params: Params) -> bool:
         return False
 
 
-def at_the_prompt(parser: argparse.ArgumentParser) -> NoReturn:
+def at_the_prompt() -> NoReturn:
     """`python -m flows.retrain`: mistakes in what was typed end in one line; Prefect is imported where it has to be."""
-    parser.description = "Bring the pipeline up to date, and promote its model if it is better than the champion."
+    parser = command_line.parser(
+        "flows.retrain",
+        "Bring the pipeline up to date, and promote its model if it is better than the champion.",
+        "",
+        "-S train.max_minutes=5 -S model.foreframe.hidden_channels=96",
+        "rollback",
+    )
     parser.add_argument(
         "action",
         nargs="?",
@@ -93,7 +98,7 @@ def at_the_prompt(parser: argparse.ArgumentParser) -> NoReturn:
         help="instead, make the version before the champion the champion again; or bring the champion, damaged or "
         "lost, back from DVC's cache or remote",
     )
-    parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    command_line.add_overrides(parser)
     arguments = parser.parse_args()
     interruptible()
     gc.disable()  # what imports and YAML files leave stays: to look for garbage among it takes time

@@ -4,11 +4,11 @@ DVC's own page loads Vega from a CDN. The project's (.dvc/plots/page.html, named
 that this writes, as the package vl-convert-python holds it: `pip install 'foreframe[plots]'`.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
+from flows import command_line
 from pipeline.errors import PipelineError
 from pipeline.runtime.files import write_text
 
@@ -29,8 +29,7 @@ def write_bundle() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.offline_plots", description=(__doc__ or "").splitlines()[0])
-    parser.parse_args()
+    command_line.parser("flows.offline_plots", (__doc__ or "").splitlines()[0], "").parse_args()
     try:
         os.write(1, write_bundle().encode())
     except PipelineError as error:

@@ -1,11 +1,10 @@
 """`dvc repro` as a Prefect run: every stage of dvc.yaml is a task with its log, its progress and its outputs."""
 
-import argparse
 from functools import partial
 
 from prefect import flow, runtime
 
-from flows import at_the_prompt
+from flows import at_the_prompt, command_line
 from flows.overrides import check, prepared
 from flows.prefect_dvc import execution, workspace_lock
 
@@ -25,9 +24,11 @@ def repro(targets: list[str] | None = None, overrides: list[str] | None = None) 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.repro", description="`dvc repro` as a Prefect run")
+    parser = command_line.parser(
+        "flows.repro", repro.description, "", "train", "-S train.max_minutes=5 -S model.name=convlstm"
+    )
     parser.add_argument("targets", nargs="*", help="stages to bring up to date, with what they need (default: all)")
-    parser.add_argument("-S", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    command_line.add_overrides(parser)
     arguments = parser.parse_args()
     first = partial(check, arguments.overrides)
     at_the_prompt(repro, arguments.targets or None, arguments.overrides, first=first)

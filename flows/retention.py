@@ -4,7 +4,6 @@ Old runs, model versions, tags, cache objects, results, training states, logs. N
 (what a rollback takes), a version that a tag of the user's marks, or data that a commit or a tag names.
 """
 
-import argparse
 import re
 import shutil
 import time
@@ -18,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import at_the_prompt, champions, dvc_cache, prefect_database, version_tags
+from flows import at_the_prompt, champions, command_line, dvc_cache, prefect_database, version_tags
 from flows.prefect_dvc import workspace_lock
 from pipeline import model_versions
 from pipeline.errors import PipelineError
@@ -171,6 +170,6 @@ def tidy(dry_run: bool = False) -> State[Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.retention", description=tidy.description)
+    parser = command_line.parser("flows.retention", tidy.description, "", "--dry-run")
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, list what would go")
     at_the_prompt(tidy, parser.parse_args().dry_run, first=partial(load_params, Path("params.yaml")))

@@ -1,11 +1,9 @@
 """The main flow: bring the pipeline up to date if anything changed, compare with the champion, promote if better."""
 
 if __name__ == "__main__":  # before Prefect is imported, which takes seconds
-    import argparse
-
     from flows import news
 
-    news.at_the_prompt(argparse.ArgumentParser(prog="python -m flows.retrain"))
+    news.at_the_prompt()
 
 from collections.abc import Sequence
 from dataclasses import asdict

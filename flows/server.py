@@ -6,7 +6,6 @@ The other way round, its newer interface asks an analytics host at every page, w
 Content-Security-Policy keeps both interfaces from asking anybody but this server.
 """
 
-import argparse
 import ipaddress
 import os
 import re
@@ -29,6 +28,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from flows import command_line
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def run(host: str, port: int) -> None:
 
 def main() -> None:
     """Start the server."""
-    parser = argparse.ArgumentParser(prog="python -m flows.server", description=(__doc__ or "").splitlines()[0])
+    parser = command_line.parser("flows.server", (__doc__ or "").splitlines()[0], "", "--port 4300")
     settings = get_current_settings().server.api
     parser.add_argument("--host", default=settings.host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=settings.port, help="(default: %(default)s)")

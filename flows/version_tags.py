@@ -4,7 +4,7 @@ The tags are those of GTO 1.x (https://github.com/iterative/gto), whose `gto sho
 
     generator@v2.0.0        annotates the commit that version 2.0.0 was made from
     generator#champion#3    the same commit again: since the registry's third assignment that version is the champion
-    generator#champion!#4   since the fourth assignment no version is (`gto deprecate` writes it; nothing here does)
+    generator#champion!#4   since the fourth assignment no version is (`gto deprecate` or a person writes it)
 
 A tag is never moved; of the assignments the one with the highest number counts.
 """
@@ -40,17 +40,28 @@ def next_dismissal() -> str:
 
 def assigned() -> str | None:
     """The version that the tags name as the champion; None where they name none."""
-    found = [(int(match[2]), match[0], match[1]) for tag in tags() if (match := ASSIGNMENT.fullmatch(tag))]
-    if not found:
+    history = _assignments()
+    return _version_at(history[-1][0]) if history and not history[-1][1] else None
+
+
+def dismissed() -> tuple[str, str] | None:
+    """The version that was the champion until a tag said that none is any more, and that tag; None without one."""
+    history = _assignments()
+    if not history or not history[-1][1]:
         return None
-    _, tag, cancelled = max(found)
-    return None if cancelled else _version_at(tag)
+    version = next((_version_at(tag) for tag, cancelled in reversed(history) if not cancelled), None)
+    return (version, history[-1][0]) if version else None
+
+
+def _assignments() -> list[tuple[str, bool]]:
+    """Tags that say who is the champion, in the order of their numbers, and whether each says that nobody is."""
+    found = sorted((int(match[2]), match[0], bool(match[1])) for tag in tags() if (match := ASSIGNMENT.fullmatch(tag)))
+    return [(tag, cancelled) for _, tag, cancelled in found]
 
 
 def before(version: str) -> str | None:
     """The version that was the champion when `version` became it for the first time; None where none was."""
-    numbered = sorted((int(match[2]), tag) for tag in tags() if (match := ASSIGNMENT.fullmatch(tag)) and not match[1])
-    history = [_version_at(tag) for _, tag in numbered]
+    history = [_version_at(tag) for tag, cancelled in _assignments() if not cancelled]
     if version not in history[1:]:
         return None
     return history[history.index(version) - 1] if history[0] != version else None

@@ -305,6 +305,12 @@ def activate(name: str, models: Path = MODELS) -> None:
     sync(models)
 
 
+def retire(models: Path = MODELS) -> None:
+    """No version is the champion any more; all stay."""
+    (models / CHAMPION).unlink(missing_ok=True)
+    sync(models)
+
+
 def discard(name: str, models: Path = MODELS) -> None:
     """Remove a version that is not in force, if it is there."""
     assert in_force(models) != name, "the champion is never removed"

@@ -125,8 +125,11 @@ def check_python(arguments: list[str]) -> None:
         return
     if Path(importlib.util.find_spec(module).origin).name == "__init__.py":
         module = f"{module}.__main__"
+    if module == "flows.experiments":
+        check_dvc(["exp", "show", *rest])
+        return
     source = Path(importlib.util.find_spec(module).origin).read_text()
-    if not re.search(r"ArgumentParser\(|stage\.run\(|at_the_prompt\(prog=", source):
+    if not re.search(r"ArgumentParser\(|stage\.run\(|command_line\.parser\(|news\.at_the_prompt\(", source):
         assert rest == [], f"{module} takes no arguments"
         return
     parsed = parsed_by(module, [fill(word) for word in rest])
@@ -143,13 +146,12 @@ class Parsed(BaseException):
     """Ends a module's main once its arguments are parsed; no Exception, so that nobody catches it."""
 
 
-def parsed_by(module: str, arguments: list[str]) -> argparse.Namespace:
-    """What the parser of `python -m module` makes of the arguments; nothing is run beyond parsing."""
-    result: list[argparse.Namespace] = []
-    parse = argparse.ArgumentParser.parse_args
+def at_parsing(module: str, arguments: list[str], do: Callable[..., Any]) -> Any:
+    """What `do(parser, args, namespace)` returns in place of parse_args in `python -m module`; nothing else is run."""
+    result: list[Any] = []
 
     def stop(self: argparse.ArgumentParser, args: Any = None, namespace: Any = None) -> argparse.Namespace:
-        result.append(parse(self, args, namespace))
+        result.append(do(self, args, namespace))
         raise Parsed
 
     with pytest.MonkeyPatch.context() as patch:
@@ -158,6 +160,34 @@ def parsed_by(module: str, arguments: list[str]) -> argparse.Namespace:
         with pytest.raises(Parsed):
             runpy.run_module(module, run_name="__main__", alter_sys=False)
     return result[0]
+
+
+def parsed_by(module: str, arguments: list[str]) -> argparse.Namespace:
+    """What the parser of `python -m module` makes of the arguments."""
+    return at_parsing(module, arguments, argparse.ArgumentParser.parse_args)
+
+
+def is_flow(path: Path) -> bool:
+    """Whether a person runs this module of flows by `python -m`; flows.deploy alone starts the two named here."""
+    by_deploy = path.stem in ("warm", "warm_client")
+    return path.name == "__main__.py" or ('__name__ == "__main__"' in path.read_text() and not by_deploy)
+
+
+FLOWS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "flows").rglob("*.py") if is_flow(path)
+)
+
+
+@pytest.mark.parametrize("module", FLOWS)
+def test_the_help_of_every_flow_has_examples_that_its_parser_takes(module):
+    parser = at_parsing(module, ["--help"], lambda parser, *_: parser)
+    assert parser.description
+    examples = re.findall(rf"^  ({re.escape(parser.prog)}\b.*)$", parser.epilog or "", flags=re.MULTILINE)
+    assert examples
+    for example in examples:
+        check_python(shlex.split(example)[1:])
+    assert "exit codes: 0 done; 1 a clear no" in parser.epilog
+    assert all(action.help for action in parser._actions)
 
 
 def check_overrides(overrides: list[str]) -> None:

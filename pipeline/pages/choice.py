@@ -37,7 +37,9 @@ def _all(num_clips: int) -> list[Choice]:
 def _places(num_ranked: int, most: int) -> dict[int, str]:
     """Places among `num_ranked` clips and their titles: those of RANKS, then more in between."""
     last = num_ranked - 1
-    places: dict[int, str] = {}
+    if num_ranked == 1:
+        return {0: "the only one"}
+    places: dict[int, str] = {0: "best", 1: "worst"} if num_ranked == 2 and most > 1 else {}
     for rank, title in RANKS.items():
         if len(places) < most:
             places.setdefault(round(rank * last), title)

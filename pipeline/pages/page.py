@@ -58,6 +58,7 @@ def page(content: Content) -> str:
         columns=figures.columns(content.summary),
         ahead=figures.ahead(content.summary),
         changes=figures.changes(content.summary, content.previous),
+        single=any(name == "test" and videos == 1 for name, videos, *_ in content.data.splits),
         made_worse=start_ahead(content.summary),
         label=figures.label,
     )

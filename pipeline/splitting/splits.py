@@ -56,20 +56,27 @@ def choose_split(videos: Videos, params: TensorizeParams) -> str:
     return "time" if len(shots_of) < (ENOUGH_VIDEOS if can_be_cut else len(SPLITS)) else "video"
 
 
-def check_none_is_empty(counts: Mapping[str, int], how: str, longest: int, params: TensorizeParams) -> None:
+def needed(how: str, params: TensorizeParams) -> int:
+    """The frames that a shot needs to be split `how`: those of a clip, or, cut in time, of three with gaps between."""
+    length = params.context + params.horizon
+    return 3 * length + 2 * params.horizon if how == "time" else length
+
+
+def check_none_is_empty(
+    counts: Mapping[str, int], how: str, longest: int, params: TensorizeParams, cuts: str = ""
+) -> None:
     """Raises DataError, with what to do, where a split has no clip.
 
-    `counts` are the clips of each split, `longest` the frames of the longest shot.
+    `counts` are the clips of each split, `longest` the frames of the longest shot, `cuts` what to say of cuts.
     """
     empty = [split for split, count in counts.items() if count == 0]
     if not empty:
         return
     names, length = ", ".join(empty), params.context + params.horizon
     if how == "time":
-        least = 3 * length + 2 * params.horizon
         raise DataError(
-            f"no clips for {names}: to be cut in three with gaps, a shot needs {least} frames "
-            f"(3 x (context {params.context} + horizon {params.horizon}) + 2 x horizon); the longest has {longest}"
+            f"no clips for {names}: to be cut in three with gaps, a shot needs {needed(how, params)} frames (3 x "
+            f"(context {params.context} + horizon {params.horizon}) + 2 x horizon); the longest has {longest}{cuts}"
         )
     where = f"the folders {names}" if how == "folder" else names
     raise DataError(f"no clips for {names}: no video in {where} has {length} frames in one shot (split by {how})")

@@ -18,7 +18,7 @@ from pipeline.params import TensorizeParams, TranslateParams
 from pipeline.splitting.duplicates import ContentHash, without_copies
 from pipeline.splitting.shots import find_shots
 from pipeline.splitting.source_target_pairs import videos_of
-from pipeline.splitting.splits import Part, Ranges, Videos, assign_splits, check_none_is_empty, choose_split
+from pipeline.splitting.splits import Part, Ranges, Videos, assign_splits, check_none_is_empty, choose_split, needed
 
 logger = logging.getLogger(__name__)
 THREADS = 8
@@ -45,7 +45,7 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
     if longest < length:
         raise DataError(
             f"{frames}: no shot has the {length} frames that context {tensorize.context} + horizon "
-            f"{tensorize.horizon} need; the longest has {longest} ({video})"
+            f"{tensorize.horizon} need; the longest has {longest} ({video}){_where_cuts_are_why(shots_of, length)}"
         )
     enough = {
         video: ranges for video, ranges in shots_of.items() if any(stop - start >= length for start, stop in ranges)
@@ -59,7 +59,7 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
     parts = without_copies(assign_splits(how, known, tensorize), content)
     table = clip_table(parts, shots_of, length, tensorize.stride)
     counts = {split: int(table.loc[table["split"] == split, "num_clips"].sum()) for split in SPLITS}
-    check_none_is_empty(counts, how, longest, tensorize)
+    check_none_is_empty(counts, how, longest, tensorize, _where_cuts_are_why(shots_of, needed(how, tensorize)))
 
     write_clips(
         clips,
@@ -74,6 +74,17 @@ def tensorize(frames: Path, clips: Path, *, task: str, tensorize: TensorizeParam
         "%d videos, %d shots, clips: %s; left out: %d too short, %d copies",
         *(len(videos), len(table), ", ".join(f"{split} {count}" for split, count in counts.items())),
         *(len(videos) - len(enough), len(enough) - len(parts)),
+    )
+
+
+def _where_cuts_are_why(shots_of: Mapping[str, Ranges], needed: int) -> str:
+    """What to say of cuts where some video has the frames that are `needed`, and only its shots have not; else ""."""
+    video, ranges = max(shots_of.items(), key=lambda item: item[1][-1][1])
+    if ranges[-1][1] < needed or len(ranges) == 1:
+        return ""
+    return (
+        f"; cuts part the {ranges[-1][1]} frames of {video} into {len(ranges)} shots: where these are no cuts, raise "
+        "tensorize.shot_threshold, or make it null"
     )
 
 

@@ -49,9 +49,11 @@ def keep_start_unless_sure(model: nn.Module, start: Weights, validation: Validat
         return ""
     progress.best_weights, progress.best_epoch = start, 0
     progress.best_row = dict(zip(("val_mse", "val_ssim"), before.mean(axis=0).tolist(), strict=True))
+    number = groups.max() + 1
+    seen = f"{number} stretches" if number > 1 else "one stretch"
     gain = 100 * (1 - after[:, 0].mean() / before[:, 0].mean())
     return (
-        f"trained weights have {gain:.3g} % less error in validation, but in {groups.max() + 1} stretches of video "
+        f"trained weights have {gain:.3g} % less error in validation, but in {seen} of video "
         "that may be chance; more video, or a larger tensorize.val_fraction, would tell"
     )
 

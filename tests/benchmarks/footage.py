@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from tests.benchmarks.translation import footage
+from tests.benchmarks.real_clips import footage
 from tests.workspace import ROOT, make_workspace
 
 METHODS = ("model", "start", "last_frame", "optical_flow", "mean_frame")  # those that were measured

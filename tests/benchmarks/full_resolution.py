@@ -34,7 +34,7 @@ from pipeline.model_dir import ModelCard, load
 from pipeline.nn import rollout
 from pipeline.video import Image as Picture
 from pipeline.video import read_frames, write_png, write_video
-from tests.benchmarks.translation import footage
+from tests.benchmarks.real_clips import footage
 
 STEPS = (1, 2, 5, 10, 20, 30)
 SHOWN = (1, 5, 10, 30)

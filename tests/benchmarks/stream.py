@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from pipeline.video import read_frames
-from tests.benchmarks.translation import footage
+from tests.benchmarks.real_clips import footage
 
 NUM_FRAMES = 60  # of the clip
 

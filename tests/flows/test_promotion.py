@@ -222,6 +222,36 @@ def test_a_machine_without_a_git_identity_promotes_under_a_name_of_ours(workspac
     assert champions.rollback() == "v1.0.0"
 
 
+def test_a_champion_that_a_tag_dismisses_is_none_any_more_and_the_next_version_is(workspace, api, caplog):
+    promote()
+    git("tag", "generator#champion!#2", "generator@v1.0.0")  # as `gto deprecate` and a person do
+    known = tags()
+    champions.settle()
+    assert model_versions.champion() is None
+    assert model_versions.versions() == ["v1.0.0"]
+    assert "v1.0.0 is the champion no more: the git tag generator#champion!#2 dismisses it" in caplog.text
+    champions.settle()
+    assert tags() == known
+    candidate("two")
+    promote()
+    assert (in_force(), version_tags.assigned()) == ("v2.0.0", "v2.0.0")
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_after_a_dismissal_a_rollback_takes_the_version_before(workspace, api, settled):
+    promote()
+    candidate("two")
+    promote()
+    git("tag", "generator#champion!#3")
+    if settled:
+        champions.settle()
+        assert champions.rollback() == "v1.0.0"
+    else:
+        model_versions.rollback()  # as `foreframe rollback` does, which knows no tags
+        champions.settle()
+    assert (in_force(), version_tags.assigned()) == ("v1.0.0", "v1.0.0")
+
+
 @pytest.mark.slow
 def test_rollback_assigns_the_stage_anew_and_a_rollback_without_the_tags_is_made_good(workspace, api):
     promote()

@@ -92,10 +92,12 @@ def test_we_understand_what_gto_takes_back(repository):
     gto("deprecate", "generator", "v1.0.0", "champion")
     assert "generator#champion!#2" in version_tags.tags()
     assert version_tags.assigned() is None
+    assert version_tags.dismissed() == ("v1.0.0", "generator#champion!#2")
     assert version_tags.versions() == ["v1.0.0"]
     version_tags.assign("v1.0.0", "again")
     assert "generator#champion#3" in version_tags.tags()
     assert version_tags.assigned() == "v1.0.0"
+    assert version_tags.dismissed() is None
 
 
 def test_the_assignment_with_the_highest_number_counts(repository):

@@ -37,6 +37,14 @@ def test_only_clips_that_were_measured_are_chosen(scores):
     assert {c.index for c in choose(7, 4, measured)} == {2, 4}
 
 
+def test_of_two_clips_none_is_the_median_and_one_is_the_only_one(scores):
+    def titles(clips, most):
+        return [c.title for c in choose(7, most, scores[scores["clip"].isin(clips)])]
+
+    assert titles([2, 4], 4) == titles([2, 4], 2) == ["best", "worst"]
+    assert titles([2], 4) == ["the only one"]
+
+
 def test_without_scores_they_are_spread_evenly(scores):
     assert [c.index for c in choose(10, 4, None)] == [0, 2, 5, 7]
     assert [c.index for c in choose(3, 4, None)] == [0, 1, 2]

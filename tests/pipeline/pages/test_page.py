@@ -84,6 +84,14 @@ def test_intervals_stand_beside_the_means_and_are_explained(html):
     assert ["95 % intervals" in text for text in (html, with_intervals)] == [False, True]
 
 
+def test_one_test_video_is_why_there_are_no_intervals(html):
+    why = "there is one test video, so that no interval"
+    assert why in html
+    assert why not in page(replace(CONTENT, intervals={("model", "mse"): (1.25, 1.75)}))
+    several = replace(DATA, splits=[("train", 2, 3, 1000), ("val", 1, 1, 1), ("test", 2, 2, 2)])
+    assert why not in page(replace(CONTENT, data=several))
+
+
 def test_the_headline_names_where_a_baseline_is_ahead(html):
     assert "its MSE is below that of every non-learned baseline at\n<strong>11 of 12</strong> steps" in html
     assert "<strong>A baseline is ahead</strong> in the mean of MAE (last frame 8.0 against 9.0)." in html
@@ -100,9 +108,9 @@ def test_the_change_since_the_run_before_is_told_where_that_is_known(html):
 
 
 def test_what_people_read_is_there_and_escaped(html):
-    for text in ("12,345 parameters", "hidden_channels 8, num_layers 2", "48 × 32 pixels", "abc&lt;def",
-                 "a &amp; b.mp4[0:22]", "<strong>worst</strong>", "1 × breaks off", "1,000",
-                 "median 1.5 px"):  # fmt: skip
+    for text in ("12,345 parameters", "hidden_channels 8, num_layers 2", "frames of 48 × 32 pixels",
+                 "48 × 32 pixels, colour", "abc&lt;def", "a &amp; b.mp4[0:22]", "<strong>worst</strong>",
+                 "1 × breaks off", "1,000", "median 1.5 px"):  # fmt: skip
         assert text in html
     assert "On 1,200 test clips" in page(replace(CONTENT, num_measured=1200))
 

@@ -163,6 +163,22 @@ def test_time_that_cannot_be_cut_names_the_numbers(make_store, numbered, run):
         run(make_store({"a.mp4": numbered(15)}))
 
 
+def test_cuts_are_named_where_they_and_not_the_length_are_why(make_store, numbered, run):
+    flashes = np.concatenate([numbered(3), numbered(3, first=200), numbered(3, first=20)])
+    why = r"; cuts part the 9 frames of a.mp4 into 3 shots: where these are no cuts, raise tensorize.shot_threshold"
+    with pytest.raises(
+        DataError, match=rf"no shot has the 4 frames .* the longest has 3 \(a.mp4\){why}, or make it null"
+    ):
+        run(make_store({"a.mp4": flashes}))
+    parted = np.concatenate([numbered(3), numbered(3, first=200), numbered(12, first=20)])
+    with pytest.raises(
+        DataError, match=r"needs 16 frames.*the longest has 12; cuts part the 18 frames of b.mp4 into 3"
+    ):
+        run(make_store({"b.mp4": parted}))
+    with pytest.raises(DataError, match=r"needs 16 frames.*the longest has 12$"):
+        run(make_store({"c.mp4": parted[3:]}))
+
+
 def test_an_empty_split_is_named(make_store, numbered, run):
     frames = make_store({"train/a.mp4": numbered(9), "test/a.mp4": numbered(9, 50), "val/a.mp4": numbered(3, 99)})
     with pytest.raises(DataError, match="no clips for val: no video in the folders val has 4 frames"):
