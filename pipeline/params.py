@@ -22,6 +22,7 @@ Folder = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 Size = tuple[Positive, Positive]  # (height, width), pixels
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # of a URL, in front
+STORE_URL = re.compile(r"(s3|file)://.")
 SAID = {"missing": "is missing", "extra_forbidden": "is no parameter"}  # plainer than pydantic's own words
 
 
@@ -79,13 +80,20 @@ class ExtractParams(Section):
     max_memory_mb: int = Field(ge=512)
     executor: Literal["local", "dask"]
     store: Literal["arrays", "compressed"]
-    store_url: str | None = Field(pattern=r"^[a-z][a-z0-9+.-]*://.")
+    store_url: str | None
 
     @field_validator("array_range")
     @classmethod
     def _black_is_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not (isfinite(value[0]) and isfinite(value[1]) and value[0] < value[1]):
             raise ValueError(f"wanted is [black, white], the first below the second (got {list(value)})")
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _frames_can_lie_there(cls, value: str | None) -> str | None:
+        if value is not None and not STORE_URL.match(value):
+            raise ValueError(f"wanted is s3://bucket/folder, or file:///folder of a disk that all see (got {value})")
         return value
 
     @model_validator(mode="after")

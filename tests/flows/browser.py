@@ -10,10 +10,13 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+from PIL import Image
 from websockets.sync.client import connect
 
 from tests.flows.conftest import free_port
 
+BIGGEST = 300_000  # bytes of a screenshot
+GRAPH = "document.querySelector('canvas')?.width > 100"  # of a run's tasks
 OWN = ("http://127.0.0.1", "file:", "data:", "blob:", "about:", "ws://127.0.0.1", "chrome")
 
 
@@ -113,3 +116,12 @@ class Browser:
         """What the window shows, as a PNG."""
         time.sleep(1)  # transitions end
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+
+def keep(browser: Browser, name: str, folder: Path) -> None:
+    """A screenshot in few colours, small enough for the README."""
+    path = folder / f"{name}.png"
+    browser.picture(path)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(128).save(path, optimize=True)
+    assert 10_000 < path.stat().st_size < BIGGEST

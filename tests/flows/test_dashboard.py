@@ -14,30 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from flows.overrides import set_params
 from flows.report import PAGES
-from tests.flows.browser import Browser
+from tests.flows.browser import GRAPH, Browser, keep
 from tests.flows.conftest import ROOT, ask
 from tests.flows.test_deploy import STAGES, make_champion
 
 pytestmark = pytest.mark.slow
-BIGGEST = 300_000  # bytes of a screenshot
 INTERFACES = {"": "", "/v2": "-v2"}  # path before every page's -> ending of its screenshots' names
 SERVED = "http://127.0.0.1:4201"  # where flows.deploy would serve the page; an interface drops links to files
-GRAPH = "document.querySelector('canvas')?.width > 100"  # of the tasks
 PICTURES = "[...document.images].filter(i => i.src.startsWith('data:') && i.naturalWidth > 50).length"
 SHOWN = ["sample.train_videos=200", "sample.val_videos=20", "sample.test_videos=30", "train.num_threads=1"]
-
-
-def keep(browser: Browser, name: str, folder: Path) -> None:
-    """A screenshot in few colours, small enough for the README."""
-    path = folder / f"{name}.png"
-    browser.picture(path)
-    with Image.open(path) as image:
-        image.convert("RGB").quantize(128).save(path, optimize=True)
-    assert 10_000 < path.stat().st_size < BIGGEST
 
 
 def retrain(folder: Path, environment: dict[str, str], *changes: str) -> str:

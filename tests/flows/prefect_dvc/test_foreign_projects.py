@@ -1,12 +1,19 @@
-"""Projects that flows.prefect_dvc knows nothing of, run from another folder."""
+"""Projects that flows.prefect_dvc knows nothing of, run from another folder.
 
+`FOREFRAME_MEDIA=.github/media pytest -m slow tests/flows/prefect_dvc/test_foreign_projects.py -k dashboard` renews the
+screenshot in docs/operations.md.
+"""
+
+import os
 import time
+from pathlib import Path
 
 import pytest
 
 from flows.prefect_dvc.flow import dvc_repro
 from flows.prefect_dvc.graph import plan
 from pipeline.errors import PipelineError
+from tests.flows.browser import GRAPH, Browser, keep
 from tests.flows.conftest import ask, task_runs
 from tests.flows.prefect_dvc import foreign
 
@@ -89,6 +96,26 @@ def test_a_project_of_get_starteds_shape_runs_and_only_what_changed_runs_again(e
     # what git keeps is back: a file, and a folder
     assert (elsewhere / "eval/metrics.json").is_file()
     assert (elsewhere / "eval/images/a.svg").read_text() == "<svg/>"
+
+
+@pytest.mark.slow
+def test_the_dashboard_shows_the_stages_of_a_project_and_which_of_them_ran(elsewhere, api):
+    media = Path(os.environ.get("FOREFRAME_MEDIA", elsewhere.parent))
+    folder = elsewhere.with_name("get-started")
+    foreign.get_started(folder)
+    dvc_repro(str(folder))
+    (folder / "conf/train.toml").write_text("rate = 0.25\n")
+    state = dvc_repro(str(folder), return_state=True)
+    assert set(states(api, state).values()) == {"Cached", "Completed"}
+    address = f"{api.removesuffix('/api')}/runs/flow-run/{state.state_details.flow_run_id}"
+    with Browser(elsewhere.parent / "profile") as browser:
+        browser.open(address, "get-started: all", "Running stage 'train@tree-2'", "featurize@train")
+        for _ in range(100):
+            if browser.run(GRAPH):
+                break
+            time.sleep(0.2)
+        keep(browser, "dashboard-foreign", media)
+        assert browser.outside == []
 
 
 @pytest.mark.slow

@@ -270,10 +270,12 @@ def test_an_address_that_nobody_answers_at_is_told_before_anything_is_decoded(tm
         extracted(tmp_path, size=(8, 8), store="compressed", store_url=url)
 
 
-def test_a_bucket_that_is_not_there_is_told(tmp_path, url):
+def test_a_bucket_that_is_not_there_is_told_before_anything_is_decoded(tmp_path, url, uploads):
     videos(tmp_path / "in")
     with pytest.raises(DataError, match=r"^s3://nowhere/a: there is no such bucket or folder; create it"):
         extracted(tmp_path, size=(8, 8), store="compressed", store_url="s3://nowhere/a")
+    assert uploads == []
+    assert not (tmp_path / ".out/journal.jsonl").exists()  # of what was decoded
 
 
 def test_wrong_credentials_are_told(tmp_path, url):
@@ -285,9 +287,20 @@ def test_wrong_credentials_are_told(tmp_path, url):
         extracted(tmp_path, size=(8, 8), store="compressed", store_url=url)
 
 
-@pytest.mark.parametrize("address", ["nosuch://a/b", "s3:/a", "bucket/folder", "file:///", "s3://"])
-def test_what_is_no_address_is_refused(tmp_path, address):
-    with pytest.raises((DataError, ValueError), match=r"is no address that can be opened|store_url|names no bucket"):
+NO_ADDRESSES = ["memory://a/b", "ftp://a/b", "https://a/b", "gs://a/b", "nosuch://a/b", "s3:/a", "bucket/a", "s3://"]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_an_address_that_is_none_of_s3_or_of_a_disk_is_refused(address):
+    with pytest.raises(ValueError, match=r"wanted is s3://bucket/folder, or file:///folder of a disk that all see"):
+        params(store="compressed", store_url=address)
+    with pytest.raises(DataError, match=r"is no address where frames can lie; write s3|names no bucket"):
+        ObjectStorage(address)  # as remote.json of a clone may name it
+
+
+@pytest.mark.parametrize("address", ["file:///", "s3:///"])
+def test_an_address_names_a_bucket_or_a_folder(address):
+    with pytest.raises(DataError, match="names no bucket or folder"):
         ObjectStorage(str(params(store="compressed", store_url=address).store_url))
 
 

@@ -105,6 +105,21 @@ def test_a_killed_training_goes_on_with_another_number_of_processes(start, unbro
     assert losses(tmp_path) == pytest.approx(unbroken, rel=ROUNDING)
 
 
+def test_a_killed_rank_of_torchrun_ends_the_others_with_one_line_each(start, tmp_path):
+    """Before torchrun itself ends them: it looks five seconds apart here, by default ten times a second."""
+    options = ["--standalone", "--nproc_per_node=3", "--max-restarts=0", "--monitor-interval=5"]
+    ((said, status),) = ended(start(tmp_path, killed=1, torchrun=options))
+    assert status == 1
+    assert (tmp_path / "killed").exists()
+    stages, _, torchruns = said.partition("ChildFailedError")
+    assert re.search(r"exitcode +: -9 .*\n.*\n.*SIGKILL", torchruns)
+    told = sorted(line for line in stages.splitlines() if line.startswith("train: "))
+    for rank, line in zip([0, 2], told, strict=True):
+        assert line.startswith(f"train: another of the 3 processes ended, so process {rank} does (")
+        assert line.endswith("start all of them again: they go on where the last checkpoint was")
+    assert stages.count("Traceback") == 1  # torchrun's own
+
+
 def test_processes_that_begin_at_different_steps_say_so(start, tmp_path):
     """As on two machines without a common folder, of which one has a checkpoint of an earlier run."""
     ended(start(tmp_path / "here", killed=0))
