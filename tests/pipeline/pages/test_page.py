@@ -46,6 +46,7 @@ CONTENT = Content(
     summary=SUMMARY,
     intervals={},
     previous=None,
+    scale=1,
     num_steps=12,
     num_measured=None,
     films=[FILM],
@@ -90,6 +91,11 @@ def test_one_test_video_is_why_there_are_no_intervals(html):
     assert why not in page(replace(CONTENT, intervals={("model", "mse"): (1.25, 1.75)}))
     several = replace(DATA, splits=[("train", 2, 3, 1000), ("val", 1, 1, 1), ("test", 2, 2, 2)])
     assert why not in page(replace(CONTENT, data=several))
+
+
+def test_it_says_where_pictures_are_larger_than_what_was_measured(html):
+    assert "as high and wide as the frames" not in html
+    assert "4 times as high and wide as the frames" in page(replace(CONTENT, scale=4))
 
 
 def test_the_headline_names_where_a_baseline_is_ahead(html):
