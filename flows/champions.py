@@ -91,6 +91,17 @@ def current() -> Path | None:
     return found
 
 
+def absence() -> str:
+    """One line for a workspace without a champion: why, and what to do."""
+    try:
+        version = version_tags.assigned()
+    except PipelineError:  # no git repository
+        version = None
+    if version is None:
+        return "no model was promoted yet: run python -m flows.retrain"
+    return f"the champion {version}, which git tags name, is not in {MODELS}/: run python -m flows.retrain restore"
+
+
 def note(facts: dict[str, Any]) -> None:
     """Add to the journal, before what it names is done."""
     known = _read_journal() if JOURNAL.exists() else {}

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from flows import at_the_prompt, command_line, folders, videos
+from flows import at_the_prompt, champions, command_line, folders, videos
 from flows.prefect_dvc import workspace_lock
 from flows.report import notify
 from pipeline import model_versions
@@ -52,7 +52,7 @@ def generate(videos: str | None = None, output: str | None = None) -> State[Any]
     source, target = folders.for_generate(videos, output, params)
     champion = model_versions.champion()
     if champion is None:
-        return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
+        return Completed(name="No champion", message=champions.absence())
     if not os.path.isdir(source):  # noqa: PTH112 -- False, too, for a name that is too long
         return Completed(name="Nothing new", message=f"{source}: there is no such folder yet")
     with alone(target):

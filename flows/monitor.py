@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows import at_the_prompt, command_line, videos
+from flows import at_the_prompt, champions, command_line, videos
 from flows.overrides import set_params
 from flows.prefect_dvc import workspace_lock
 from flows.report import notify
@@ -39,7 +39,7 @@ def monitor() -> State[Any]:
     params = load_params(Path("params.yaml"))
     champion = model_versions.champion()
     if champion is None:
-        return Completed(name="No champion", message="no model was promoted yet: run python -m flows.retrain")
+        return Completed(name="No champion", message=champions.absence())
     record = model_versions.record(champion)
     if not {"videos", "scores"} <= record.keys():
         message = f"{champion.name} was restored without its record: its errors at promotion are not known any more"

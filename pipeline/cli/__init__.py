@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if signal.getsignal(number) == signal.SIG_DFL:  # under nohup it is not
             signal.signal(number, _end)
     try:
+        os.getcwd()  # noqa: PTH109 -- torch's libraries die where there is none, and name something else
+    except FileNotFoundError:
+        sys.exit(say_mistake(arguments, "the folder that this was called in was removed: change to another one"))
+    try:
         try:
             app(arguments, prog_name="foreframe")
         finally:

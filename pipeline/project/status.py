@@ -80,11 +80,23 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
 def _champion(folder: Path) -> dict[str, str]:
     try:
         found = model_versions.champion(folder / MODELS)
+        if found is None and _is_lost(folder):
+            return {"name": "lost: git tags name one (`python -m flows.retrain restore` brings it back)", "reason": ""}
         if found is None:
             return {"name": "none: no model was promoted yet (`python -m flows.retrain`)", "reason": ""}
         return {"name": found.name, "reason": str(model_versions.record(found).get("reason", ""))}
     except ModelError as error:
         return {"name": "damaged", "reason": str(error)}
+
+
+def _is_lost(folder: Path) -> bool:
+    """Whether git tags name a champion (flows/version_tags.py writes them)."""
+    if shutil.which("git") is None:
+        return False
+    command = ["git", "tag", "--list", "generator#champion*"]
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.split()
+    tags = [tag for tag in said if tag.rpartition("#")[2].isdigit()]
+    return bool(tags) and "!" not in max(tags, key=lambda tag: int(tag.rpartition("#")[2]))
 
 
 def _verdict(folder: Path) -> dict[str, Any] | None:

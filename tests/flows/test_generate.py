@@ -16,7 +16,7 @@ from distributed import LocalCluster
 from filelock import FileLock, Timeout
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import generate
+from flows import champions, generate
 from flows.overrides import set_params
 from pipeline import model_versions
 from pipeline.model_dir import save
@@ -85,9 +85,25 @@ def test_every_video_is_continued_once_and_failures_are_listed(workspace, api, t
     assert len(outputs()) == 4
 
 
+IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@b"]
+
+
 def test_without_a_champion_the_run_says_so(workspace, api):
     shutil.rmtree("models")
-    assert generate.generate(return_state=True).name == "No champion"
+    state = generate.generate(return_state=True)
+    assert (state.name, state.message) == ("No champion", "no model was promoted yet: run python -m flows.retrain")
+
+
+def test_a_champion_that_git_tags_name_and_that_is_lost_is_told_as_lost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert "no model was promoted yet" in champions.absence()
+    Path("a").touch()
+    subprocess.run(["git", "add", "a"], check=True)
+    subprocess.run(["git", *IDENTITY, "commit", "-qm", "a"], check=True)
+    for tag in ("generator@v2.0.0", "generator#champion#1"):
+        subprocess.run(["git", "tag", tag], check=True)
+    assert champions.absence().startswith("the champion v2.0.0, which git tags name, is not in models/: ")
 
 
 def test_without_a_folder_of_videos_the_run_says_so(workspace, api):

@@ -312,3 +312,11 @@ def test_what_the_system_refuses_is_one_line_that_names_the_file(tiny, bar_video
     said = run("predict", bar_video, tmp_path / "file/out.mp4", "--frames", 3, "--model", tiny.model)
     assert said.startswith(f"foreframe predict: {tmp_path}/file")
     assert len(said.splitlines()) == 1
+
+
+def test_a_folder_that_was_removed_is_told(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit, match="foreframe info: the folder that this was called in was removed"):
+        main(["info"])

@@ -1,7 +1,9 @@
 """How a project stands, in one screen."""
 
 import json
+import shutil
 import sqlite3
+import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -52,6 +54,18 @@ def test_runs_are_read_in_a_folder_of_any_name(project):
     other.mkdir()
     (folder / ".prefect/prefect.db").rename(other / "prefect.db")
     assert [run.flow for run in prefect_api.last_runs(other / "prefect.db", 1)] == ["retrain"]
+
+
+def test_a_champion_that_only_git_tags_know_is_lost_and_one_that_they_dismiss_is_none(project):
+    folder, _ = project
+    shutil.rmtree(folder / "models")  # `git clean -fdx` does that
+    assert status(folder)["champion"]["name"].startswith("none: ")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "a"], ["tag", "generator#champion#9"]):
+        subprocess.run(["git", *identity, *command], cwd=folder, check=True)
+    assert status(folder)["champion"]["name"].startswith("lost: git tags name one (`python -m flows.retrain restore`")
+    subprocess.run(["git", "tag", "generator#champion!#10"], cwd=folder, check=True)
+    assert status(folder)["champion"]["name"].startswith("none: ")
 
 
 def test_a_status_names_champion_verdict_runs_and_disk_and_says_that_the_server_is_off(project):
