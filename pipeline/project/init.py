@@ -21,6 +21,7 @@ from pipeline.runtime.yaml_file import parse_yaml
 FILES = ("dvc.yaml", "params.yaml", "prefect.toml", ".gitignore", ".dvcignore")
 IDENTITY = ("foreframe", "foreframe@localhost")  # signs the first commit where git knows nobody
 OF_SURVEY = {"axes": "extract.array_axes", "camera": "extract.camera", "levels": "extract.array_range"}
+SIDES = (16, 1024)  # pixels, as of --side: fewer show nothing, more take days to learn
 MINUTES = 15.0  # of training, where a person does not say
 
 
@@ -61,8 +62,13 @@ def make_project(
     if "data.videos" in stated:
         raise ParamsError("--set data.videos: is what --videos says")
     _params(stated)  # told before any work
+    if not all(SIDES[0] <= pixels <= SIDES[1] for pixels in stated.get("extract.size", ())):
+        raise ParamsError(
+            f"--set extract.size: height and width should be {SIDES[0]} to {SIDES[1]} pixels "
+            f"(got {list(stated['extract.size'])}); the videos keep their own size in what `foreframe predict` writes"
+        )
     found = survey(videos, **{name: stated[key] for name, key in OF_SURVEY.items() if stated.get(key)})
-    choice = choose(found, side, _batch_size())
+    choice = choose(found, side, _batch_size(), stated)
     inside = videos.resolve().is_relative_to(folder.resolve())
     named = videos.resolve().relative_to(folder.resolve()) if inside else videos.resolve()
     texts = {

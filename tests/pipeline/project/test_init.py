@@ -251,6 +251,30 @@ def test_few_videos_that_are_split_are_not_cut_in_three(tmp_path):
     assert choose(survey(tmp_path / "films")).steps == 3
 
 
+def test_what_set_says_is_what_is_told_and_what_the_rest_suits(films, tmp_path, capsys):
+    def said(*settings):
+        with pytest.raises(SystemExit) as ending:
+            main(["init", str(tmp_path / "walks"), "--videos", str(films), "--no-vcs", *settings])
+        out = capsys.readouterr()
+        return ending.value.code, out.out + out.err
+
+    sets = ("extract.size=[64, 32]", "extract.color=gray", "extract.fps=5", "tensorize.context=4")
+    code, text = said(*(word for setting in sets for word in ("--set", setting)))
+    assert code == 0
+    assert "frames of 32 x 64 pixels, as --set says: the videos have only 32 x 24" in text
+    assert "gray, as --set says" in text
+    assert "5 frames per second, as --set says" in text
+    assert "4 frames are given, 4 predicted" in text
+    params = load_params(tmp_path / "walks/params.yaml")
+    assert (params.extract.size, params.extract.color, params.extract.fps) == ((64, 32), "gray", 5.0)
+    assert params.render.scale == 8  # of a shorter side of 32
+    shutil.rmtree(tmp_path / "walks")
+    for size in ("[1, 1]", "[4000, 4000]", "[3, 2000]"):
+        code, _ = said("--set", f"extract.size={size}")
+        assert f"--set extract.size: height and width should be 16 to 1024 pixels (got {size})" in str(code)
+        assert not (tmp_path / "walks").exists()
+
+
 def test_a_value_is_written_where_it_stands_and_nothing_else_changes():
     text = 'a:  # section\n  b: 1.5       # why\n  c: "x # y"   # text\n  d:\n    e: [1, 2]\n'
     changed = with_values(text, {"a.b": None, "a.c": "z", "a.d.e": [3]})
