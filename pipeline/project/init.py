@@ -123,6 +123,22 @@ def link_code(folder: Path) -> bool:
     return True
 
 
+def add_plots(folder: Path) -> bool:
+    """Put what `dvc plots show` draws with into the project's .dvc, if there is one; returns whether it lacked it."""
+    missing = [name for name in template.PLOTS if not (folder / name).exists()]
+    if not (folder / ".dvc").is_dir() or not missing:
+        return False
+    for name in missing:
+        write_text(folder / name, template.read(name))
+    ignored = folder / ".dvc/.gitignore"
+    known = ignored.read_text(encoding="utf-8") if ignored.exists() else ""
+    if template.OFFLINE not in known.splitlines():
+        write_text(ignored, f"{known.rstrip()}\n{template.OFFLINE}\n".lstrip())
+    page = Path(template.PLOTS[1]).relative_to(".dvc").as_posix()
+    _run(folder, [sys.executable, "-m", "dvc", "config", "plots.html_template", page])
+    return True
+
+
 def is_project(folder: Path) -> bool:
     """Whether `folder` is what make_project made, here or in a clone of it."""
     try:
@@ -171,6 +187,7 @@ def _version(folder: Path) -> None:
     _run(folder, [*dvc, "init", "--quiet", *([] if top.resolve() == folder.resolve() else ["--subdir"])])
     for key, value in (("core.analytics", "false"), ("core.check_update", "false")):
         _run(folder, [*dvc, "config", key, value])
+    add_plots(folder)
     _git(folder, "add", "--", *FILES, ".dvc")
     _git(folder, "commit", "--quiet", "-m", "foreframe: a project for these videos", "--", *FILES, ".dvc")
 
