@@ -9,7 +9,8 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[1]
-TEMPLATE = [f"pipeline/project/files/{name}" for name in ("dvc.yaml", "params.yaml", "pyproject.toml")]
+PLOTS = (".dvc/plots/by_method.json", ".dvc/plots/page.html")
+TEMPLATE = [f"pipeline/project/files/{name}" for name in ("dvc.yaml", "params.yaml", "pyproject.toml", *PLOTS)]
 
 
 def built(root: Path, folder: Path) -> set[str]:

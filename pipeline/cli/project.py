@@ -54,13 +54,15 @@ def init(
     quiet: Quiet = False,
 ) -> None:
     """Make FOLDER a project for the videos in PATH; `dvc repro` in it trains a model on them and writes a page."""
-    from pipeline.project.init import is_project, link_code, make_project
+    from pipeline.project.init import add_plots, is_project, link_code, make_project
 
     voice = Voice(json, quiet)
     if videos is None:
         if not is_project(folder):
             raise BadParameter("name the folder of your videos", param_hint="--videos")
         changed = link_code(folder)
+        if add_plots(folder):
+            voice.line(f"{folder}: has what `dvc plots show` draws with, now in .dvc/plots")
         voice.line(f"{folder}: {'is linked' if changed else 'was linked already'} to this foreframe")
         voice.facts({"folder": folder, "linked": changed})
         return
@@ -72,7 +74,7 @@ def init(
         voice.line(f"  left out: {line}")
     voice.line(f"params.yaml says all this; training takes {minutes:g} minutes at most (train.max_minutes). Next:")
     if not vcs:
-        voice.line(f"  cd {quote(str(folder))} && git init && dvc init")
+        voice.line(f"  cd {quote(str(folder))} && git init && dvc init && foreframe init .")
     voice.line(f"  cd {quote(str(folder))} && dvc repro    # then open data/renders/index.html")
     voice.facts({"folder": folder, "files": made.num_files, "unreadable": made.unreadable, **asdict(made.choice)})
 

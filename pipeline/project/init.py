@@ -22,6 +22,7 @@ FILES = ("dvc.yaml", "params.yaml", "prefect.toml", ".gitignore", ".dvcignore")
 UNFINISHED = template.CODE.with_name("unfinished")  # is there while a project is being made
 IDENTITY = ("foreframe", "foreframe@localhost")  # signs the first commit where git knows nobody
 OF_SURVEY = {"axes": "extract.array_axes", "camera": "extract.camera", "levels": "extract.array_range"}
+SIDES = (16, 1024)  # pixels, as of --side: fewer show nothing, more take days to learn
 MINUTES = 15.0  # of training, where a person does not say
 
 
@@ -64,8 +65,13 @@ def make_project(
     if "data.videos" in stated:
         raise ParamsError("--set data.videos: is what --videos says")
     _params(stated)  # told before any work
+    if not all(SIDES[0] <= pixels <= SIDES[1] for pixels in stated.get("extract.size", ())):
+        raise ParamsError(
+            f"--set extract.size: height and width should be {SIDES[0]} to {SIDES[1]} pixels "
+            f"(got {list(stated['extract.size'])}); the videos keep their own size in what `foreframe predict` writes"
+        )
     found = survey(videos, **{name: stated[key] for name, key in OF_SURVEY.items() if stated.get(key)})
-    choice = choose(found, side, _batch_size())
+    choice = choose(found, side, _batch_size(), stated)
     inside = videos.resolve().is_relative_to(folder.resolve())
     named = videos.resolve().relative_to(folder.resolve()) if inside else videos.resolve()
     texts = {
@@ -127,6 +133,22 @@ def link_code(folder: Path) -> bool:
     return True
 
 
+def add_plots(folder: Path) -> bool:
+    """Put what `dvc plots show` draws with into the project's .dvc, if there is one; returns whether it lacked it."""
+    missing = [name for name in template.PLOTS if not (folder / name).exists()]
+    if not (folder / ".dvc").is_dir() or not missing:
+        return False
+    for name in missing:
+        write_text(folder / name, template.read(name))
+    ignored = folder / ".dvc/.gitignore"
+    known = ignored.read_text(encoding="utf-8") if ignored.exists() else ""
+    if template.OFFLINE not in known.splitlines():
+        write_text(ignored, f"{known.rstrip()}\n{template.OFFLINE}\n".lstrip())
+    page = Path(template.PLOTS[1]).relative_to(".dvc").as_posix()
+    _run(folder, [sys.executable, "-m", "dvc", "config", "plots.html_template", page])
+    return True
+
+
 def is_project(folder: Path) -> bool:
     """Whether `folder` is what make_project made, here or in a clone of it."""
     try:
@@ -177,6 +199,7 @@ def _version(folder: Path) -> None:
         _run(folder, [*dvc, "init", "--quiet", *half, *([] if top.resolve() == folder.resolve() else ["--subdir"])])
     for key, value in (("core.analytics", "false"), ("core.check_update", "false")):
         _run(folder, [*dvc, "config", key, value])
+    add_plots(folder)
     _git(folder, "add", "--", *FILES, ".dvc")
     if _git(folder, "diff", "--cached", "--quiet", "--", *FILES, ".dvc", check=False) is None:  # something is new
         _git(folder, "commit", "--quiet", "-m", "foreframe: a project for these videos", "--", *FILES, ".dvc")

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ FASTEST = 15.0  # frames per second: ten of them are most of a second, in which 
 STEPS = 10  # frames given, and frames predicted, where videos are long enough
 ENOUGH_CLIPS = 4000
 ENOUGH_TRAINING_STEPS = 2000  # of the optimizer: about those of the embedded sample
+TOLD = "as --set says"
 SHOWN = 256  # pixels of a rendered frame's shorter side, about
 
 
@@ -104,28 +105,39 @@ def survey(folder: Path, **stated: Any) -> Survey:
     return Survey(videos, len(readable), unreadable, coloured, len(readable) / len(chosen), is_split)
 
 
-def choose(found: Survey, side: int | None = None, batch_size: int = 16) -> Choice:
-    """The parameters that suit the videos; `side` is the shorter side of a frame in pixels, where a person says so."""
-    size = _size(found.videos, side or SIDE)
+def choose(
+    found: Survey, side: int | None = None, batch_size: int = 16, stated: Mapping[str, Any] | None = None
+) -> Choice:
+    """The parameters that suit the videos; `side` is the shorter side of a frame in pixels, where a person says so.
+
+    `stated` are values of params.yaml by key, which the others have to suit.
+    """
+    stated = stated or {}
+    size, why_size = _size(found.videos, side or SIDE, stated.get("extract.size"))
+    color = stated.get("extract.color") or ("rgb" if found.coloured else "gray")
     rate, why_rate = _rate(found.videos, is_cut=found.is_cut)
+    if "extract.fps" in stated:
+        rate = stated["extract.fps"]
+        why_rate = f"all frames, {TOLD}" if rate is None else f"{rate:g} frames per second, {TOLD}"
     lengths = sorted(int(video.seconds * (rate or video.fps)) for video in found.videos)
     steps, why_steps = _steps(lengths, is_cut=found.is_cut)
-    num_clips = found.share * sum(max(0, length - 2 * steps + 1) for length in lengths)
+    given, predicted = (stated.get(f"tensorize.{key}", steps) for key in ("context", "horizon"))
+    if (given, predicted) != (steps, steps):
+        why_steps = f"{given} frames are given, {predicted} predicted, {TOLD}"
+    num_clips = found.share * sum(max(0, length - given - predicted + 1) for length in lengths)
     stride = max(1, min(2 * steps, math.ceil(num_clips / ENOUGH_CLIPS)))
     per_epoch = max(1, int(num_clips / stride / batch_size))
-    shapes = sorted({f"{video.width} x {video.height}" for video in found.videos})
     return Choice(
         size=size,
-        color="rgb" if found.coloured else "gray",
+        color=color,
         fps=rate,
         steps=steps,
         stride=stride,
         epochs=max(6, min(1000, round(ENOUGH_TRAINING_STEPS / per_epoch))),
         scale=max(1, SHOWN // min(size)),
         reasons=[
-            f"frames of {size[1]} x {size[0]} pixels: the videos have {', '.join(shapes[:3])}"
-            f"{' and more' if len(shapes) > 3 else ''}",
-            "in colour: some pictures are" if found.coloured else "gray: no picture that was looked at has colour",
+            why_size,
+            _why_color(color, found, told="extract.color" in stated),
             why_rate,
             why_steps,
         ],
@@ -141,8 +153,25 @@ def _is_coloured(entry: Entry) -> bool:
     return any(float(np.ptp(picture, axis=-1).mean()) > COMPRESSION_COLOUR for picture in pictures)
 
 
-def _size(videos: Sequence[Video], side: int) -> tuple[int, int]:
-    """(height, width) of frames: the middle shape, its shorter side `side` or as small as the videos are."""
+def _why_color(color: str, found: Survey, *, told: bool) -> str:
+    if told:
+        return f"{'in colour' if color == 'rgb' else 'gray'}, {TOLD}"
+    return "in colour: some pictures are" if found.coloured else "gray: no picture that was looked at has colour"
+
+
+def _size(videos: Sequence[Video], side: int, stated: Sequence[int] | None) -> tuple[tuple[int, int], str]:
+    """(height, width) of frames, and why: `stated`, else the middle shape, its shorter side `side` or the videos'."""
+    height, width = stated or _fitting(videos, side)
+    shapes = sorted({f"{video.width} x {video.height}" for video in videos})
+    larger = all(height > video.height or width > video.width for video in videos)
+    why = (
+        f"frames of {width} x {height} pixels{f', {TOLD}' if stated else ''}: the videos have "
+        f"{'only ' if larger else ''}{', '.join(shapes[:3])}{' and more' if len(shapes) > 3 else ''}"
+    )
+    return (height, width), why
+
+
+def _fitting(videos: Sequence[Video], side: int) -> tuple[int, int]:
     aspect = median(video.width / video.height for video in videos)
     aspect = min(LONGEST, max(1 / LONGEST, aspect))
     side = min(side, round(median(min(video.height, video.width) for video in videos)))

@@ -15,6 +15,9 @@ PLACES = (PACKAGE / "project" / "files", PACKAGE.parent)
 # in a project, a link to the installed package: DVC sees the code there as in a clone, whatever made it change
 CODE = Path(".foreframe/code")
 
+PLOTS = (".dvc/plots/by_method.json", ".dvc/plots/page.html")  # the template that dvc.yaml names, DVC's page of plots
+OFFLINE = "/plots/vega.js"  # what `python -m flows.offline_plots` writes, in .dvc
+
 IGNORED_BY_GIT = """\
 # the installed foreframe, as a link; `foreframe init .` makes it
 /.foreframe/
@@ -54,7 +57,7 @@ HEADER = """\
 
 
 def read(name: str) -> str:
-    """The text of dvc.yaml, params.yaml or pyproject.toml as this foreframe is developed with it."""
+    """The text of dvc.yaml, params.yaml, pyproject.toml or one of PLOTS as this foreframe is developed with it."""
     for place in PLACES:
         if (place / name).is_file():
             return (place / name).read_text(encoding="utf-8")

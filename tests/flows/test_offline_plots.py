@@ -48,12 +48,24 @@ def test_the_bundle_defines_what_dvcs_charts_call(tmp_path, monkeypatch):
         ("promote.margin", False, True),
         ("data/frames", False, True),
         ("pipeline/nn", False, True),
+        (".foreframe/code/nn", False, True),
+        ("../videos", False, True),
         ("model.foreframe.recipe.loss.l1", False, False),
     ],
 )
 def test_columns_are_the_models_figures_and_what_differs(column, kept, dropped):
     assert bool(re.match(experiments.KEPT, column)) is kept
     assert bool(re.match(experiments.DROPPED, column)) is dropped
+
+
+def test_the_folder_of_videos_is_no_column(tmp_path, monkeypatch):
+    params = (ROOT / "params.yaml").read_text()
+    assert "videos: data/sample" in params
+    (tmp_path / "params.yaml").write_text(params.replace("videos: data/sample", "videos: ./my films"))
+    monkeypatch.chdir(tmp_path)
+    dropped = experiments.arguments([])[-1]
+    assert re.match(dropped, "my films")
+    assert not re.match(dropped, "my films.fps")
 
 
 @pytest.mark.slow

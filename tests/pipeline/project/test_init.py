@@ -54,7 +54,7 @@ def test_the_files_of_a_project_say_what_the_videos_are(films, tmp_path, capsys)
     assert "frames of 32 x 24 pixels: the videos have 32 x 24" in said
     assert "in colour" in said
     assert "left out: " in said
-    assert "git init && dvc init" in said
+    assert "git init && dvc init && foreframe init ." in said
     params = load_params(tmp_path / "walks/params.yaml")
     assert (params.data.videos, params.extract.size, params.extract.color) == (str(films), (24, 32), "rgb")
     assert (params.extract.fps, params.tensorize.context, params.tensorize.horizon) == (None, 8, 8)
@@ -72,6 +72,30 @@ def test_dvc_yaml_of_a_project_names_no_sample_and_only_code_that_is_there(films
     for dep in code:
         assert (tmp_path / "walks" / dep.replace("${model.name}", model)).exists(), dep
     assert not any("pipeline/" in dep for stage in stages.values() for dep in stage["deps"])
+
+
+def test_a_project_has_what_dvcs_plots_are_drawn_with(films, tmp_path, capsys):
+    root = Path(__file__).parents[3]
+    folder = tmp_path / "walks"
+    make_project(folder, films, vcs=False)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+        subprocess.run(command, cwd=folder, check=True)
+    with pytest.raises(SystemExit):
+        main(["init", str(folder)])
+    assert "has what `dvc plots show` draws with" in capsys.readouterr().out
+    for name in template.PLOTS:
+        assert (folder / name).read_text() == (root / name).read_text()
+    named = {
+        line.partition("template: ")[2].partition(",")[0] for line in (folder / "dvc.yaml").read_text().splitlines()
+    }
+    assert "by_method" in named
+    assert "html_template = plots/page.html" in (folder / ".dvc/config").read_text()
+    (folder / ".dvc/plots/vega.js").write_text("")
+    ignored = subprocess.run(["git", "check-ignore", ".dvc/plots/vega.js", ".dvc/tmp"], cwd=folder, capture_output=True)
+    assert ignored.stdout.splitlines() == [b".dvc/plots/vega.js", b".dvc/tmp"]
+    with pytest.raises(SystemExit):
+        main(["init", str(folder)])
+    assert "draws with" not in capsys.readouterr().out
 
 
 def test_a_project_that_is_there_stays_as_it_is(films, tmp_path):
@@ -295,6 +319,30 @@ def test_few_videos_that_are_split_are_not_cut_in_three(tmp_path):
     assert choose(survey(tmp_path / "films")).steps == 3
 
 
+def test_what_set_says_is_what_is_told_and_what_the_rest_suits(films, tmp_path, capsys):
+    def said(*settings):
+        with pytest.raises(SystemExit) as ending:
+            main(["init", str(tmp_path / "walks"), "--videos", str(films), "--no-vcs", *settings])
+        out = capsys.readouterr()
+        return ending.value.code, out.out + out.err
+
+    sets = ("extract.size=[64, 32]", "extract.color=gray", "extract.fps=5", "tensorize.context=4")
+    code, text = said(*(word for setting in sets for word in ("--set", setting)))
+    assert code == 0
+    assert "frames of 32 x 64 pixels, as --set says: the videos have only 32 x 24" in text
+    assert "gray, as --set says" in text
+    assert "5 frames per second, as --set says" in text
+    assert "4 frames are given, 4 predicted" in text
+    params = load_params(tmp_path / "walks/params.yaml")
+    assert (params.extract.size, params.extract.color, params.extract.fps) == ((64, 32), "gray", 5.0)
+    assert params.render.scale == 8  # of a shorter side of 32
+    shutil.rmtree(tmp_path / "walks")
+    for size in ("[1, 1]", "[4000, 4000]", "[3, 2000]"):
+        code, _ = said("--set", f"extract.size={size}")
+        assert f"--set extract.size: height and width should be 16 to 1024 pixels (got {size})" in str(code)
+        assert not (tmp_path / "walks").exists()
+
+
 def test_a_value_is_written_where_it_stands_and_nothing_else_changes():
     text = 'a:  # section\n  b: 1.5       # why\n  c: "x # y"   # text\n  d:\n    e: [1, 2]\n'
     changed = with_values(text, {"a.b": None, "a.c": "z", "a.d.e": [3]})
@@ -320,6 +368,7 @@ def test_three_clips_become_a_page_and_changed_code_runs_again_what_imports_it(f
     assert (folder / "data/renders/index.html").is_file()
     assert not (folder / "data/sample").exists()
     assert "up to date" in run("dvc", "status")
+    assert "index.html" in run("dvc", "plots", "show")
     run(sys.executable, "-m", "flows.repro")
     code = tmp_path / "code"
     subprocess.run(["cp", "-r", str(template.PACKAGE), str(code)], check=True)
