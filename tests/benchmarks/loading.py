@@ -7,8 +7,8 @@ files are in the page cache, so that what a disk costs is said by the megabytes.
 
 With --s3: compressed frames in the store, beside the same in a bucket of moto's server on this machine, nothing of them
 cached and all of them; seconds of wall and of this process, and how much of a core the server takes meanwhile. An epoch
-is read as training reads it, batches ahead are fetched, with --work milliseconds per batch that take no processor, as of
-a GPU; each row is the median of --runs.
+is read as training reads it, batches ahead are fetched, with --work milliseconds per batch that take no processor, as
+of a GPU; each row is the median of --runs.
 """
 
 import argparse
