@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.compressed import LAYOUT
 from pipeline.data.frames import HASHES, INDEX, SUFFIXES, read_hashes, sound_rows, write_hashes, write_index
 from pipeline.ingest.cache import ContentCache
 from pipeline.ingest.contents import Content
@@ -51,7 +52,7 @@ def recipes_of(params: ExtractParams) -> Recipes:
         if reader == "video" and params.decoder != "pyav":
             parts.append(PICTURES_VERSION)
         if params.store != "arrays":  # the recipes of arrays are older than this key
-            parts.append(params.store)
+            parts += [params.store, LAYOUT]
         recipes[reader] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     return Recipes(recipes, SUFFIXES["remote" if params.store_url else params.store])
 

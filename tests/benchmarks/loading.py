@@ -6,8 +6,9 @@ Each video is extracted by the stage, as arrays and compressed, and stands in th
 files are in the page cache, so that what a disk costs is said by the megabytes.
 
 With --s3: compressed frames in the store, beside the same in a bucket of moto's server on this machine, nothing of them
-cached and all of them; seconds of wall and of this process. An epoch is read as training reads it, batches ahead are
-fetched, with --work milliseconds per batch that take no processor, as of a GPU; each row is the median of --runs.
+cached and all of them; seconds of wall and of this process, and how much of a core the server takes meanwhile. An epoch
+is read as training reads it, batches ahead are fetched, with --work milliseconds per batch that take no processor, as
+of a GPU; each row is the median of --runs.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pandas as pd
+import psutil
 
 from pipeline.data.clips import COLUMNS, ClipDataset, windows, write_clips
 from pipeline.data.frames import FrameStore
@@ -98,8 +100,15 @@ def read_epoch(frames: Path, clips: Path, shuffle_mb: int, work_seconds: float) 
     return len(order)
 
 
-def compare_s3(video: Path, folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, str, float, float]]:
-    """What is done, on which store, how many frames or clips a second of wall, and of this process's processor."""
+def server_seconds() -> float:
+    """The processor's, of what this process has started: moto's server."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return sum(each.user + each.system for each in times)
+
+
+def compare_s3(video: Path, folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, str, list[float]]]:
+    """What is done, on which store; frames or clips per second of wall and of this process, the server's share of a
+    core."""
     params = load_params(PARAMS)
     section = params.tensorize.model_copy(update={"split": "time"})
     stores = {name: stored(video, folder, name, options.size, options.color)[:2] for name in ("compressed", "s3")}
@@ -120,7 +129,7 @@ def compare_s3(video: Path, folder: Path, options: argparse.Namespace) -> Iterat
         f"an epoch, clips, {options.work:g} ms per batch": epoch_with_work,
     }
     for what, action in actions.items():
-        speeds: dict[str, list[tuple[float, float]]] = {}
+        speeds: dict[str, list[tuple[float, float, float]]] = {}
         for _ in range(options.runs):  # in turn, so that what else runs here meets all alike
             for name, cache_mb in (("compressed", ""), ("s3", "0"), ("s3, cached", "4096")):
                 frames, clips = stores[name.partition(",")[0]]
@@ -129,13 +138,13 @@ def compare_s3(video: Path, folder: Path, options: argparse.Namespace) -> Iterat
                 os.environ[CACHE_MB] = cache_mb or "0"
                 if name == "s3, cached":
                     action(frames, clips)
-                begun, begun_processor = time.monotonic(), time.process_time()
+                begun = time.monotonic(), time.process_time(), server_seconds()
                 done = action(frames, clips)
-                seconds, processor = time.monotonic() - begun, time.process_time() - begun_processor
-                speeds.setdefault(name, []).append((done / seconds, done / processor))
-        for name, pairs in speeds.items():
-            wall, processor = (statistics.median(values) for values in zip(*pairs, strict=True))
-            yield what, name, wall, processor
+                ended = time.monotonic(), time.process_time(), server_seconds()
+                seconds, processor, server = (end - begin for begin, end in zip(begun, ended, strict=True))
+                speeds.setdefault(name, []).append((done / seconds, done / processor, server / seconds))
+        for name, rows in speeds.items():
+            yield what, name, [statistics.median(values) for values in zip(*rows, strict=True)]
 
 
 def main() -> None:
@@ -151,11 +160,13 @@ def main() -> None:
     logging.disable(logging.WARNING)  # the copies of a video are one to tensorize
     with tempfile.TemporaryDirectory() as folder:
         if options.s3:
-            print("| video | what | store | per second | per second of processor |\n| --- | --- | --- | --- | --- |")
+            print("| video | what | store | per second | per second of processor | server, cores |")
+            print("| --- | --- | --- | --- | --- | --- |")
             with s3.service():
                 for video in options.videos:
-                    for what, store, wall, processor in compare_s3(video, Path(folder), options):
-                        print(f"| {video.name} | {what} | {store} | {wall:,.0f} | {processor:,.0f} |", flush=True)
+                    for what, store, (wall, processor, server) in compare_s3(video, Path(folder), options):
+                        speeds = f"{wall:,.0f} | {processor:,.0f} | {server:.2f}"
+                        print(f"| {video.name} | {what} | {store} | {speeds} |", flush=True)
             return
         print("| video | store | MB | from | clips/s per core |\n| --- | --- | --- | --- | --- |")
         for video in options.videos:

@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from pipeline.data import compressed
 from pipeline.data.compressed import CHUNK_BYTES, CompressedFrames, codec, write_compressed
 from pipeline.data.frames import FrameStore
 from pipeline.errors import DataError
@@ -48,6 +49,18 @@ def test_frames_that_are_large_make_short_chunks(tmp_path):
     stored = written(tmp_path / "a.frames", large)
     assert np.array_equal(stored[:], large)
     assert stored._chunk_frames == 10
+
+
+def test_chunks_of_any_length_are_read(tmp_path, noise, monkeypatch):
+    """As of stores that were written when chunks were longer."""
+    for length in (3, 20, 70):
+        monkeypatch.setattr(compressed, "FEWEST", length)
+        monkeypatch.setattr(compressed, "CHUNK_BYTES", length * noise[0].size)
+        monkeypatch.setattr(compressed, "MOST", length)
+        stored = written(tmp_path / f"{length}.frames", noise)
+        assert stored._chunk_frames == length
+        for start, stop in ((0, 1), (length - 1, length + 1), (2, 2 * length), (length, 2 * length), (7, 150)):
+            assert np.array_equal(stored[start:stop], noise[start:stop])
 
 
 def test_images_in_a_buffer_that_is_used_again_are_kept(tmp_path, noise):
