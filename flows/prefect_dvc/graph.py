@@ -96,6 +96,10 @@ def _opened(project: Path) -> Iterator[Repo]:
         raise PipelineError(f"{project / '.dvc/config'} (or config.local beside it): {error}") from error
     except DvcException as error:
         raise PipelineError(f"{project / 'dvc.yaml'}: {error}") from error
+    except RecursionError as error:  # of JSON, in the list of a folder's files
+        raise PipelineError(
+            f"{project / '.dvc/cache'}: an object is no list of files; `foreframe check` says which, and what to do"
+        ) from error
     except sqlite3.Error as error:
         why = disks.refusals(project) or [f"remove {disks.notes()}, which DVC then begins anew"]
         raise PipelineError(f"what DVC remembers of files: {error}; {'; '.join(why)}") from error

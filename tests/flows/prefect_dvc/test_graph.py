@@ -1,6 +1,7 @@
 """What is read from DVC, on a pipeline of shell commands; a new version of DVC is tried with this file."""
 
 import hashlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -38,6 +39,17 @@ def test_a_project_that_is_up_to_date_has_no_changed_stages_and_one_that_is_not_
     Path("words.txt").unlink()
     with pytest.raises(MissingDependency):
         plan_changed()
+
+
+def test_a_list_of_files_in_the_cache_that_is_none_is_one_line(diamond):
+    Path("dvc.yaml").write_text("stages:\n  make: {cmd: mkdir made && echo a > made/a, outs: [made]}\n")
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], check=True)
+    shutil.rmtree("made")
+    (listing,) = Path(".dvc/cache").rglob("*.dir")
+    listing.chmod(0o644)
+    listing.write_text("[" * 3_000)
+    with pytest.raises(PipelineError, match=r"\.dvc/cache: an object is no list of files; `foreframe check`"):
+        plan()
 
 
 def test_a_stage_may_read_a_folder_of_which_others_write_the_files_and_a_file_in_what_they_write(diamond):
