@@ -3,6 +3,7 @@
 H.264 of 720p at 30 frames per second to 64 x 64 grey, a folder for each length of group, beside plain OpenCV loops on
 the same files, and beside a bound: FFmpeg decoding each group up to its last wanted frame, but no B-frame. That is
 less than the wanted pictures are made from, and no picture is converted: no decoder that gives these gets below it.
+Parts of ours are there too: choosing packets, and PyAV decoding these in one process.
 Medians of interleaved rounds. Options: `--rounds N`, `--groups 15 250`.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import av
 
+from pipeline.video.subsampling import FrameSkipper, nal_length_of
 from tests.benchmarks.extract import another, footage, ours, plain_opencv, timed, write
 
 VIDEOS, FRAMES, FPS = 4, 1200, 30
@@ -58,6 +60,27 @@ def bound(path: Path, step: int) -> int:
     return count
 
 
+def our_packets(path: Path, rate: Fraction, *, decodes: bool) -> int:
+    """Choose packets as extraction does; with `decodes`, PyAV decodes these. Returns how many frames or packets."""
+    count = 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context, time_base = stream.codec_context, stream.time_base
+        assert time_base is not None
+        skipper = FrameSkipper(float(rate), time_base, nal_length_of(bytes(context.extradata or b"")))
+        context.thread_count = 1
+        for packet, is_wanted, restarts in skipper.mark(container.demux(stream)):
+            if not decodes:
+                count += 1
+                continue
+            if restarts:
+                count += len(context.decode(None))
+                context.flush_buffers()
+            context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+            count += len(context.decode(packet if packet.size else None))
+    return count
+
+
 def compare(paths: list[Path], rounds: int) -> None:
     """Print processor and wall seconds of each contestant, and its ratio to ours at the same rate: medians."""
     contestants: dict[str, Callable[[], object]] = {
@@ -68,6 +91,8 @@ def compare(paths: list[Path], rounds: int) -> None:
         contestants |= {
             f"{rate} resizes what is wanted": lambda step=step: [plain_opencv(p, SIZE, COLOUR, step) for p in paths],
             f"{rate} ours": lambda rate=rate: ours(paths, SIZE, COLOUR, fps=float(rate)),
+            f"{rate} PyAV, our packets": lambda rate=rate: [our_packets(p, rate, decodes=True) for p in paths],
+            f"{rate} choosing packets": lambda rate=rate: [our_packets(p, rate, decodes=False) for p in paths],
             f"{rate} bound": lambda step=step: [bound(path, step) for path in paths],
         }
     taken = [{name: timed(work) for name, work in contestants.items()} for _ in range(rounds)]
