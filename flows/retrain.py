@@ -6,7 +6,7 @@ if __name__ == "__main__":  # before Prefect is imported, which takes seconds
     news.at_the_prompt()
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,9 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
     scores: dict[str, Any] = {
         "candidate": {"means": means(candidate), "videos": candidate.groupby("video")[watched].mean().to_dict()}
     }
+    summary = figures.read_summary(report.METRICS)
+    kept = summary.get("better_than_start") is False
+    untrained = "; its weights are those that its training began with" if kept else ""
     current, trouble = champions.current(), ""
     if current is not None:
         try:
@@ -160,9 +163,10 @@ def compare(params: Params) -> tuple[Verdict, dict[str, Any]]:
             new, old = (
                 {name: table[name].to_numpy() for name in params.promote.metrics} for table in (candidate, champion)
             )
-            return model_versions.is_better(new, old, candidate["video"].to_numpy(), params.promote), scores
-    verdict = model_versions.beats_baselines(figures.read_summary(report.METRICS), params.promote)
-    return Verdict(**{**asdict(verdict), "reason": trouble + verdict.reason}), scores
+            verdict = model_versions.is_better(new, old, candidate["video"].to_numpy(), params.promote)
+            return replace(verdict, reason=verdict.reason + untrained), scores
+    verdict = model_versions.beats_baselines(summary, params.promote)
+    return replace(verdict, reason=trouble + verdict.reason + untrained), scores
 
 
 def known_videos() -> list[str]:

@@ -72,7 +72,10 @@ def init(
         voice.line(f"  {reason}")
     for line in made.unreadable:
         voice.line(f"  left out: {line}")
-    voice.line(f"params.yaml says all this; training takes {minutes:g} minutes at most (train.max_minutes). Next:")
+    voice.line(
+        f"params.yaml says all this; training takes {minutes:g} minutes at most (train.max_minutes), "
+        "validation not counted. Next:"
+    )
     if not vcs:
         voice.line(f"  cd {quote(str(folder))} && git init && dvc init && foreframe init .")
     voice.line(f"  cd {quote(str(folder))} && dvc repro    # then open data/renders/index.html")

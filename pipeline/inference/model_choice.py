@@ -28,7 +28,7 @@ def choose_model_dir(asked: Path | None = None, folder: Path = Path()) -> tuple[
     if not own.is_dir():
         raise ModelError(
             f"{own}: no such directory, and no champion in {folder / MODELS}; "
-            "`dvc repro train` makes a model, --model names one"
+            "`dvc repro train` makes a model, one that translates where params.yaml says so (task); --model names one"
         )
     return own, why
 

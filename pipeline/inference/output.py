@@ -22,7 +22,10 @@ RECENT_FRAMES = 5  # by whose times the rate is known that a video had last
 
 
 def check_output(output: Path, source: Path) -> None:
-    """Raises PipelineError where `output` is `source` itself."""
+    """Raises PipelineError where `output` is `source` itself, or would lie in what is no folder."""
+    for parent in output.parents:
+        if parent.exists() and not parent.is_dir():
+            raise PipelineError(f"{output}: {parent} is a file, no folder; name another place")
     if output.exists() and source.exists() and output.samefile(source):
         raise PipelineError(f"{output}: is the source itself; name another file to write")
 

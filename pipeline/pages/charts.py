@@ -113,8 +113,11 @@ def _axis(
     return place, [(round(place(v), 1), f"{v:.4g}") for v in values]
 
 
-def horizon_charts(metrics: Path, order: Sequence[str]) -> list[Chart]:
-    """Quality against the horizon from horizon.csv in `metrics`, methods in `order`; empty where there is none."""
+def horizon_charts(metrics: Path, order: Sequence[str], x: str = "frames ahead") -> list[Chart]:
+    """Quality against the horizon from horizon.csv in `metrics`, methods in `order`; empty where there is none.
+
+    `x` is what its steps are called.
+    """
     table = read_table(metrics / HORIZON, "method", "step")
     if table is None:
         return []
@@ -125,7 +128,7 @@ def horizon_charts(metrics: Path, order: Sequence[str]) -> list[Chart]:
                 method: list(zip(rows["step"], rows[name], strict=True))
                 for method, rows in sorted(table.groupby("method"), key=lambda item: _place(order, item[0]))
             }
-            found.append(chart(METRICS[name].title, "frames ahead", curves, log=log, by_step=True))
+            found.append(chart(METRICS[name].title, x, curves, log=log, by_step=True))
     return [drawn for drawn in found if drawn is not None]
 
 
@@ -138,7 +141,9 @@ def training_charts(training: Path) -> list[Chart]:
     found = []
     for name, (title, log) in TRAINING.items():
         table = read_table(training / f"plots/metrics/{name}.tsv", "step", name)
-        if table is not None:
+        if table is not None and len(table) > 1:  # one epoch is no curve
+            if table[name].min() < 0:
+                title, log = f"{title}, as a logarithm", False  # the recipe's loss.log
             # dvclive counts epochs from 0, people from 1
             curve = list(zip(table["step"] + 1, table[name], strict=True))
             found.append(chart(title, "epoch", {name.replace("_", " "): curve}, log=log))

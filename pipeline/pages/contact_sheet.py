@@ -13,8 +13,8 @@ from pipeline.video import Image as Picture
 # a contact sheet has at most so many frames of context and so many steps
 SHEET_CONTEXT, SHEET_STEPS = 3, 10
 # pixels: frames are enlarged to about so many, and shrunk to the second number
-SHEET_CELL, SHEET_MOST = 96, 240
-PREVIEW_CELL, PREVIEW_MOST = 128, 240
+SHEET_CELL, SHEET_MOST = 96, 120
+PREVIEW_CELL, PREVIEW_MOST = 128, 160
 VIDEO_MOST = 960  # four panels side by side are then no wider than decoders take (H.264: 4096)
 
 Frames = NDArray[np.uint8]  # (T, H, W, C)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.clips import SPLITS
 from pipeline.errors import VideoError
 from pipeline.ingest.folder import Entry
 from pipeline.ingest.listing import list_here
@@ -49,7 +50,7 @@ class Survey:
     """What is known of a folder of videos; at least one of them can be read."""
 
     videos: list[Video]  # those that were looked at
-    num_files: int  # that could be videos
+    num_files: int  # that can be read, about
     unreadable: list[str]  # why, one line per file
     coloured: bool
     share: float = 1.0  # how many videos stand for one that was looked at
@@ -102,7 +103,8 @@ def survey(folder: Path, **stated: Any) -> Survey:
         raise VideoError(f"{folder}: holds no video that can be read ({found}){hint}")
     coloured = any(_is_coloured(entry) for entry in seen[:: max(1, math.ceil(len(seen) / MOST_COLOURED))])
     is_split = {"train", "test"} <= {entry.split or entry.name.partition("/")[0] for entry in readable}
-    return Survey(videos, len(readable), unreadable, coloured, len(readable) / len(chosen), is_split)
+    share = len(readable) / len(chosen)
+    return Survey(videos, round(share * len(videos)), unreadable, coloured, share, is_split)
 
 
 def choose(
@@ -123,7 +125,12 @@ def choose(
     steps, why_steps = _steps(lengths, is_cut=found.is_cut)
     given, predicted = (stated.get(f"tensorize.{key}", steps) for key in ("context", "horizon"))
     if (given, predicted) != (steps, steps):
-        why_steps = f"{given} frames are given, {predicted} predicted, {TOLD}"
+        why_steps = TOLD
+    translates = stated.get("task") == "translate"
+    clips = f"clips of {given + predicted} frames" if translates else f"{given} frames are given, {predicted} predicted"
+    why_steps = f"{clips}: {why_steps}"
+    if found.is_cut:
+        why_steps += _who_tests(lengths, 3 * (given + predicted) + 2 * predicted)
     num_clips = found.share * sum(max(0, length - given - predicted + 1) for length in lengths)
     stride = max(1, min(2 * steps, math.ceil(num_clips / ENOUGH_CLIPS)))
     per_epoch = max(1, int(num_clips / stride / batch_size))
@@ -214,4 +221,14 @@ def _steps(lengths: Sequence[int], *, is_cut: bool) -> tuple[int, str]:
         most, why = lengths[len(lengths) // 5] // 2, "most videos have at least"
     steps = max(2, min(STEPS, most))
     length = lengths[-1] if is_cut else lengths[len(lengths) // 5]
-    return steps, f"{steps} frames are given, {steps} predicted: {why} {length} frames"
+    return steps, f"{why} {length} frames"
+
+
+def _who_tests(lengths: Sequence[int], needed: int) -> str:
+    """Where not all of the videos are long enough to be cut in three: which ones validate and test, or what to do."""
+    cut = sum(length >= needed for length in lengths)
+    if not cut and len(lengths) < len(SPLITS):
+        return f"; too little to train on a part and test on another: one needs {needed}; add videos first"
+    if not 0 < cut < len(lengths):
+        return ""
+    return f"; validation and test are of {cut} of the {len(lengths)} alone, the others have less than {needed} frames"

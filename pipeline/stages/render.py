@@ -91,7 +91,9 @@ def render(
         scale=scale,
         num_measured=None if scores is None else scores["clip"].nunique(),
         films=films,
-        horizon_charts=horizon_charts(metrics, figures.methods(summary)),
+        horizon_charts=horizon_charts(
+            metrics, figures.methods(summary), "frame of the clip" if dataset.task.aligned else "frames ahead"
+        ),
         training_charts=training_charts(training),
         data=card_of_data(frames, clips, dataset.context + dataset.horizon, renders),
     )

@@ -30,7 +30,7 @@ def try_mixtures(model: nn.Module, start: Weights, end: Weights, validation: Val
         errors = validation.measure(model)
         kept = progress.keep_if_best(model, errors, epoch=len(progress.history))
         said = "; the best so far" if kept else ""
-        logger.info("%.0f %% trained, the rest as it began: %s%s", 100 * share, described(errors), said)
+        logger.info("weights %.0f %% of the way from start to end: %s%s", 100 * share, described(errors), said)
 
 
 def keep_start_unless_sure(model: nn.Module, start: Weights, validation: Validation, progress: Progress) -> str:

@@ -25,6 +25,7 @@ import av
 import cv2
 import numpy as np
 
+from pipeline.ingest import workers
 from pipeline.params import ExtractParams, load_params
 from pipeline.stages.extract import extract
 from tests.benchmarks.evidence import evidence
@@ -136,7 +137,8 @@ def ours(paths: list[Path], size: int, color: str, fps: float | None = None, dec
     (work / "in").mkdir()
     for path in paths:
         (work / "in" / path.name).hardlink_to(path)
-    extract(work / "out", data=data_in(work / "in"), extract=params(size, color, fps, decoder))
+    with workers.spare():  # as the stage begins
+        extract(work / "out", data=data_in(work / "in"), extract=params(size, color, fps, decoder))
     return work
 
 

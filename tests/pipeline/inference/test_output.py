@@ -22,6 +22,12 @@ def test_the_source_is_not_overwritten_under_any_name(tmp_path):
     check_output(tmp_path / "out.mp4", source)
 
 
+def test_an_output_in_what_is_no_folder_is_told_at_once(tmp_path):
+    (tmp_path / "notes.txt").write_text("no folder")
+    with pytest.raises(PipelineError, match=r"notes.txt is a file, no folder; name another place"):
+        check_output(tmp_path / "notes.txt/deep/out.mp4", tmp_path / "in.mp4")
+
+
 def test_about_how_many_frames_there_are_is_known_before_they_are_decoded(bar_video):
     assert about_frames(bar_video) == 12
 

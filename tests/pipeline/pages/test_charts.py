@@ -60,6 +60,8 @@ def test_charts_against_the_horizon_have_the_methods_in_order_and_know_the_steps
     mse, psnr = horizon_charts(tmp_path, ["model", "last_frame"])
     assert mse.title.startswith("MSE")
     assert [line.label for line in psnr.lines] == ["model", "last_frame"]
+    assert mse.x_label == "frames ahead"
+    assert horizon_charts(tmp_path, [], "frame of the clip")[0].x_label == "frame of the clip"
     assert mse.steps == (LEFT, WIDTH - RIGHT - LEFT)
 
 
@@ -72,6 +74,11 @@ def test_training_charts_are_of_the_files_that_are_there(tmp_path):
     assert "from 0.5 to 0.25" in loss.summary
     assert loss.x_ticks[0][1] == "1"  # people count epochs from 1
     assert [line.label for line in gradients.lines] == ["after training", "before training"]
+    (tmp_path / "plots/metrics/train_loss.tsv").write_text("step\ttrain_loss\n0\t-4\n1\t-5\n")
+    loss, _ = training_charts(tmp_path)
+    assert loss.title.endswith(", as a logarithm")
+    (tmp_path / "plots/metrics/train_loss.tsv").write_text("step\ttrain_loss\n0\t-4\n")
+    assert training_charts(tmp_path) == [gradients]  # one epoch is no curve
 
 
 def test_a_table_with_words_for_numbers_is_refused_in_one_line(tmp_path):

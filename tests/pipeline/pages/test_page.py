@@ -180,4 +180,4 @@ def test_weights_that_training_never_bettered_are_told(html):
 def test_nothing_left_out_and_no_curves_are_told_too():
     html = page(replace(CONTENT, training_charts=[], data=replace(DATA, left_out=[], num_left_out=0, reasons={})))
     assert "Nothing: every file is a whole video" in html
-    assert "No curves: data/training holds none." in html
+    assert "No curves: of a single epoch there are none" in html

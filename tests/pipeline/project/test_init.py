@@ -234,14 +234,14 @@ def test_a_project_of_mixed_files_leaves_out_none_that_extraction_reads(films, t
     for write in ODD:
         write(tmp_path / "in")
     made = make_project(tmp_path / "out", tmp_path / "in", vcs=False)
-    assert made.num_files == 4 + sum(ODD.values())
+    assert made.num_files == 3 + sum(ODD.values())
     assert [line.partition(":")[0] for line in made.unreadable] == ["notes.txt"]
     store = tmp_path / "frames"
     data = load_params(tmp_path / "out/params.yaml")
     extract(store, data=data.data, extract=data.extract)
     index = FrameStore(store).index
     assert set(index.loc[index["status"] == "skipped", "path"]) == {"notes.txt"}
-    assert len(index) == made.num_files
+    assert len(index) == made.num_files + len(made.unreadable)
 
 
 def test_a_file_and_a_list_make_projects_too(films, tmp_path):
@@ -308,6 +308,20 @@ def test_size_rate_and_length_follow_the_videos(video, size, fps, steps):
 def test_videos_of_unlike_rates_get_that_of_the_slowest():
     slow, fast = Video(100, 100, 12.0, 60.0), Video(100, 100, 50.0, 60.0)
     assert choose(surveyed(slow, fast)).fps == 12.0
+
+
+def test_it_is_told_which_videos_test_and_where_there_is_too_little():
+    long, short = Video(100, 100, 10.0, 60.0), Video(100, 100, 10.0, 2.0)
+    assert "validation and test are of 1 of the 3 alone" in choose(surveyed(short, long, short)).reasons[-1]
+    assert "alone" not in choose(surveyed(long, long)).reasons[-1]
+    too_short = Video(100, 100, 10.0, 0.4)
+    assert "one needs 16; add videos first" in choose(surveyed(too_short)).reasons[-1]
+    assert "add videos" not in choose(surveyed(*[too_short] * 3)).reasons[-1]  # some train, others test
+
+
+def test_of_a_translation_nothing_is_said_to_be_predicted():
+    reason = choose(surveyed(Video(100, 100, 10.0, 60.0)), stated={"task": "translate"}).reasons[-1]
+    assert reason == "clips of 20 frames: few videos are cut in three, and the longest has 600 frames"
 
 
 def test_few_videos_that_are_split_are_not_cut_in_three(tmp_path):
