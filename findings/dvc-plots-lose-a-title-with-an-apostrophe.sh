@@ -6,7 +6,7 @@
 # place stays empty, without a word from `dvc plots show`.
 # Expected: the plot, whatever its title.
 # Seen:
-#   DVC 3.67.1: vegaEmbed('#plot_it's_motion'
+#   DVC 3.67.1: vegaEmbed('#it's_motion'
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
