@@ -26,12 +26,14 @@ from typing import Any
 
 from pipeline.errors import PipelineError, told
 from pipeline.ingest.forked import Forked
+from pipeline.runtime.cores import usable_cores
 from pipeline.video import log_errors_to_stderr
 
 logger = logging.getLogger(__name__)
 
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
-_spares: list[Forked] = []  # at most one
+MOST_SPARES = 4  # forks that wait for work
+_spares: list[Forked] = []
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ class Worker:
 
 @contextmanager
 def spare() -> Iterator[None]:
-    """The first worker that is wanted is a fork made here, before this process has threads or knows of many files."""
+    """The first workers that are wanted are forks made here, before this process has threads or knows of many files."""
     if sys.platform == "linux":  # elsewhere libraries break in a fork
-        _spares.append(Forked(serve))
+        _spares.extend(Forked(serve) for _ in range(min(MOST_SPARES, usable_cores())))
     try:
         yield
     finally:

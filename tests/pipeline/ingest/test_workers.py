@@ -7,7 +7,8 @@ import time
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.ingest.workers import Task, WorkerDied, dask, local, run_alone
+from pipeline.ingest.workers import MOST_SPARES, Task, WorkerDied, dask, local, run_alone
+from pipeline.runtime.cores import usable_cores
 from tests.pipeline.ingest import worker_tasks
 from tests.pipeline.ingest.worker_tasks import Job
 
@@ -76,24 +77,28 @@ from pipeline.ingest.workers import local, spare
 from tests.pipeline.ingest.test_workers import task
 from tests.pipeline.ingest.worker_tasks import Job
 with open("/dev/null") as kept_open, spare():
-    fork, = psutil.Process().children()
+    forks = psutil.Process().children()
     with local(task(), 1) as run:
         results = dict(run([Job("double", 1), Job("error"), Job("crash"), Job("double", 3)]))
-    print(json.dumps([fork.pid, *(str(getattr(each, "doubled", each)) for each in results.values())]))
+    outcomes = [str(getattr(each, "doubled", each)) for each in results.values()]
+    print(json.dumps([[fork.pid for fork in forks], *outcomes]))
     print(json.dumps([each.process for each in results.values() if hasattr(each, "process")]))
 with spare():
-    unused, = psutil.Process().children()
-print(json.dumps([psutil.pid_exists(each.pid) for each in (fork, unused)]))
+    unused = psutil.Process().children()
+print(json.dumps([len(unused), *(psutil.pid_exists(each.pid) for each in (*forks, *unused))]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libraries break in a fork elsewhere")
-def test_the_first_worker_is_a_fork_that_is_lost_and_replaced_like_others_and_ends_where_nobody_wants_it():
+def test_the_first_workers_are_forks_that_are_lost_and_replaced_like_others_and_end_where_nobody_wants_them():
     said = subprocess.run([sys.executable, "-c", SPARE], capture_output=True, text=True, check=True, timeout=120)
-    (fork, *outcomes), processes, alive = map(json.loads, said.stdout.splitlines())
+    (forks, *outcomes), processes, (num_unused, *alive) = map(json.loads, said.stdout.splitlines())
     assert outcomes == ["2", "24", "the decoder crashed (SIGSEGV)", "6"]
-    assert (processes[:2], processes[2] != fork) == ([fork, fork], True)
-    assert alive == [False, False]
+    first, second, after_the_crash = processes
+    assert first == second != after_the_crash
+    assert first in forks
+    assert len(forks) == num_unused == min(MOST_SPARES, usable_cores())
+    assert not any(alive)
 
 
 def test_one_job_alone_returns_its_loss_as_a_value():
