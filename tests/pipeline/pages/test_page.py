@@ -79,6 +79,17 @@ def test_the_table_has_the_model_first_then_the_best_baseline(html):
     assert re.findall(r'<td class="best"><span>(.*?)</span>', html) == ["1.50", "30.00", "0.912", "8.0"]
 
 
+def test_what_is_no_plain_word_is_explained_where_it_stands(html):
+    assert "Motion: how much changes" not in html
+    more = {name: row | {"motion": 0.5} for name, row in SUMMARY.items() if isinstance(row, dict)}
+    assert "Motion: how much changes from frame to frame" in page(replace(CONTENT, summary=SUMMARY | more))
+    without = {name: row for name, row in SUMMARY.items() if name != "background"}
+    assert ["Background: the picture" in text for text in (html, page(replace(CONTENT, summary=without)))] == [
+        True,
+        False,
+    ]
+
+
 def test_intervals_stand_beside_the_means_and_are_explained(html):
     with_intervals = page(replace(CONTENT, intervals={("model", "mse"): (1.25, 1.75)}))
     assert "<span>1.50</span><small>1.25 to 1.75</small>" in with_intervals
