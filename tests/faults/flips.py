@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from flows.sealed import write_sealed
 from tests.faults.commands import PYTHON, Ran, Workspace, foreframe, stage
 from tests.faults.fault import Fault, Trial, differences, finished, tracebacks
 from tests.faults.ground import Ground
@@ -74,6 +75,40 @@ def checked(pattern: str) -> Trial:
         return tracebacks(ran) or ([] if path.name in ran.output else [f"{path.name} is not named: {ran.last_line}"])
 
     return trial
+
+
+def noted_promotion(ground: Ground, random: Random) -> list[str]:
+    """The note of a promotion that was killed, by which its version is taken back: never another version."""
+    workspace = ground.copy(ground.staged)
+    versions = "models/v1.0.0", "models/v2.0.0"
+    expected = workspace.hashes(*versions)
+    note = workspace.folder / "models/promoting.json"
+    write_sealed(note, {"version": "v3.0.0", "tags_before": []})
+    flip(note, random)
+    ran = workspace.quick(flow_of("retrain", "restore"))
+    lost = tracebacks(ran) + differences(expected, workspace.hashes(*versions))
+    if note.name not in ran.output:
+        lost.append(f"names no file: {ran.last_line}")
+    workspace.remove()
+    return lost
+
+
+def noted_overrides(ground: Ground, random: Random) -> list[str]:
+    """The note of overrides of a run that was killed, by which params.yaml is as before: never as something else."""
+    workspace = ground.copy(ground.reproduced)
+    workspace.environment["PREFECT_API_URL"] = ground.api
+    params = workspace.folder / "params.yaml"
+    written, note = params.read_text(), workspace.folder / ".dvc/tmp/overrides.json"
+    write_sealed(note, {"before": f"# as before\n{written}", "written": written})
+    flip(note, random)
+    ran = workspace.quick(flow_of("repro", "extract"), 900)
+    lost = tracebacks(ran) + finished(ran)
+    if params.read_text() != written:
+        lost.append("params.yaml has what a damaged note says")
+    if note.name not in ran.output:
+        lost.append(f"names no file: {ran.last_line}")
+    workspace.remove()
+    return lost
 
 
 def _damaged(ground: Ground, read: Read, random: Random, *, keep_time: bool) -> tuple[Workspace, Path]:
@@ -172,4 +207,6 @@ FAULTS = [
     Fault("bit flipped", "dvc.yaml, `flows.repro`", flipped(Read("dvc.yaml", flow_of("repro"), of="reproduced")), 5),
     Fault("bit flipped", "object of DVC's cache, `flows.repro`", flipped(_object_of_model()), 4),
     *(Fault("bit flipped", f"{name}, `foreframe check`", checked(pattern), 3) for name, pattern in CHECKED.items()),
+    Fault("bit flipped", "note of a promotion, `flows.retrain restore`", noted_promotion, 5, 1),
+    Fault("bit flipped", "note of overrides, `flows.repro`", noted_overrides, 5),
 ]
