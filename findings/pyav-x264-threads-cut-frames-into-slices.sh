@@ -6,7 +6,7 @@
 # cannot refer to each other. The more cores a machine has, the larger the same video becomes, with other pictures.
 # Expected: a size that does not depend on the number of cores, as with thread_type = "FRAME".
 # Seen (640 x 360, 60 frames):
-#   PyAV 18.1.0: 1 thread 100 %, 4 threads 117 %, 4 threads with thread_type "FRAME" 100 %
+#   PyAV 18.1.0: 1 thread 100 %, 4 threads 136 %, 4 threads with thread_type "FRAME" 100 %
 # Way round: stream.thread_type = "FRAME" before the first frame.
 set -euo pipefail
 work=$(mktemp -d)
